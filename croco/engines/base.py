@@ -1,0 +1,73 @@
+"""The protocols every engine fulfils, and the seeds that make its rows independent of how the work was cut."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Samples wanted for one prompt in one language."""
+
+    prompt_id: str
+    language: str
+    token_ids: list[int]
+    """The prompt, ready for the model."""
+    samples: range
+    seed: int
+    """Of sample 0; sample i uses `seed + i`, as vLLM numbers the samples of one request."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer."""
+
+    request: Request
+    sample: int
+    token_ids: list[int]
+    """With the end-of-turn token where the model wrote one."""
+    finish_reason: str
+    """`stop` or `length`."""
+
+
+class Generator(Protocol):
+    """Samples answers."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """All samples of all requests, in any order, each as soon as it is there."""
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a scorer sees: a conversation with its answer, and what a rule may need."""
+
+    messages: list[Message]
+    """The prompt."""
+    answer: str
+    language: str
+    meta: str
+    """JSON, see `records.Prompt.meta`."""
+
+
+class Scorer(Protocol):
+    """Rewards answers."""
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        """One finite reward per answer, or None where it could not be scored."""
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+
+
+def seed_of(run_seed: int, prompt_id: str, language: str) -> int:
+    """Seed of a prompt's sample 0: a hash, so that it depends on nothing but its arguments. 0 <= seed < 2^62."""
+    digest = hashlib.sha256(f"{run_seed}/{language}/{prompt_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 2

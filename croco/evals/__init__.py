@@ -1,0 +1,1 @@
+"""What is measured on a trained policy, and on what it is compared with."""

@@ -1,0 +1,1 @@
+"""Pure functions of arrays: no I/O, no configuration, no logging."""

@@ -1,0 +1,75 @@
+"""What a person sees while work is done: bars on a terminal, plain lines elsewhere; each with a rate and a remaining time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+PLAIN_INTERVAL = 15.0  # seconds between plain lines
+
+
+class Task:
+    """One counted piece of work."""
+
+    def __init__(self, progress: Progress, label: str, total: int, unit: str, done: int) -> None:
+        self.progress, self.label, self.total, self.unit = progress, label, total, unit
+        self.done = done
+        self._at_start = done
+        self._started = self._said = time.monotonic()
+        self._bar: RichProgress | None = None
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self.rate)
+        elif time.monotonic() - self._said >= PLAIN_INTERVAL:
+            self._said = time.monotonic()
+            self.progress.say(self._line())
+
+    @property
+    def rate(self) -> str:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return f"{(self.done - self._at_start) / seconds:,.1f} {self.unit}/s"
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._started
+        made = self.done - self._at_start
+        left = f"{(self.total - self.done) * seconds / made:,.0f} s left" if made else "no rate yet"
+        return f"  {self.label}: {self.done:,} of {self.total:,} {self.unit}, {self.rate}, {left}"
+
+
+class Progress:
+    """Says things and counts work, on a terminal or in a log."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line, with no markup interpreted and no wrapping."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+        """Count `total` things; `done` of them were there before."""
+        task = Task(self, label, total, unit, done)
+        if not self.console.is_terminal:
+            yield task
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(*columns, console=self.console, transient=True) as bar:
+            bar.add_task(label, total=total, completed=done, rate="")
+            task._bar = bar
+            yield task

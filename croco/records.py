@@ -1,0 +1,165 @@
+"""The rows that stages exchange, their Parquet schemas, and readers that name file and line.
+
+A row is addressed by (prompt_id, language, sample), never by its text: parallel prompts share a prompt_id, and two prompts
+may well have the same text. Every row type is a frozen dataclass; `schema` derives its Arrow schema, so the dataclass is the
+only place where a column is declared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from croco.errors import UserError
+
+Message = dict[str, str]
+"""{"role": "system" | "user" | "assistant", "content": text}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt in one language; its translations share `prompt_id`."""
+
+    prompt_id: str
+    language: str
+    messages: list[Message]
+    """The conversation so far; its last message is the user's."""
+    split: str
+    """`train` or `heldout`, the same for all translations of a prompt."""
+    reference: str | None = None
+    """The data set's own answer, where it has one."""
+    meta: str = "{}"
+    """JSON that a grader or checker needs; never shown to a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled answer."""
+
+    prompt_id: str
+    language: str
+    sample: int
+    text: str
+    token_ids: list[int]
+    """As sampled, with the closing end-of-turn token where the model wrote one."""
+    finish_reason: str
+    """`stop` (the model ended its turn) or `length` (cut off)."""
+    prompt_tokens: int
+    tokens: int
+    seed: int
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The reward of one answer; a failed score is None, never a number."""
+
+    prompt_id: str
+    language: str
+    sample: int
+    reward: float | None
+    tokens: int
+    """Length of the answer in the policy's tokens, kept here so that selection need not read the texts."""
+    finish_reason: str
+    reward_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A preference; `prompt`, `chosen` and `rejected` load unchanged in TRL (explicit prompt, conversational)."""
+
+    prompt_id: str
+    language: str
+    """The language of the prompt that is shown."""
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    chosen_score: float
+    rejected_score: float
+    chosen_language: str
+    rejected_language: str
+    chosen_sample: int
+    rejected_sample: int
+    chosen_tokens: int
+    rejected_tokens: int
+    pool_size: int
+    """Number of scored answers the selection saw, the chosen one included."""
+    pool_min: float
+    pool_mean: float
+    pool_std: float
+    """Population standard deviation (ddof 0)."""
+    source: str = "on_policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One instance-level measurement: what was measured, on which answer to which prompt."""
+
+    evaluation: str
+    """Which evaluation: `quality`, `checks`, `arena`, ..."""
+    prompt_id: str
+    language: str
+    sample: int
+    metric: str
+    value: float | None
+    category: str = ""
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    if isinstance(annotation, types.UnionType):
+        (annotation,) = [a for a in typing.get_args(annotation) if a is not type(None)]
+    if annotation == list[Message]:
+        return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    if typing.get_origin(annotation) is list:
+        return pa.list_(_arrow_type(typing.get_args(annotation)[0]))
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[annotation]
+
+
+def schema(row_type: type) -> pa.Schema:
+    """The Arrow schema of a row type of this module, columns in the order of its fields."""
+    hints = typing.get_type_hints(row_type)
+    return pa.schema([(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(row_type)])
+
+
+def as_dict(row: Any) -> dict[str, Any]:
+    """Shallow `asdict`: rows hold only JSON values."""
+    return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number from 1, object) of every non-blank line.
+
+    Raises:
+        UserError: the file is missing, is not UTF-8, or a line is not a JSON object; the message names file and line.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                raise UserError(f"{path}:{number}: not valid JSON ({error})") from None
+            if not isinstance(row, Mapping):
+                raise UserError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
+            yield number, dict(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The address of a row; sorts by prompt, then language, then sample."""
+
+    prompt_id: str
+    language: str
+    sample: int = field(default=0)

@@ -1,0 +1,42 @@
+"""What a stage is: a name, its slice of the configuration, the artifacts before it, and a function that fills its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from croco.config import Config
+from croco.progress import Progress
+from croco.store import Artifact
+from croco.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage's function gets."""
+
+    config: Config
+    inputs: Mapping[str, Artifact]
+    """The sealed artifacts it needs, by stage name."""
+    output: Artifact
+    """Locked, unsealed; may hold the journal of an earlier, killed attempt."""
+    progress: Progress
+    tracker: Tracker
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the chain."""
+
+    name: str
+    needs: tuple[str, ...]
+    config: Callable[[Config], dict[str, Any]]
+    """The slice of the configuration the artifact depends on, as JSON values."""
+    run: Callable[[Job], dict[str, Any]]
+    """Fills `job.output` with tables and returns the summary for its manifest."""
+    version: int
+    """Raised when the stage computes something else from the same inputs."""
+    folder: str = field(default="")
+    """Where its artifacts lie; stages that do the same work share one. Its name by default."""
+    wanted: Callable[[Config], bool] = field(default=lambda config: True)

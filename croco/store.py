@@ -1,0 +1,273 @@
+"""Artifacts: folders of rows on disk, addressed by exactly what they depend on.
+
+    <root>/<stage>/<address>/
+        journal/<writer>.jsonl   rows while the stage runs, appended and synced as they come
+        <table>.parquet          rows once the artifact is sealed
+        manifest.json            written last: an artifact without it is not finished
+
+The address is the SHA-256 of (stage, stage version, config slice, upstream addresses, content of input files). Two jobs that
+need the same artifact share it: one computes under the lock, the other waits and finds it sealed. A killed job leaves its
+journal, whose complete lines the next one takes over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croco import provenance, records
+from croco.errors import UserError
+
+ADDRESS_LENGTH = 16
+ROW_GROUP = 8192
+
+
+def canonical(value: Any) -> str:
+    """JSON that is equal exactly when the values are: sorted keys, no white space, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def address(stage: str, version: int, config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
+    """Hex address of an artifact, `ADDRESS_LENGTH` characters."""
+    text = canonical({"stage": stage, "version": version, "config": config, "upstream": upstream})
+    return hashlib.sha256(text.encode()).hexdigest()[:ADDRESS_LENGTH]
+
+
+class Journal:
+    """An append-only JSONL file that survives a kill: a torn last line is cut off when it is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._repair()
+        self._file = path.open("ab")
+
+    def _repair(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            tail = b""
+            while end > 0 and b"\n" not in tail:
+                step = min(end, 1 << 16)
+                end -= step
+                file.seek(end)
+                tail = file.read(step) + tail
+            file.truncate(end + tail.rfind(b"\n") + 1)
+
+    def append(self, rows: Iterable[Any]) -> None:
+        """Write rows (dataclasses of `records`) and wait until the disk has them."""
+        lines = [json.dumps(records.as_dict(row), ensure_ascii=False, allow_nan=False) for row in rows]
+        self._file.write("".join(line + "\n" for line in lines).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass
+class Artifact:
+    """One artifact of the store, finished or not."""
+
+    root: Path
+    stage: str
+    address: str
+    version: int
+    config: dict[str, Any]
+    upstream: dict[str, str]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What the manifest records besides the address: resolved run config, seed."""
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.stage / self.address
+
+    @property
+    def sealed(self) -> bool:
+        return (self.path / "manifest.json").is_file()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the stage said of itself when it sealed: counts, rates, decisions."""
+        return self.manifest["summary"]
+
+    @contextmanager
+    def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the artifact for writing; `waiting` is called once when another job holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def journal(self, writer: str = "0") -> Journal:
+        return Journal(self.path / "journal" / f"{writer}.jsonl")
+
+    def journalled(self) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+        """(file, byte offset, row) of every complete line of all journals."""
+        for path in sorted((self.path / "journal").glob("*.jsonl")):
+            with path.open("rb") as lines:
+                offset = 0
+                for line in lines:
+                    if line.endswith(b"\n"):
+                        yield path, offset, json.loads(line)
+                    offset += len(line)
+
+    def seal_journal(self, table: str, row_type: type, order: Callable[[dict[str, Any]], Any]) -> int:
+        """Turn the journals into `<table>.parquet`, rows sorted by `order`, the first of equal rows kept; returns the count.
+
+        Memory holds one key and one offset per row, never the rows.
+        """
+        index = sorted(
+            ((order(row), path, offset) for path, offset, row in self.journalled()), key=lambda entry: entry[0]
+        )
+
+        def rows() -> Iterator[dict[str, Any]]:
+            files = {path: path.open("rb") for path in {path for _, path, _ in index}}
+            last = None
+            try:
+                for key, path, offset in index:
+                    if key == last:
+                        continue
+                    last = key
+                    files[path].seek(offset)
+                    yield json.loads(files[path].readline())
+            finally:
+                for file in files.values():
+                    file.close()
+
+        return self.write_table(table, records.schema(row_type), rows())
+
+    def write_table(self, table: str, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Write `<table>.parquet` through a temporary file, in row groups; returns the number of rows."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        final = self.path / f"{table}.parquet"
+        temporary = final.with_suffix(".tmp")
+        count = 0
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            group: list[Mapping[str, Any]] = []
+            for row in rows:
+                group.append(row)
+                if len(group) == ROW_GROUP:
+                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
+                    count += len(group)
+                    group = []
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            count += len(group)
+        os.replace(temporary, final)
+        return count
+
+    def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(self.path / f"{table}.parquet", columns=columns)
+
+    def rows(self, table: str, row_type: type) -> list[Any]:
+        """All rows of a table as `row_type`."""
+        return [row_type(**row) for row in self.table(table).to_pylist()]
+
+    def seal(self, summary: Mapping[str, Any], seconds: float) -> None:
+        """Write the manifest, the sign of completeness, then drop the journals."""
+        manifest = {
+            "stage": self.stage,
+            "address": self.address,
+            "version": self.version,
+            "config": self.config,
+            "upstream": self.upstream,
+            "summary": dict(summary),
+            "seconds": round(seconds, 3),
+            "sealed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **provenance.of_this_process(),
+            **self.provenance,
+        }
+        write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        shutil.rmtree(self.path / "journal", ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+class Store:
+    """The folder of all artifacts."""
+
+    def __init__(self, root: Path | str, provenance: Mapping[str, Any] | None = None) -> None:
+        self.root = Path(root)
+        self.provenance = dict(provenance or {})
+
+    def artifact(
+        self,
+        stage: str,
+        version: int,
+        config: Mapping[str, Any],
+        upstream: Mapping[str, Artifact] | None = None,
+    ) -> Artifact:
+        """The artifact of a stage with this config slice and these artifacts before it, whether it exists yet or not."""
+        addresses = {name: artifact.address for name, artifact in (upstream or {}).items()}
+        return Artifact(
+            root=self.root,
+            stage=stage,
+            address=address(stage, version, config, addresses),
+            version=version,
+            config=dict(config),
+            upstream=addresses,
+            provenance=self.provenance,
+        )
+
+    def find(self, stage: str, prefix: str) -> Artifact:
+        """The sealed artifact of a stage whose address starts with `prefix`.
+
+        Raises:
+            UserError: none, or more than one, does.
+        """
+        found = sorted(p.parent for p in (self.root / stage).glob(f"{prefix}*/manifest.json"))
+        if len(found) != 1:
+            raise UserError(f"{self.root / stage}: {len(found)} finished artifacts start with '{prefix}', expected one")
+        return self.open(found[0])
+
+    @staticmethod
+    def open(path: Path) -> Artifact:
+        """A sealed artifact from its folder.
+
+        Raises:
+            UserError: the folder holds no manifest.
+        """
+        if not (path / "manifest.json").is_file():
+            raise UserError(f"{path}: not a finished artifact (it has no manifest.json)")
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        return Artifact(
+            root=path.parent.parent,
+            stage=manifest["stage"],
+            address=manifest["address"],
+            version=manifest["version"],
+            config=manifest["config"],
+            upstream=manifest["upstream"],
+        )
