@@ -130,6 +130,11 @@ def schema(row_type: type) -> pa.Schema:
     return pa.schema([(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(row_type)])
 
 
+def canonical_messages(messages: list[Message]) -> str:
+    """A conversation as one string, equal exactly when role and content of every message are."""
+    return json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False)
+
+
 def as_dict(row: Any) -> dict[str, Any]:
     """Shallow `asdict`: rows hold only JSON values."""
     return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}

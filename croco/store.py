@@ -180,6 +180,10 @@ class Artifact:
         os.replace(temporary, final)
         return count
 
+    def files(self, table: str) -> list[Path]:
+        """The Parquet files of a table."""
+        return [self.path / f"{table}.parquet"]
+
     def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(self.path / f"{table}.parquet", columns=columns)
 
@@ -205,6 +209,29 @@ class Artifact:
         shutil.rmtree(self.path / "journal", ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Artifacts:
+    """The artifacts of several languages, read as one: rows by language, in the order given."""
+
+    by_language: dict[str, Artifact]
+
+    def files(self, table: str) -> list[Path]:
+        """The Parquet files of a table, in the order of the languages."""
+        return [file for artifact in self.by_language.values() for file in artifact.files(table)]
+
+    def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        return pa.concat_tables(artifact.table(table, columns) for artifact in self.by_language.values())
+
+    def rows(self, table: str, row_type: type) -> list[Any]:
+        """All rows of a table as `row_type`."""
+        return [row_type(**row) for row in self.table(table).to_pylist()]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summaries by language."""
+        return {language: artifact.summary for language, artifact in self.by_language.items()}
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,10 +255,15 @@ class Store:
         stage: str,
         version: int,
         config: Mapping[str, Any],
-        upstream: Mapping[str, Artifact] | None = None,
+        upstream: Mapping[str, Artifact | Artifacts] | None = None,
     ) -> Artifact:
         """The artifact of a stage with this config slice and these artifacts before it, whether it exists yet or not."""
-        addresses = {name: artifact.address for name, artifact in (upstream or {}).items()}
+        addresses: dict[str, str] = {}
+        for name, before in (upstream or {}).items():
+            if isinstance(before, Artifacts):
+                addresses |= {f"{name}/{language}": a.address for language, a in before.by_language.items()}
+            else:
+                addresses[name] = before.address
         return Artifact(
             root=self.root,
             stage=stage,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from croco.config import Config
+from croco.engines.holder import EngineHolder
 from croco.progress import Progress
-from croco.store import Artifact
+from croco.store import Artifact, Artifacts
 from croco.tracking import Tracker
 
 
@@ -17,12 +18,24 @@ class Job:
     """What a stage's function gets."""
 
     config: Config
-    inputs: Mapping[str, Artifact]
-    """The sealed artifacts it needs, by stage name."""
+    label: str
+    """What progress lines call it."""
+    inputs: Mapping[str, Artifact | Artifacts]
+    """The sealed artifacts it needs, by stage name. What was made per language comes as that language's artifact to a
+    stage that runs per language, and as all of them, read as one, to any other."""
     output: Artifact
     """Locked, unsealed; may hold the journal of an earlier, killed attempt."""
     progress: Progress
     tracker: Tracker
+    engines: EngineHolder
+    language: str | None = None
+    """Of a stage that runs per language."""
+
+    def single(self, name: str) -> Artifact:
+        """An input that is one artifact for all languages."""
+        artifact = self.inputs[name]
+        assert isinstance(artifact, Artifact), f"{name} is made per language"
+        return artifact
 
 
 @dataclass(frozen=True)
@@ -39,4 +52,6 @@ class Stage:
     """Raised when the stage computes something else from the same inputs."""
     folder: str = field(default="")
     """Where its artifacts lie; stages that do the same work share one. Its name by default."""
+    per_language: bool = False
+    """One artifact per language: runs with different sets of languages share them."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)

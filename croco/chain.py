@@ -1,0 +1,80 @@
+"""Walks the stages in order: address, skip what is sealed, run what is missing, seal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from croco.config import Config
+from croco.engines.holder import EngineHolder
+from croco.progress import Progress
+from croco.stages.base import Job, Stage
+from croco.store import Artifact, Artifacts, Store
+from croco.tracking import Tracker
+
+
+@dataclass
+class Chain:
+    """One run of the chain; `artifacts` fills up as it goes."""
+
+    config: Config
+    store: Store
+    progress: Progress
+    tracker: Tracker
+    artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
+    engines: EngineHolder = field(default_factory=EngineHolder)
+
+    def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
+        """Make every wanted artifact that is not there yet; returns all of them by stage name."""
+        try:
+            for stage in stages:
+                if stage.wanted(self.config):
+                    self.artifacts[stage.name] = (
+                        self._all_languages(stage) if stage.per_language else self._one(stage, None)
+                    )
+        finally:
+            self.engines.close()
+        return self.artifacts
+
+    def _all_languages(self, stage: Stage) -> Artifacts:
+        return Artifacts({language: self._one(stage, language) for language in self.config.lang.languages})
+
+    def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
+        inputs: dict[str, Artifact | Artifacts] = {}
+        for name in stage.needs:
+            if name not in self.artifacts:  # its stage was not wanted
+                continue
+            artifact = self.artifacts[name]
+            if isinstance(artifact, Artifacts) and language is not None:
+                artifact = artifact.by_language[language]
+            inputs[name] = artifact
+        return inputs
+
+    def _one(self, stage: Stage, language: str | None) -> Artifact:
+        label = f"{stage.name}/{language}" if language is not None else stage.name
+        slice_of_stage: dict[str, Any] = stage.config(self.config)
+        if language is not None:
+            slice_of_stage = {**slice_of_stage, "language": language}
+        inputs = self._inputs(stage, language)
+        output = self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs)
+        if output.sealed:
+            self.progress.say(f"{label}: found ({output.address})")
+            return output
+        with output.lock(
+            waiting=lambda: self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
+        ):
+            if not output.sealed:
+                job = Job(self.config, label, inputs, output, self.progress, self.tracker, self.engines, language)
+                self._make(stage, job)
+        return output
+
+    def _make(self, stage: Stage, job: Job) -> None:
+        started = time.monotonic()
+        summary = stage.run(job)
+        seconds = time.monotonic() - started
+        job.output.seal(summary, seconds)
+        rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
+        self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
+        self.tracker.summary({f"seconds/{job.label}": round(seconds, 3)})

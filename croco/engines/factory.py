@@ -1,0 +1,70 @@
+"""From configuration to an engine; the only place that knows which back ends exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
+from croco.engines.base import Generator, Scorer
+from croco.engines.checkpoints import Checkpoint
+from croco.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def generator(
+    engine: EngineConfig, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, sampling: SamplingConfig
+) -> Generator:
+    """What samples answers of a checkpoint.
+
+    Raises:
+        UserError: the engine is not installed, or the checkpoint cannot be loaded.
+    """
+    if engine.name == "fake":
+        from croco.engines.fake import FakeGenerator
+
+        return FakeGenerator(tokenizer, sampling.max_new_tokens)
+    if engine.name == "vllm":
+        raise UserError("engine.name: vllm is not available here; use engine=hf")
+    from croco.engines.hf import HFGenerator
+
+    return HFGenerator(
+        checkpoint, tokenizer, sampling.temperature, sampling.top_p, sampling.max_new_tokens, engine.prompts_per_unit
+    )
+
+
+def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
+    """What rewards answers; a function needs no engine.
+
+    Raises:
+        UserError: as `generator`; also when the checkpoint is no reward model.
+    """
+    if reward.kind == "function":
+        from croco.engines.function import FunctionScorer
+
+        return FunctionScorer(locate("reward.function", str(reward.function)))
+    if engine.name == "fake":
+        from croco.engines.fake import FakeScorer
+
+        return FakeScorer()
+    if engine.name == "vllm":
+        raise UserError("engine.name: vllm is not available here; use engine=hf")
+    from croco.engines.hf import HFScorer
+
+    checkpoint = Checkpoint(
+        path=str(reward.path), revision=reward.revision, dtype=reward.dtype, trust_remote_code=reward.trust_remote_code
+    )
+    return HFScorer(checkpoint, reward.max_length, engine.score_tokens)
+
+
+def policy(model: ModelConfig) -> Checkpoint:
+    """The policy's checkpoint, without an adapter."""
+    return Checkpoint(
+        path=model.path,
+        revision=model.revision,
+        dtype=model.dtype,
+        attention=model.attention,
+        trust_remote_code=model.trust_remote_code,
+        chat_template=model.chat_template,
+    )

@@ -1,0 +1,54 @@
+"""Answers and scores made up from the seeds, without a model: the chain can be tested in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from croco import text
+from croco.engines.base import Answered, Completion, Request
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LONGEST = 12  # tokens
+
+
+class FakeGenerator:
+    """Draws tokens uniformly from the vocabulary; one answer in eight is cut off."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> None:
+        special = set(tokenizer.all_special_ids)
+        self.words = [i for i in range(len(tokenizer)) if i not in special]
+        self.end = text.end_of_turn(tokenizer)
+        self.longest = min(LONGEST, max_new_tokens)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        for request in requests:
+            for sample in request.samples:
+                draw = np.random.default_rng(request.seed + sample)
+                length = int(draw.integers(1, self.longest + 1))
+                ids = [self.words[i] for i in draw.integers(len(self.words), size=length)]
+                stopped = bool(draw.integers(8))
+                yield Completion(request, sample, [*ids, self.end] if stopped else ids, "stop" if stopped else "length")
+
+    def close(self) -> None:
+        pass
+
+
+class FakeScorer:
+    """A standard normal number that is a function of the conversation's text."""
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        return [self._reward(a) for a in answers]
+
+    @staticmethod
+    def _reward(answered: Answered) -> float:
+        digest = hashlib.sha256(repr((answered.messages, answered.answer)).encode()).digest()
+        return float(np.random.default_rng(int.from_bytes(digest[:8], "big")).standard_normal())
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,253 @@
+"""Generation and scoring with transformers, in this process.
+
+Sampling is our own loop over the model's forward, for three things `generate` does not give: each prompt is encoded once for
+all its samples, rows that have ended leave the batch, and every row draws from its own seeded stream, so that a sample
+depends on (model, prompt, seed) and not on what happened to share its batch. A token is the inverse of the cumulative
+distribution at the row's next uniform number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
+
+from croco import text
+from croco.engines.base import Answered, Completion, Request
+from croco.engines.checkpoints import Checkpoint, context_length, load
+from croco.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+COMPACT_BELOW = 0.75  # share of rows still writing below which the others are dropped from the batch
+
+
+class HFGenerator:
+    """Samples answers with a causal language model."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tokenizer: PreTrainedTokenizerBase,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        prompts_per_unit: int,
+    ) -> None:
+        self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        self.context = context_length(self.model.config)
+        self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
+        self.prompts_per_unit = prompts_per_unit
+        self.stops = stop_ids(self.model.generation_config, tokenizer)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """All samples, a unit of similar prompts at a time; see `base.Generator`."""
+        ordered = sorted(requests, key=lambda r: (len(r.token_ids), r.language, r.prompt_id))
+        for start in range(0, len(ordered), self.prompts_per_unit):
+            yield from self._unit(ordered[start : start + self.prompts_per_unit])
+
+    def _unit(self, requests: Sequence[Request]) -> list[Completion]:
+        """One unit; when the device has no memory for it, its halves."""
+        try:
+            return self._sample(requests)
+        except torch.OutOfMemoryError:
+            if len(requests) == 1:
+                first = requests[0]
+                raise UserError(
+                    f"out of memory with {len(first.samples)} samples of prompt {first.prompt_id} ({first.language}) alone; "
+                    "lower sampling.max_new_tokens or sampling.samples"
+                ) from None
+        torch.cuda.empty_cache()
+        half = len(requests) // 2
+        return self._unit(requests[:half]) + self._unit(requests[half:])
+
+    @torch.inference_mode()
+    def _sample(self, requests: Sequence[Request]) -> list[Completion]:
+        rows = [(request, sample) for request in requests for sample in request.samples]
+        repeats = torch.tensor([len(r.samples) for r in requests], device=self.model.device)
+        budget = min(self.max_new_tokens, self.context - max(len(r.token_ids) for r in requests))
+        state = self._encode(requests, repeats)
+        uniforms = np.stack([uniform_stream(r.seed + s, budget) for r, s in rows])
+        drawn: list[list[int]] = [[] for _ in rows]
+        active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
+        for step in range(budget):
+            tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
+            for place, token in enumerate(tokens.tolist()):
+                if active[place] >= 0:
+                    drawn[active[place]].append(token)
+                    if token in self.stops:
+                        active[place] = -1
+            alive = np.flatnonzero(active >= 0)
+            if len(alive) == 0 or step == budget - 1:
+                break
+            if len(alive) < COMPACT_BELOW * len(active):
+                keep = torch.from_numpy(alive).to(self.model.device)
+                state, tokens, active = state.select(keep), tokens[keep], active[alive]
+            state = self._advance(state, tokens)
+        return [
+            Completion(request, sample, ids, "stop" if ids and ids[-1] in self.stops else "length")
+            for (request, sample), ids in zip(rows, drawn, strict=True)
+        ]
+
+    def _encode(self, requests: Sequence[Request], repeats: torch.Tensor) -> _State:
+        """The prompts, once each, left-padded; then one row per sample."""
+        longest = max(len(r.token_ids) for r in requests)
+        ids = torch.zeros(len(requests), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, request in enumerate(requests):
+            ids[row, longest - len(request.token_ids) :] = torch.tensor(request.token_ids)
+            mask[row, longest - len(request.token_ids) :] = 1
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        out = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        state = _State(out.logits[:, -1], mask, positions[:, -1], cache)
+        return state.select(torch.repeat_interleave(torch.arange(len(requests), device=ids.device), repeats))
+
+    def _advance(self, state: _State, tokens: torch.Tensor) -> _State:
+        mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], dim=1)
+        position = state.position + 1
+        out = self.model(
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=position[:, None],
+            past_key_values=state.cache,
+            use_cache=True,
+        )
+        return _State(out.logits[:, -1], mask, position, state.cache)
+
+    def _draw(self, logits: torch.Tensor, uniforms: np.ndarray) -> torch.Tensor:
+        """One token id per row, shape (rows,); greedy at temperature 0."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        probabilities = torch.softmax(logits.float() / self.temperature, dim=-1)
+        if self.top_p < 1:
+            ranked, order = probabilities.sort(dim=-1, descending=True)
+            ranked[ranked.cumsum(-1) - ranked >= self.top_p] = 0  # the first token to pass top_p stays in
+            probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
+        # In double precision, or a large vocabulary would never draw its last tokens.
+        cumulative = probabilities.double().cumsum(-1)
+        target = torch.from_numpy(uniforms).to(logits.device)[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+    def close(self) -> None:
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@dataclass
+class _State:
+    """A batch while it is written: one row per sample."""
+
+    logits: torch.Tensor
+    """Of the next token, shape (rows, vocabulary)."""
+    mask: torch.Tensor
+    position: torch.Tensor
+    """Of the last token, shape (rows,)."""
+    cache: Any
+
+    def select(self, rows: torch.Tensor) -> _State:
+        self.cache.batch_select_indices(rows)
+        return _State(self.logits[rows], self.mask[rows], self.position[rows], self.cache)
+
+
+def uniform_stream(seed: int, count: int) -> np.ndarray:
+    """`count` numbers in [0, 1) of a sample's own stream, shape (count,); a longer stream starts with a shorter one."""
+    return np.random.Generator(np.random.Philox(key=seed)).random(count)
+
+
+def stop_ids(generation_config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends an answer: the template's end of turn and the checkpoint's own EOS ids."""
+    own = getattr(generation_config, "eos_token_id", None)
+    ids = own if isinstance(own, list) else [own]
+    return frozenset({text.end_of_turn(tokenizer), *(i for i in ids if i is not None)})
+
+
+class HFScorer:
+    """Rewards of a sequence-classification model with one label."""
+
+    def __init__(self, checkpoint: Checkpoint, max_length: int, score_tokens: int) -> None:
+        self.tokenizer = text.load_tokenizer(
+            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+        )
+        self.model, report = load(AutoModelForSequenceClassification, checkpoint)
+        self.max_length, self.score_tokens = max_length, score_tokens
+        labels = self.model.config.num_labels
+        if labels != 1:
+            raise UserError(f"{checkpoint.path}: has {labels} labels; a reward model has one")
+        if report["missing_keys"]:
+            raise UserError(
+                f"{checkpoint.path}: is no reward model, its {sorted(report['missing_keys'])[0]} is missing"
+            )
+        pad = self.tokenizer.pad_token_id
+        self.pad_id = pad if pad is not None else text.end_of_turn(self.tokenizer)
+        self.model.config.get_text_config().pad_token_id = self.pad_id
+        self.model.config.pad_token_id = self.pad_id
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
+        conversations: dict[tuple[int, ...], list[int]] = {}
+        for index, answer in enumerate(answers):
+            messages = [*answer.messages, {"role": "assistant", "content": answer.answer}]
+            conversations.setdefault(tuple(text.conversation_ids(self.tokenizer, messages)), []).append(index)
+        rewards: list[float | None] = [None] * len(answers)
+        ordered = sorted((ids for ids in conversations if len(ids) <= self.max_length), key=lambda ids: (len(ids), ids))
+        for batch in token_batches(ordered, self.score_tokens):
+            for ids, reward in zip(batch, self._rewards(batch), strict=True):
+                for index in conversations[ids]:
+                    rewards[index] = reward if np.isfinite(reward) else None
+        return rewards
+
+    def _rewards(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+        """One logit per conversation; when the device has no memory for the batch, in halves."""
+        try:
+            return self._forward(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise UserError(
+                    f"out of memory scoring one answer of {len(batch[0])} tokens; lower reward.max_length"
+                ) from None
+        torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return self._rewards(batch[:half]) + self._rewards(batch[half:])
+
+    @torch.inference_mode()
+    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+        longest = max(map(len, batch))
+        ids = torch.full((len(batch), longest), self.pad_id)
+        mask = torch.zeros_like(ids)
+        for row, conversation in enumerate(batch):
+            ids[row, : len(conversation)] = torch.tensor(conversation)
+            mask[row, : len(conversation)] = 1
+        out = self.model(input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device))
+        return out.logits[:, 0].float().tolist()
+
+    def close(self) -> None:
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def token_batches(conversations: Sequence[tuple[int, ...]], budget: int) -> Iterator[list[tuple[int, ...]]]:
+    """Runs of conversations (sorted by length) whose padded size is at most `budget` tokens; a longer one goes alone."""
+    batch: list[tuple[int, ...]] = []
+    for conversation in conversations:
+        if batch and len(conversation) * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(conversation)
+    if batch:
+        yield batch

@@ -1,0 +1,138 @@
+"""One job of `croco.run`, from the composed configuration to the metric."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from croco import store, tracking
+from croco.chain import Chain
+from croco.config import Config, strict
+from croco.errors import UserError
+from croco.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+def run_job(composed: DictConfig) -> float | None:
+    """Run the chain; bad input ends the process with code 2 (in a sweep it fails this job and no other)."""
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    progress = Progress()
+    try:
+        return _run(composed, progress)
+    except UserError as error:
+        log.exception("bad input")
+        if sweep:
+            raise
+        print(f"croco: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if sweep:
+            raise
+        print("\ncroco: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception:
+        log.exception("the job failed")
+        raise
+
+
+def _run(composed: DictConfig, progress: Progress) -> float | None:
+    config = strict(composed)
+    preflight(config)
+    quieten()
+    resolved: Any = OmegaConf.to_container(composed, resolve=True)
+    root = Path(config.paths.artifacts)
+    run_id = store.address("run", 1, resolved | {"paths": None, "logger": None}, {})
+    name = (
+        f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
+    )
+    tracker = tracking.start(config.logger, root / "wandb", run_id, name, resolved)
+    exit_code = 1
+    try:
+        from croco.stages import stages
+
+        chain = Chain(config, store.Store(root, {"run": resolved, "seed": config.seed}), progress, tracker)
+        artifacts = chain.run(stages())
+        exit_code = 0
+    finally:
+        tracker.close(exit_code)
+    report = artifacts["report"]
+    assert isinstance(report, store.Artifact)
+    _show(report, root, progress)
+    return report.summary.get("metric")
+
+
+def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
+    progress.say((report.path / "report.txt").read_text(encoding="utf-8").rstrip())
+    progress.say(f"artifacts: {root}/<stage>/<address>, listed in {report.path / 'lineage.json'}")
+    progress.say(f"page: {report.path / 'report.html'}")
+
+
+def preflight(config: Config) -> None:
+    """What a run needs that can be told before any work: a device, and models that are there.
+
+    Raises:
+        UserError: one line that says what is missing and what to choose instead.
+    """
+    if config.trainer.accelerator == "gpu":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
+                "trainer=cpu engine=hf with a small model"
+            )
+    for key, path in (
+        ("model.path", config.model.path),
+        ("reward.path", config.reward.path if config.reward.kind == "sequence_classification" else None),
+        ("source.model", config.source.model if config.source.kind == "off_policy" else None),
+    ):
+        if path is not None:
+            _there(key, path)
+
+
+def _there(key: str, path: str) -> None:
+    """A folder with a config.json, or a hub id that can be resolved."""
+    if Path(path).is_dir():
+        if not (Path(path) / "config.json").is_file():
+            raise UserError(f"{key}: {path}: no config.json there, so it is no checkpoint")
+        return
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise UserError(f"{key}: {path}: no such folder")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        hf_hub_download(path, "config.json")
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None
+
+
+def quieten() -> None:
+    """Libraries talk to the log file, not over the progress display."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def lineage(artifacts: dict[str, Any]) -> str:
+    """Every artifact of a run as JSON: stage (and language) to folder."""
+    folders: dict[str, str] = {}
+    for name, artifact in artifacts.items():
+        if isinstance(artifact, store.Artifacts):
+            folders |= {f"{name}/{language}": f"{a.stage}/{a.address}" for language, a in artifact.by_language.items()}
+        else:
+            folders[name] = f"{artifact.stage}/{artifact.address}"
+    return json.dumps(folders, indent=2)

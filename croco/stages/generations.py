@@ -1,0 +1,199 @@
+"""Answers: K samples of every training prompt to pair, and the answers to held-out prompts that evaluation compares."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from croco import records, text
+from croco.config import Config, SamplingConfig
+from croco.engines import factory
+from croco.engines.base import Completion, Request, seed_of
+from croco.engines.checkpoints import Checkpoint, identity
+from croco.errors import UserError
+from croco.records import Generation, Prompt
+from croco.stages.base import Job, Stage
+
+FLUSH_SECONDS = 2.0  # a row waits at most this long before it is on the disk
+
+
+def candidates_checkpoint(config: Config) -> Checkpoint:
+    """Whose answers are paired: the policy's, or another model's."""
+    if config.source.kind == "on_policy":
+        return factory.policy(config.model)
+    return replace(
+        factory.policy(config.model), path=str(config.source.model), revision=config.source.revision, chat_template=None
+    )
+
+
+def slice_of(config: Config, checkpoint: Checkpoint, split: str, sampling: SamplingConfig) -> dict[str, Any]:
+    return {
+        "split": split,
+        "model": identity(checkpoint.path, checkpoint.revision),
+        "dtype": checkpoint.dtype,
+        "chat_template": _content(checkpoint.chat_template),
+        "engine": config.engine.name,
+        "sampling": records.as_dict(sampling),
+    }
+
+
+def _content(chat_template: str | None) -> str | None:
+    if chat_template is None or not Path(chat_template).is_file():
+        return chat_template
+    return Path(chat_template).read_text(encoding="utf-8")
+
+
+def evaluation_sampling(config: Config) -> SamplingConfig:
+    """As the candidates, but as many answers as the evaluations want, from other seeds."""
+    samples = config.evals.quality.samples if config.evals.quality is not None else 1
+    return replace(config.sampling, samples=samples, seed=config.sampling.seed + 1)
+
+
+def generate(job: Job, checkpoint: Checkpoint, split: str, sampling: SamplingConfig) -> dict[str, Any]:
+    """Fill `generations` with `sampling.samples` answers of the checkpoint to every prompt of a split."""
+    config = job.config
+    tokenizer = text.load_tokenizer(
+        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+    )
+    prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == split]
+    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    requests = list(_requests(tokenizer, prompts, sampling, done))
+    total = len(prompts) * sampling.samples
+    if requests:
+        engine = job.engines.get(
+            ("generator", checkpoint, sampling),
+            lambda: factory.generator(config.engine, checkpoint, tokenizer, sampling),
+        )
+        rows = _Rows(job, tokenizer, checkpoint)
+        try:
+            with job.progress.task(f"{job.label}", total, "answers", done=len(done)) as task:
+                for completion in engine.generate(requests):
+                    rows.add(completion)
+                    task.advance(1)
+        finally:
+            rows.close()
+    count = job.output.seal_journal(
+        "generations", Generation, order=lambda r: (r["language"], r["prompt_id"], r["sample"])
+    )
+    if count != total:
+        raise UserError(f"{job.output.path}: {count} of {total} answers are there; run again to make the rest")
+    return _summary(job)
+
+
+def _requests(tokenizer: Any, prompts: list[Prompt], sampling: SamplingConfig, done: set[Any]) -> Iterator[Request]:
+    """What is still missing, as runs of consecutive samples."""
+    for p in prompts:
+        missing = [s for s in range(sampling.samples) if (p.prompt_id, s) not in done]
+        if not missing:
+            continue
+        ids = text.prompt_ids(tokenizer, p.messages)
+        for first, stop in _runs(missing):
+            yield Request(
+                p.prompt_id, p.language, ids, range(first, stop), seed_of(sampling.seed, p.prompt_id, p.language)
+            )
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Maximal runs of consecutive numbers of a sorted list, as half-open intervals."""
+    start = previous = numbers[0]
+    for number in [*numbers[1:], None]:
+        if number is None or number != previous + 1:
+            yield start, previous + 1
+            start = number if number is not None else start
+        previous = number if number is not None else previous
+
+
+class _Rows:
+    """Completions on their way to the journal."""
+
+    def __init__(self, job: Job, tokenizer: Any, checkpoint: Checkpoint) -> None:
+        self.journal = job.output.journal()
+        self.tokenizer = tokenizer
+        self.model = checkpoint.path
+        self.revision = checkpoint.revision or ""
+        self.waiting: list[Generation] = []
+        self.flushed = time.monotonic()
+
+    def add(self, completion: Completion) -> None:
+        request = completion.request
+        self.waiting.append(
+            Generation(
+                prompt_id=request.prompt_id,
+                language=request.language,
+                sample=completion.sample,
+                text=text.decode(self.tokenizer, completion.token_ids),
+                token_ids=completion.token_ids,
+                finish_reason=completion.finish_reason,
+                prompt_tokens=len(request.token_ids),
+                tokens=len(completion.token_ids),
+                seed=request.seed + completion.sample,
+                model=self.model,
+                revision=self.revision,
+            )
+        )
+        if time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.journal.append(self.waiting)
+        self.waiting = []
+        self.flushed = time.monotonic()
+
+    def close(self) -> None:
+        self._flush()
+        self.journal.close()
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    table = job.output.table("generations", ["finish_reason", "tokens", "text"])
+    reasons = Counter(table["finish_reason"].to_pylist())
+    tokens = table["tokens"].to_numpy()
+    return {
+        "rows": table.num_rows,
+        "tokens": int(tokens.sum()),
+        "mean_tokens": round(float(tokens.mean()), 2),
+        "finish_reason": dict(reasons),
+        "empty": sum(not t for t in table["text"].to_pylist()),
+    }
+
+
+def _candidates(job: Job) -> dict[str, Any]:
+    return generate(job, candidates_checkpoint(job.config), "train", job.config.sampling)
+
+
+def _answers(job: Job, tuned: bool) -> dict[str, Any]:
+    checkpoint = factory.policy(job.config.model)
+    if tuned:
+        checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")
+    return generate(job, checkpoint, "heldout", evaluation_sampling(job.config))
+
+
+def _evaluates(config: Config) -> bool:
+    return config.evals.quality is not None
+
+
+STAGE = Stage(
+    name="generations",
+    needs=("prompts",),
+    config=lambda c: slice_of(c, candidates_checkpoint(c), "train", c.sampling),
+    run=_candidates,
+    version=1,
+    per_language=True,
+)
+ANSWERS_BASE = Stage(
+    name="answers_base",
+    needs=("prompts",),
+    config=lambda c: slice_of(c, factory.policy(c.model), "heldout", evaluation_sampling(c)),
+    run=functools.partial(_answers, tuned=False),
+    version=STAGE.version,
+    folder="generations",
+    wanted=_evaluates,
+)
+ANSWERS_TUNED = replace(
+    ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), run=functools.partial(_answers, tuned=True)
+)

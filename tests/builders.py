@@ -1,0 +1,73 @@
+"""Small real checkpoints for tests: the classes users load, a few thousand random weights, saved and loaded back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers.decoders import ByteLevel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ["<s>", "<|end|>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"]
+CORPUS = [
+    "the quick brown fox jumps over the lazy dog",
+    "hvad hedder du?",
+    "wie heißt du, und woher kommst du?",
+    "0 1 2 3 4 5 6 7 8 9",
+]
+SHAPE = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 2,
+}
+OF_FAMILY = {
+    "cohere2": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"], "logit_scale": 0.25},
+    "gemma3_text": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]},
+}
+
+
+def build_tokenizer(folder: Path, template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of 320 tokens; `template=None` leaves it without a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="<|end|>", pad_token="<pad>")
+    fast.chat_template = template
+    fast.save_pretrained(folder)
+    return fast
+
+
+def build_policy(folder: Path, family: str = "llama", seed: int = 0, template: str | None = TEMPLATE) -> Path:
+    """A causal language model of a family (llama, cohere2, qwen3, gemma3_text) with its tokenizer."""
+    build_tokenizer(folder, template)
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {})})
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def build_reward(folder: Path, seed: int = 0, labels: int = 1) -> Path:
+    """A Qwen3 sequence classifier with its tokenizer."""
+    build_tokenizer(folder)
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model("qwen3", **SHAPE, num_labels=labels)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder

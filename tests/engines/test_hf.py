@@ -1,0 +1,134 @@
+"""The transformers engine against transformers' own forward pass and generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from croco import text
+from croco.engines.base import Answered, Completion, Request, seed_of
+from croco.engines.checkpoints import Checkpoint
+from croco.engines.hf import HFGenerator, HFScorer, token_batches, uniform_stream
+from croco.errors import UserError
+from tests.builders import build_policy, build_reward
+
+QUESTIONS = ["what?", "hvad hedder du, og hvor kommer du fra?", "tell me all about the quick brown fox", "0 1 2"]
+
+
+def requests(tokenizer, samples: range = range(4)) -> list[Request]:
+    return [
+        Request(
+            f"p{i}",
+            "en",
+            text.prompt_ids(tokenizer, [{"role": "user", "content": q}]),
+            samples,
+            seed_of(0, f"p{i}", "en"),
+        )
+        for i, q in enumerate(QUESTIONS)
+    ]
+
+
+def generator(path: Path, tokenizer, **settings) -> HFGenerator:
+    return HFGenerator(
+        Checkpoint(str(path)),
+        tokenizer,
+        **{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, "prompts_per_unit": 8, **settings},
+    )
+
+
+def by_key(completions: list[Completion]) -> dict[tuple[str, int], Completion]:
+    return {(c.request.prompt_id, c.sample): c for c in completions}
+
+
+@pytest.mark.parametrize("family", ["llama", "cohere2", "qwen3", "gemma3_text"])
+def test_greedy_equals_generate_one_prompt_at_a_time(family: str, tmp_path: Path) -> None:
+    """Left padding, the shared prompt cache and the sliding windows must not change a token."""
+    path = build_policy(tmp_path, family)
+    tokenizer = text.load_tokenizer(str(path))
+    ours = by_key(
+        list(generator(path, tokenizer, temperature=0, max_new_tokens=24).generate(requests(tokenizer, range(2))))
+    )
+    model = AutoModelForCausalLM.from_pretrained(path).eval()
+    for request in requests(tokenizer):
+        out = model.generate(torch.tensor([request.token_ids]), max_new_tokens=24, do_sample=False, eos_token_id=1)
+        expected = out[0, len(request.token_ids) :].tolist()
+        assert ours[request.prompt_id, 0].token_ids == expected
+        assert ours[request.prompt_id, 1].token_ids == expected
+
+
+def test_a_sample_does_not_depend_on_how_the_work_was_cut(policy: Path) -> None:
+    tokenizer = text.load_tokenizer(str(policy))
+    together = by_key(list(generator(policy, tokenizer).generate(requests(tokenizer))))
+    alone = by_key(list(generator(policy, tokenizer, prompts_per_unit=1).generate(requests(tokenizer))))
+    topped_up = by_key(list(generator(policy, tokenizer).generate(requests(tokenizer, range(2, 4)))))
+    assert {k: c.token_ids for k, c in together.items()} == {k: c.token_ids for k, c in alone.items()}
+    assert all(together[k].token_ids == c.token_ids for k, c in topped_up.items())
+    assert len(together) == 16
+    assert len({tuple(c.token_ids) for c in together.values()}) > 12
+
+
+def test_tokens_follow_the_models_distribution(policy: Path) -> None:
+    """First tokens of 4,000 samples against the softmax: total variation below what 4,000 draws leave by chance.
+
+    For 320 outcomes the expected distance is at most sqrt(320 / (2 pi 4000)) = 0.11.
+    """
+    tokenizer = text.load_tokenizer(str(policy))
+    request = requests(tokenizer, range(4000))[0]
+    drawn = [c.token_ids[0] for c in generator(policy, tokenizer, max_new_tokens=1).generate([request])]
+    model = AutoModelForCausalLM.from_pretrained(policy).eval()
+    with torch.no_grad():
+        expected = model(torch.tensor([request.token_ids])).logits[0, -1].softmax(-1).numpy()
+    seen = np.bincount(drawn, minlength=len(expected)) / len(drawn)
+    assert abs(seen - expected).sum() / 2 < 0.12
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_it(policy: Path) -> None:
+    """Probabilities 0.5, 0.3, 0.2 at top_p 0.6: the first two stay, so the third is never drawn."""
+    engine = generator(policy, text.load_tokenizer(str(policy)), top_p=0.6)
+    logits = torch.log(torch.tensor([[0.2, 0.5, 0.3]])).repeat(3, 1)
+    assert engine._draw(logits, np.array([0.0, 0.62, 0.999])).tolist() == [1, 1, 2]
+
+
+def test_stop_and_length_reasons(policy: Path) -> None:
+    tokenizer = text.load_tokenizer(str(policy))
+    for c in generator(policy, tokenizer, max_new_tokens=200).generate(requests(tokenizer, range(8))):
+        assert (c.finish_reason == "stop") == (c.token_ids[-1] == text.end_of_turn(tokenizer))
+        assert c.finish_reason == "stop" or len(c.token_ids) == 200
+
+
+def test_uniform_stream_is_a_prefix_of_a_longer_one() -> None:
+    assert uniform_stream(7, 3).tolist() == uniform_stream(7, 9)[:3].tolist()
+
+
+def test_scores_equal_the_logits_of_single_conversations(reward: Path) -> None:
+    scorer = HFScorer(Checkpoint(str(reward)), max_length=64, score_tokens=100)
+    answers = [
+        Answered([{"role": "user", "content": q}], a, "en", "{}") for q in QUESTIONS for a in ("yes", "no no no", "yes")
+    ]
+    too_long = Answered([{"role": "user", "content": "x" * 200}], "y", "en", "{}")
+    scores = scorer.score([*answers, too_long])
+    model = AutoModelForSequenceClassification.from_pretrained(reward).eval()
+    for answer, score in zip(answers, scores, strict=False):
+        ids = text.conversation_ids(
+            scorer.tokenizer, [*answer.messages, {"role": "assistant", "content": answer.answer}]
+        )
+        with torch.no_grad():
+            assert score == pytest.approx(model(torch.tensor([ids])).logits.item(), abs=1e-5)
+    assert scores[-1] is None
+
+
+def test_a_reward_model_must_have_one_label_and_a_head(tmp_path: Path, policy: Path) -> None:
+    two = build_reward(tmp_path / "two", labels=2)
+    with pytest.raises(UserError, match="2 labels"):
+        HFScorer(Checkpoint(str(two)), 64, 100)
+    with pytest.raises(UserError, match=r"no reward model|labels"):
+        HFScorer(Checkpoint(str(policy)), 64, 100)
+
+
+def test_token_batches_hold_the_budget() -> None:
+    rows = [(0,) * n for n in (1, 2, 2, 5, 9)]
+    assert [[len(r) for r in b] for b in token_batches(rows, 6)] == [[1, 2, 2], [5], [9]]
