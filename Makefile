@@ -1,0 +1,55 @@
+# `make demo` and `make test` set up what they need; `make help` lists the rest.
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 python 2>/dev/null))
+VENV ?= .venv
+EXTRAS ?= dev,joblib,slurm
+TORCH_BACKEND ?= auto
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed-$(subst $(eval) ,,$(subst $(comma),-,$(EXTRAS)))
+comma := ,
+# Where pip itself would look for wheels first; uv does not read pip's configuration.
+FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
+LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check tiny bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## create .venv with croco and what it needs (EXTRAS=dev,vllm for a GPU box)
+
+# A torch wheel on this machine wins; else uv picks the CPU or CUDA build by what it finds; else plain pip.
+$(STAMP): pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q uv
+	if [ -n "$(LOCAL_TORCH)" ]; then \
+	  $(VENV)/bin/uv pip install -q -p $(RUN) --find-links $(dir $(LOCAL_TORCH)) -e '.[$(EXTRAS)]' ; \
+	else \
+	  $(VENV)/bin/uv pip install -q -p $(RUN) --torch-backend=$(TORCH_BACKEND) -e '.[$(EXTRAS)]' \
+	  || $(RUN) -m pip install -q -e '.[$(EXTRAS)]' ; \
+	fi
+	touch $@
+
+demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method=sft" changes it)
+	$(RUN) -m croco.run $(ARGS)
+
+test: setup  ## the fast tests
+	$(RUN) -m pytest -m "not slow and not vllm and not slurm and not gpu" $(ARGS)
+
+test-all: setup  ## the slow ones too
+	$(RUN) -m pytest -m "not vllm and not slurm and not gpu" $(ARGS)
+
+check: setup  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+tiny: setup  ## train the embedded models again, from nothing
+	$(RUN) -m croco.tiny.build
+
+bench: setup  ## the benchmarks, one table each under benchmarks/results
+	for file in benchmarks/*.py; do $(RUN) $$file || exit 1; done
+
+clean:  ## remove what runs and tests leave; artifacts under runs/ stay
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

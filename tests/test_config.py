@@ -1,0 +1,103 @@
+"""Every shipped YAML composes, unknown keys fail, and bad values name their key."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from croco.config import CONF, Config, strict
+from croco.errors import UserError
+
+GROUPS = sorted(
+    (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("hydra", "language")
+)
+NEEDS = {
+    ("prompts", "jsonl"): ["prompts.path=x"],
+    ("prompts", "parquet"): ["prompts.path=x"],
+    ("reward", "function"): ["reward.function=croco.errors:UserError"],
+}
+
+
+def composed(*overrides: str) -> Config:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return strict(compose("config", overrides=list(overrides)))
+
+
+@pytest.mark.parametrize(("group", "choice"), GROUPS)
+def test_every_choice_of_every_group_composes(group: str, choice: str) -> None:
+    composed(f"{group}={choice}", *NEEDS.get((group, choice), []))
+
+
+@pytest.mark.parametrize("path", sorted((CONF.parent / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_composes(path: Path) -> None:
+    composed(f"experiments={path.stem}")
+
+
+def test_the_papers_setting() -> None:
+    """The paper's numbers (its README and scripts), reached by the command the README shows."""
+    config = composed("model=eurollm", "lang=multi")
+    assert config.lang.languages == ["en", "da", "nl", "de", "fr", "it", "es"]
+    assert (config.sampling.samples, config.sampling.temperature, config.sampling.max_new_tokens) == (64, 1.0, 4096)
+    assert (config.prompts.path, config.prompts.train) == ("allenai/Dolci-Instruct-SFT", 20000)
+    assert config.reward.path == "Skywork/Skywork-Reward-V2-Qwen3-8B"
+    assert (config.model.lora.r, config.model.lora.alpha, config.model.lora.dropout) == (16, 32, 0.05)
+    method = config.method
+    assert (method.learning_rate, method.batch_size, method.epochs, method.warmup_ratio) == (5e-6, 64, 1, 0.05)
+    assert method.loss["beta"] == 0.1
+    assert composed("model=aya", "method=sft").method.learning_rate == 2e-4
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("+typo=1", "typo"),
+        ("+method.betta=1", "method.betta"),
+        ("method.epochs=many", "method.epochs"),
+        ("lang.languages=[en,xx]", "lang.languages"),
+        ("lang.languages=[]", "lang.languages"),
+        ("+method.loss.gamma=1", "method.loss.gamma"),
+        ("sampling.temperature=0", "sampling.temperature"),
+        ("pairing.scope=both", "pairing.scope"),
+    ],
+)
+def test_bad_values_name_their_key(override: str, key: str) -> None:
+    with pytest.raises(UserError, match=re.escape(key)) as error:
+        composed(override)
+    assert "\n" not in str(error.value)
+
+
+def test_no_key_of_a_yaml_is_unread() -> None:
+    """Every key a group file sets exists in the typed configuration: composing it strictly would fail otherwise; here the
+    other way round, every field of a group is set by some file, so that no default hides in code."""
+    config = composed()
+    for group in (
+        "model",
+        "reward",
+        "prompts",
+        "source",
+        "sampling",
+        "pairing",
+        "method",
+        "engine",
+        "trainer",
+        "logger",
+    ):
+        files = [yaml.safe_load(p.read_text()) for p in (CONF / group).glob("*.yaml")]
+        keys = set(itertools.chain.from_iterable((f.get(group) or f) for f in files if f))
+        missing = set(vars(getattr(config, group))) - keys
+        assert not missing, f"conf/{group}: no file sets {missing}"
+
+
+def test_languages_have_every_field() -> None:
+    fields = {"iso", "own_name", "english_name", "euroeval", "m_arenahard", "m_rewardbench", "identified_as"}
+    files = list((CONF / "language").glob("*.yaml"))
+    assert len(files) == 15
+    for path in files:
+        language = yaml.safe_load(path.read_text())
+        assert set(language) == fields, path
+        assert language["iso"] == path.stem

@@ -1,0 +1,91 @@
+"""The house itself: imports point one way, heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(ROOT.glob("croco/**/*.py"))
+LAYERS = {
+    0: ("errors", "records", "provenance", "maths", "engines.base", "engines.holder"),
+    1: ("config", "text", "progress", "tracking", "tiny"),
+    2: ("store", "engines", "evals", "pairing", "page"),
+    3: ("training",),
+    4: ("stages",),
+    5: ("chain", "job", "run", "compare", "doctor", "merge", "export", "status"),
+}
+ONLY_IN = {
+    "vllm": ("engines",),
+    "ray": ("engines",),
+    "wandb": ("tracking",),
+    "trl": (),
+    "lightning": ("training",),
+    "peft": ("training", "merge"),
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / "croco").with_suffix("").parts
+    return ".".join(p for p in parts if p != "__init__")
+
+
+def layer(module: str) -> int:
+    best = [
+        (len(prefix), level)
+        for level, group in LAYERS.items()
+        for prefix in group
+        if f"{module}.".startswith(f"{prefix}.")
+    ]
+    assert best, f"croco.{module} belongs to no layer; add it to LAYERS"
+    return max(best)[1]
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p)], ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    here = name_of(path)
+    for imported in imports(path):
+        if (
+            imported.startswith("croco.")
+            and (ROOT / Path(*imported.split(".")[:2])).with_suffix(".py").exists()
+            | (ROOT / Path(*imported.split(".")[:2])).is_dir()
+        ):
+            target = imported.removeprefix("croco.")
+            assert layer(target) <= layer(here), f"croco.{here} imports {imported}, which stands above it"
+        library = imported.split(".")[0]
+        if library in ONLY_IN:
+            assert here.startswith(ONLY_IN[library]), f"croco.{here} imports {library}"
+
+
+def test_stages_do_not_import_one_another() -> None:
+    for path in ROOT.glob("croco/stages/*.py"):
+        if path.stem in ("__init__", "base"):
+            continue
+        for imported in imports(path):
+            assert not imported.startswith("croco.stages") or imported.startswith("croco.stages.base"), path
+
+
+def test_every_module_imports_without_the_extras() -> None:
+    """In a process of its own in which the extras cannot be imported."""
+    program = (
+        "import sys, importlib\n"
+        "for missing in ('vllm', 'ray', 'trl', 'submitit', 'wandb_workspaces', 'euroeval'): sys.modules[missing] = None\n"
+        f"for name in {[f'croco.{name_of(p)}'.rstrip('.') for p in MODULES]!r}:\n"
+        "    if name != 'croco.run': importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
