@@ -49,7 +49,8 @@ def curve(data: Curve) -> str:
         parts.append(f'<polyline fill="none" stroke-width="2" {style} points="{points}"/>')
     parts.append("</svg>")
     legend = "".join(
-        f'<span class="key"><i style="border-top:3px {"solid" if not i else "dashed"} {COLOURS[i % 4]}"></i>{html.escape(name)}</span>'
+        f'<span class="key"><i style="border-top:3px {"dashed" if i else "solid"} {COLOURS[i % 4]}"></i>'
+        f"{html.escape(name)}</span>"
         for i, name in enumerate(data.lines)
     )
     return "".join(parts) + f'<div class="legend">{legend}</div>'
