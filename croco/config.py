@@ -139,15 +139,72 @@ class SamplingConfig:
 
 
 @dataclass
+class FiltersConfig:
+    """Answers that leave their pool before pairing, each counted by reason."""
+
+    truncated: bool
+    """Cut off at the length limit (`finish_reason` is not `stop`)."""
+    empty: bool
+    """No text but white space."""
+    duplicate: bool
+    """Same text as an earlier answer of the same prompt and language."""
+    wrong_language: bool
+    """Identified as another language than the prompt's; what is too short to tell is kept, and counted."""
+    repetition: float | None
+    """Largest share of a text's word (or character) n-grams that may be repeats; null lets all through."""
+
+
+@dataclass
+class PairLimitsConfig:
+    """Largest (or smallest) figures of the pair report that a run accepts; null accepts all. Shares lie in [0, 1]."""
+
+    min_pairs: int | None
+    max_prompts_without_pair: float | None
+    """Share of the pools that gave no pair."""
+    max_rejected_is_minimum: float | None
+    max_chosen_longer: float | None
+    max_truncated: float | None
+    """Share of chosen answers that were cut off."""
+    max_wrong_language: float | None
+    """Share of chosen answers in another language than the prompt, among those that could be told."""
+    max_identical: float | None
+    """Share of pairs whose two texts are the same."""
+    max_one_language_wins: float | None
+    """Largest share of the chosen answers of pairs across languages that one language has."""
+
+
+@dataclass
 class PairingConfig:
     """Which answers become chosen and rejected."""
 
     scope: str
-    """`mono` pools the answers in one language, `multi` those in all languages of the set."""
+    """`mono` pools the answers in one language, `multi` those in all languages of the set; `cross_only` and `same_only` pool
+    as `multi` does, and take the rejected answer from another language than the chosen's, or from the same."""
+    points: str
+    """What `chosen` and `rejected` are: `sigma` (k of mu + k sigma) or `quantile` (a level in [0, 1])."""
     chosen: float
     """Chosen is nearest to mu + this many sigma; .inf is the best."""
     rejected: float
     """Rejected is nearest to mu + this many sigma, strictly below the chosen; -.inf is the worst."""
+    samples: int | None
+    """Only the first so many samples per prompt and language are pooled (best and worst of n); null pools all."""
+    normalise: str
+    """What selection compares: `none` (rewards), `language` (z-scores within a language), `prompt_language` (z-scores within
+    a prompt and language) or `rank` (ranks within a language)."""
+    prompt_language: str
+    """Language of the prompt that is shown: `chosen`, `rejected`, `random` (seeded), or a language of the set."""
+    min_margin: float | None
+    """Smallest difference between chosen and rejected, in what selection compares."""
+    max_margin: float | None
+    length_ratio: float | None
+    """The longer answer has at most so many times the tokens of the shorter; null pairs any lengths."""
+    pairs_per_pool: int
+    pairs_per_prompt: int | None
+    """At most so many pairs of one prompt, over all languages, drawn by seed; null keeps all."""
+    seed: int
+    """Of `prompt_language: random`, `pairs_per_prompt` and the shares of a mixture."""
+    filters: FiltersConfig
+    limits: PairLimitsConfig
 
 
 @dataclass
@@ -297,7 +354,6 @@ def check(config: Config) -> None:
     one_of("reward.dtype", config.reward.dtype, ("float32", "bfloat16"))
     one_of("reward.kind", config.reward.kind, ("sequence_classification", "function"))
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
-    one_of("pairing.scope", config.pairing.scope, ("mono", "multi"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
     one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
@@ -329,6 +385,45 @@ def check(config: Config) -> None:
         "reward.path: name the reward model's checkpoint",
     )
     bind_target("method.loss", config.method.loss)
+    check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("pairing.scope", pairing.scope, ("mono", "multi", "cross_only", "same_only"))
+    one_of("pairing.points", pairing.points, ("sigma", "quantile"))
+    one_of("pairing.normalise", pairing.normalise, ("none", "language", "prompt_language", "rank"))
+    one_of("pairing.prompt_language", pairing.prompt_language, ("chosen", "rejected", "random", *languages))
+    require(
+        pairing.chosen > pairing.rejected,
+        f"pairing.rejected: {pairing.rejected} must lie below pairing.chosen={pairing.chosen}",
+    )
+    require(
+        pairing.points == "sigma" or (pairing.rejected >= 0 and pairing.chosen <= 1),
+        "pairing.points=quantile: pairing.chosen and pairing.rejected are levels in [0, 1]",
+    )
+    require(
+        pairing.scope != "cross_only" or len(languages) > 1,
+        "pairing.scope=cross_only: pairs across languages need at least two in lang.languages",
+    )
+    require(
+        pairing.samples is None or 2 <= pairing.samples <= samples,
+        f"pairing.samples: {pairing.samples} must lie between 2 and sampling.samples={samples}",
+    )
+    for key, value, least in (
+        ("min_margin", pairing.min_margin, 0.0),
+        ("max_margin", pairing.max_margin, pairing.min_margin if pairing.min_margin is not None else 0.0),
+        ("length_ratio", pairing.length_ratio, 1.0),
+        ("pairs_per_pool", pairing.pairs_per_pool, 1),
+        ("pairs_per_prompt", pairing.pairs_per_prompt, 1),
+        ("filters.repetition", pairing.filters.repetition, 0.0),
+    ):
+        require(value is None or value >= least, f"pairing.{key}: {value} must be at least {least}")
+    for name, limit in vars(pairing.limits).items():
+        require(
+            limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
+            f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
+        )
 
 
 def bind_target(key: str, node: dict[str, Any]) -> Callable[..., Any]:

@@ -1,0 +1,79 @@
+"""Is a text in the language it should be in? Identification by py3langid, whose model is inside its package.
+
+Identification is restricted to the languages of conf/language (and some of other scripts, so that an answer in Chinese is not
+called Maltese). Written standards too close to be told apart on an answer count as one: what a language may be identified as
+is `identified_as` in its YAML (Danish, Bokmål and Nynorsk are one group). Code and links are not looked at. A text with fewer
+than LEAST_LETTERS letters besides is not decided: callers count those, and never take them for right or wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from croco.config import CONF
+from croco.errors import UserError
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+LEAST_LETTERS = 20
+MOST_CHARACTERS = 4000  # enough to decide, and long answers cost no more
+OTHER_SCRIPTS = ("ar", "el", "he", "hi", "ja", "ko", "ru", "th", "uk", "zh")
+NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.DOTALL)
+LETTER = re.compile(r"[^\W\d_]")
+DENSE_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # a sign says as much as several letters
+
+
+@functools.cache
+def known_languages() -> dict[str, tuple[str, ...]]:
+    """What each language of conf/language may be identified as."""
+    from omegaconf import OmegaConf
+
+    files = sorted((CONF / "language").glob("*.yaml"))
+    return {file.stem: tuple(OmegaConf.load(file).identified_as) for file in files}
+
+
+@functools.lru_cache(maxsize=8)
+def _identifier(among: tuple[str, ...]) -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    labels = {code for language in among for code in _codes(language)} | set(OTHER_SCRIPTS)
+    identifier.set_languages(sorted(labels & set(identifier.labels)))
+    return identifier
+
+
+def _codes(language: str) -> tuple[str, ...]:
+    if language not in known_languages():
+        raise UserError(f"language '{language}': conf/language/{language}.yaml is needed to identify it")
+    return known_languages()[language]
+
+
+def identify(texts: Sequence[str], among: Sequence[str] | None = None) -> list[str | None]:
+    """The language code of each text, None where there is too little text to tell.
+
+    Args:
+        among: languages of conf/language that come into question; all of them by default. Fewer choices hide wrong ones.
+    """
+    identifier = _identifier(tuple(sorted(among if among is not None else known_languages())))
+    return [_identify(identifier, text) for text in texts]
+
+
+def _identify(identifier: LanguageIdentifier, text: str) -> str | None:
+    prose = NOT_PROSE.sub(" ", text[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS]
+    letters = len(LETTER.findall(prose)) + 3 * len(DENSE_SCRIPT.findall(prose))
+    return str(identifier.classify(prose)[0]) if letters >= LEAST_LETTERS else None
+
+
+def matches(language: str, text: str, among: Sequence[str] | None = None) -> bool | None:
+    """Whether `text` is in `language` (a file of conf/language) or one that counts as it; None where it cannot be told.
+
+    Raises:
+        UserError: conf/language has no such language.
+    """
+    codes = _codes(language)
+    (found,) = identify([text], among)
+    return None if found is None else found in codes

@@ -1,0 +1,142 @@
+"""All scored answers as columns of numbers; their texts stay on disk.
+
+9 million answers take about 300 MB: prompts, languages and samples are codes, never strings per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from croco.errors import UserError
+
+COLUMNS = ["prompt_id", "language", "sample", "reward", "tokens", "finish_reason"]
+KEYS = ["prompt_id", "language", "finish_reason"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """N answers in pool order within each (prompt, language) file order; `prompt_ids` and `languages` are sorted."""
+
+    prompt_ids: list[str]
+    languages: list[str]
+    sources: list[str]
+    prompt: NDArray[np.int32]
+    """(N,) index into prompt_ids."""
+    language: NDArray[np.int16]
+    sample: NDArray[np.int32]
+    reward: NDArray[np.float64]
+    """(N,) NaN where scoring failed."""
+    tokens: NDArray[np.int32]
+    truncated: NDArray[np.bool_]
+    source: NDArray[np.int8]
+    """(N,) index into sources."""
+    row: NDArray[np.int64]
+    """(N,) position in the generations of its source, all files one after the other."""
+
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Answers:
+        """The answers at these positions, or where this mask holds."""
+        arrays = {
+            f.name: getattr(self, f.name)[rows] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    def in_pool_order(self) -> Answers:
+        """Sorted by prompt, language, sample."""
+        key = (self.prompt.astype(np.int64) * len(self.languages) + self.language) * (
+            int(self.sample.max(initial=0)) + 1
+        )
+        key += self.sample
+        return self if (key[1:] >= key[:-1]).all() else self.take(np.argsort(key, kind="stable"))
+
+
+class _Codes:
+    """Numbers for strings, in the order in which they were first seen."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = {}
+
+    def column(self, column: pa.ChunkedArray) -> NDArray[np.int32]:
+        parts = [np.empty(0, np.int32)]
+        for chunk in column.chunks:
+            table = np.array([self.of.setdefault(v, len(self.of)) for v in chunk.dictionary.to_pylist()], np.int32)
+            parts.append(table[chunk.indices.to_numpy(zero_copy_only=False)])
+        return np.concatenate(parts)
+
+    def sort(self) -> tuple[list[str], NDArray[np.int32]]:
+        """(strings sorted, new code of each old code)."""
+        names = sorted(self.of)
+        new = np.empty(len(names), np.int32)
+        for code, name in enumerate(names):
+            new[self.of[name]] = code
+        return names, new
+
+
+def read(files: Mapping[str, Sequence[Path]]) -> Answers:
+    """The score tables of each source, file by file, without any text.
+
+    Raises:
+        UserError: an answer is scored twice.
+    """
+    prompts, languages = _Codes(), _Codes()
+    parts: list[tuple[NDArray, ...]] = []
+    for source, paths in enumerate(files.values()):
+        first = 0
+        for path in paths:
+            table = pq.ParquetFile(path, read_dictionary=KEYS).read(COLUMNS)
+            reasons = _Codes()
+            reason = reasons.column(table["finish_reason"])
+            rows = np.arange(first, first + table.num_rows)
+            first += table.num_rows
+            parts.append(
+                (
+                    prompts.column(table["prompt_id"]),
+                    languages.column(table["language"]).astype(np.int16),
+                    table["sample"].to_numpy().astype(np.int32),
+                    table["reward"].to_numpy().astype(np.float64),
+                    table["tokens"].to_numpy().astype(np.int32),
+                    reason != reasons.of.get("stop", -1),
+                    np.full(len(rows), source, np.int8),
+                    rows,
+                )
+            )
+    prompt, language, sample, reward, tokens, truncated, source_codes, row = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    prompt_ids, new_prompt = prompts.sort()
+    language_names, new_language = languages.sort()
+    answers = Answers(
+        prompt_ids,
+        language_names,
+        list(files),
+        new_prompt[prompt],
+        new_language[language].astype(np.int16),
+        sample,
+        reward,
+        tokens,
+        truncated,
+        source_codes,
+        row,
+    ).in_pool_order()
+    _check_unique(answers)
+    return answers
+
+
+def _check_unique(answers: Answers) -> None:
+    columns = (answers.prompt, answers.language, answers.sample)
+    same = np.logical_and.reduce([c[1:] == c[:-1] for c in columns]) if len(answers) else np.empty(0, bool)
+    twice = np.flatnonzero(same & (answers.source[1:] == answers.source[:-1]))
+    if len(twice):
+        prompt, language, sample = (int(column[twice[0]]) for column in columns)
+        raise UserError(
+            f"sample {sample} of prompt {answers.prompt_ids[prompt]} in {answers.languages[language]} is scored twice"
+        )

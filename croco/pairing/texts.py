@@ -1,0 +1,82 @@
+"""The texts of answers, by position, from generations on disk: a few row groups in memory at a time, never a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from croco.errors import UserError
+from croco.pairing.answers import Answers
+
+
+class Texts:
+    """Random access to the generations behind `Answers`, in the same order of sources and files."""
+
+    def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
+        self._groups: list[list[tuple[Path, int]]] = []  # per source: (file, row group)
+        self._bounds: list[NDArray[np.int64]] = []  # per source: first row of each row group, then the number of rows
+        for paths in files.values():
+            groups, sizes = [], [0]
+            for path in paths:
+                metadata = pq.ParquetFile(path).metadata
+                groups += [(path, g) for g in range(metadata.num_row_groups)]
+                sizes += [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+            self._groups.append(groups)
+            self._bounds.append(np.cumsum(sizes))
+        # Arrow releases the interpreter's lock while it reads, and one reader keeps one core busy.
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    def of(self, answers: Answers) -> pa.Array:
+        """(N,) the text of each answer.
+
+        Raises:
+            UserError: the generation at an answer's position is another one.
+        """
+        parts: list[tuple[NDArray[np.int64], pa.Array]] = []
+        for source in range(len(self._groups)):
+            wanted = np.flatnonzero(answers.source == source)
+            wanted = wanted[np.argsort(answers.row[wanted], kind="stable")]
+            group = np.searchsorted(self._bounds[source], answers.row[wanted], side="right") - 1
+            cuts = np.flatnonzero(np.append(True, group[1:] != group[:-1])) if len(group) else np.empty(0, int)
+            pieces = np.split(wanted, cuts[1:])
+            reads = self._threads.map(
+                lambda piece, g, s=source: self._read(answers.take(piece), s, int(g)), pieces, group[cuts]
+            )
+            parts += zip(pieces, reads, strict=False)
+        if not parts:
+            return pa.array([], pa.string())
+        order = np.concatenate([positions for positions, _ in parts])
+        inverse = np.empty(len(order), np.int64)
+        inverse[order] = np.arange(len(order))
+        return pa.concat_arrays([texts for _, texts in parts]).take(pa.array(inverse))
+
+    def _read(self, answers: Answers, source: int, group: int) -> pa.Array:
+        path, number = self._groups[source][group]
+        columns = ["prompt_id", "language", "sample", "text"]
+        table = pq.ParquetFile(path).read_row_group(number, columns, use_threads=False)
+        table = table.take(pa.array(answers.row - self._bounds[source][group]))
+        expected = (
+            pa.array(answers.prompt_ids).take(pa.array(answers.prompt)),
+            pa.array(answers.languages).take(pa.array(answers.language)),
+            pa.array(answers.sample, pa.int64()),
+        )
+        if not all(pc.all(pc.equal(table[c], e)).as_py() for c, e in zip(columns, expected, strict=False)):
+            raise UserError(f"{path}: its rows are not those that were scored; remove the scores and run again")
+        return table["text"].combine_chunks()
+
+    def stream(self) -> Iterator[tuple[int, int, pa.Array]]:
+        """(source, position of the first, texts) of each row group, in order."""
+        for source, groups in enumerate(self._groups):
+            for (path, number), first in zip(groups, self._bounds[source], strict=False):
+                yield source, int(first), pq.ParquetFile(path).read_row_group(number, ["text"])["text"].combine_chunks()
