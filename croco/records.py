@@ -106,6 +106,8 @@ class Result:
 
     evaluation: str
     """Which evaluation: `quality`, `checks`, `arena`, ..."""
+    system: str
+    """Whose answer: `base` or `tuned`."""
     prompt_id: str
     language: str
     sample: int

@@ -42,6 +42,13 @@ def load_tokenizer(
     return tokenizer
 
 
+def template_source(chat_template: str | None) -> str | None:
+    """What a chat template's file says, for addresses: another text is another template, another place is not."""
+    if chat_template is None or not Path(chat_template).is_file():
+        return chat_template
+    return Path(chat_template).read_text(encoding="utf-8")
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 

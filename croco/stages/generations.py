@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from croco import records, text
@@ -36,16 +35,10 @@ def slice_of(config: Config, checkpoint: Checkpoint, split: str, sampling: Sampl
         "split": split,
         "model": identity(checkpoint.path, checkpoint.revision),
         "dtype": checkpoint.dtype,
-        "chat_template": _content(checkpoint.chat_template),
+        "chat_template": text.template_source(checkpoint.chat_template),
         "engine": config.engine.name,
         "sampling": records.as_dict(sampling),
     }
-
-
-def _content(chat_template: str | None) -> str | None:
-    if chat_template is None or not Path(chat_template).is_file():
-        return chat_template
-    return Path(chat_template).read_text(encoding="utf-8")
 
 
 def evaluation_sampling(config: Config) -> SamplingConfig:

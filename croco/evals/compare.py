@@ -1,0 +1,122 @@
+"""Base against tuned per language, from instance-level results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from croco.maths import statistics
+
+SYSTEMS = ("base", "tuned")
+MACRO = "macro"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One language's row, or `macro`: the mean over languages, its interval over prompts with all their translations."""
+
+    language: str
+    prompts: int
+    base: float
+    tuned: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    """Of no difference, by sign flips; Holm-adjusted over the languages. The macro row's is not adjusted: it is one test."""
+    win_rate: float
+    fidelity_base: float
+    fidelity_tuned: float
+    tokens_base: float
+    tokens_tuned: float
+    ended_base: float
+    ended_tuned: float
+
+
+def compare(
+    results: pa.Table, metric: str, languages: Sequence[str], resamples: int, confidence: float
+) -> list[Comparison]:
+    """One row per language, then the macro average.
+
+    Args:
+        results: columns of records.Result.
+        metric: what is compared, e.g. `quality`.
+    """
+    means = _means(results)
+    rows = [_language(means, metric, language, resamples, confidence) for language in languages]
+    adjusted = statistics.holm([row.p for row in rows])
+    rows = [Comparison(**{**asdict(row), "p": p}) for row, p in zip(rows, adjusted, strict=True)]
+    return [*rows, _macro(means, rows, metric, languages, resamples, confidence)]
+
+
+def _means(results: pa.Table) -> dict[tuple[str, str, str], dict[str, float]]:
+    """(metric, system, language) -> prompt_id -> mean over its samples."""
+    grouped = results.group_by(["metric", "system", "language", "prompt_id"]).aggregate([("value", "mean")])
+    means: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in grouped.to_pylist():
+        means.setdefault((row["metric"], row["system"], row["language"]), {})[row["prompt_id"]] = row["value_mean"]
+    return means
+
+
+def _paired(means: dict[Any, dict[str, float]], metric: str, language: str) -> dict[str, tuple[float, float]]:
+    base, tuned = (means[metric, system, language] for system in SYSTEMS)
+    return {prompt: (base[prompt], tuned[prompt]) for prompt in sorted(base.keys() & tuned.keys())}
+
+
+def _language(
+    means: dict[Any, dict[str, float]], metric: str, language: str, resamples: int, confidence: float
+) -> Comparison:
+    base, tuned = np.array(list(_paired(means, metric, language).values())).T
+    interval = statistics.bootstrap_mean(tuned - base, resamples, confidence)
+    other = {
+        f"{name}_{system}": float(np.mean(list(means[key, system, language].values())))
+        for name, key in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
+        for system in SYSTEMS
+    }
+    return Comparison(
+        language=language,
+        prompts=len(base),
+        base=float(base.mean()),
+        tuned=float(tuned.mean()),
+        difference=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        p=statistics.sign_flip_p(tuned - base, resamples),
+        win_rate=statistics.win_rate(base, tuned),
+        **other,
+    )
+
+
+def _macro(
+    means: dict[Any, dict[str, float]],
+    rows: list[Comparison],
+    metric: str,
+    languages: Sequence[str],
+    resamples: int,
+    confidence: float,
+) -> Comparison:
+    """Translations of a prompt are dependent, so a prompt is drawn with all of them."""
+    differences: dict[str, list[float]] = {}
+    for language in languages:
+        for prompt, (base, tuned) in _paired(means, metric, language).items():
+            differences.setdefault(prompt, []).append(tuned - base)
+    clustered = np.array([np.mean(values) for values in differences.values()])
+    interval = statistics.bootstrap_mean(clustered, resamples, confidence)
+    names = [
+        f for f in Comparison.__dataclass_fields__ if f not in ("language", "prompts", "difference", "low", "high", "p")
+    ]
+    averaged = {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
+    p = statistics.sign_flip_p(clustered, resamples)
+    return Comparison(
+        language=MACRO,
+        prompts=len(clustered),
+        difference=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        p=p,
+        **averaged,
+    )

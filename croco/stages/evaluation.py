@@ -1,0 +1,43 @@
+"""What the configuration wants measured, answer by answer, and base compared with tuned."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from typing import Any
+
+from croco import records
+from croco.config import Config, locate
+from croco.evals import compare, quality
+from croco.records import Generation, Prompt, Result
+from croco.stages.base import Job, Stage
+
+
+def slice_of(config: Config) -> dict[str, Any]:
+    return {"quality": records.as_dict(config.evals.quality) if config.evals.quality is not None else None}
+
+
+def run(job: Job) -> dict[str, Any]:
+    config = job.config.evals.quality
+    assert config is not None, "stages are asked whether they are wanted"
+    grader = locate("evals.quality.grader", config.grader)
+    prompts = {(p.prompt_id, p.language): p for p in job.inputs["prompts"].rows("prompts", Prompt)}
+    results = itertools.chain.from_iterable(
+        quality.grade(grader, prompts, job.inputs[f"answers_{system}"].rows("generations", Generation), system)
+        for system in compare.SYSTEMS
+    )
+    count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
+    table = compare.compare(
+        job.output.table("results"), "quality", job.config.lang.languages, config.resamples, config.confidence
+    )
+    return {"rows": count, "confidence": config.confidence, "comparison": [asdict(row) for row in table]}
+
+
+STAGE = Stage(
+    name="evaluation",
+    needs=("prompts", "answers_base", "answers_tuned"),
+    config=slice_of,
+    run=run,
+    version=1,
+    wanted=lambda config: config.evals.quality is not None,
+)

@@ -1,0 +1,133 @@
+"""What training sees: examples as token ids, and which of them each optimiser step takes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import numpy as np
+
+from croco import text
+from croco.errors import UserError
+from croco.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt with its answers: (chosen, rejected), or one answer."""
+
+    prompt: list[int]
+    answers: tuple[list[int], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Length of all its sequences together."""
+        return sum(len(self.prompt) + len(answer) for answer in self.answers)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[list[Message], tuple[str, ...]]], max_length: int
+) -> tuple[list[Example], Counter[str]]:
+    """Examples in the order of the rows, and how many answers were cut at `max_length` (prompt plus answer) or dropped.
+
+    An example whose prompt alone fills `max_length`, or whose two answers are the same after the cut, teaches nothing and is
+    dropped.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    examples = []
+    counts: Counter[str] = Counter()
+    for messages, answers in rows:
+        prompt = text.prompt_ids(tokenizer, messages)
+        if len(prompt) >= max_length:
+            counts["prompt too long"] += 1
+            continue
+        whole = [text.answer_ids(tokenizer, messages, answer) for answer in answers]
+        cut = tuple(ids[: max_length - len(prompt)] for ids in whole)
+        counts["answers cut"] += sum(len(a) < len(b) for a, b in zip(cut, whole, strict=True))
+        if len(set(map(tuple, cut))) < len(cut):
+            counts["identical after the cut"] += 1
+            continue
+        examples.append(Example(prompt, cut))
+    if not examples:
+        raise UserError(f"training: no example is left ({dict(counts)}); raise model.max_length={max_length}")
+    return examples, counts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order of a run, a pure function of its fields: what step s takes never depends on how the run got there."""
+
+    examples: int
+    batch_size: int
+    epochs: float
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps; a last batch may be smaller."""
+        return max(1, math.ceil(self.examples * self.epochs / self.batch_size))
+
+    def batch(self, step: int) -> list[int]:
+        """Indices of the examples of optimiser step `step`, from 0."""
+        last = math.ceil(self.examples * self.epochs)
+        places = range(step * self.batch_size, min((step + 1) * self.batch_size, last))
+        return [int(self._order(place // self.examples)[place % self.examples]) for place in places]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.examples)
+
+
+class PlannedData(lightning.LightningDataModule):
+    """One Lightning batch is one optimiser step, one Lightning epoch the whole run; the position is the global step."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def train_dataloader(self) -> _Loader:
+        return _Loader(self.plan, self)
+
+
+class _Loader:
+    """Starts at the trainer's global step; has no state of its own that a prefetched batch could put out of step."""
+
+    def __init__(self, plan: Plan, module: PlannedData) -> None:
+        self.plan, self.module = plan, module
+
+    def __len__(self) -> int:
+        return self.plan.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        trainer: Any = self.module.trainer
+        for step in range(trainer.global_step, self.plan.steps):
+            yield self.plan.batch(step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def packs(indices: Sequence[int], examples: Sequence[Example], budget: int) -> list[list[int]]:
+    """First-fit decreasing: groups of examples with at most `budget` tokens each; a longer example goes alone."""
+    groups: list[tuple[int, list[int]]] = []
+    for index in sorted(indices, key=lambda i: (-examples[i].tokens, i)):
+        size = examples[index].tokens
+        for place, (used, group) in enumerate(groups):
+            if used + size <= budget:
+                group.append(index)
+                groups[place] = (used + size, group)
+                break
+        else:
+            groups.append((size, [index]))
+    return [group for _, group in groups]
