@@ -1,0 +1,129 @@
+"""`make tiny`: train the embedded models from nothing, judge the reward model, and write the README beside this file.
+
+    python -m croco.tiny.build [--out FOLDER] [--only policy other_policy backbone reward readme]
+
+Steps run in the order of their dependence; one that has its folder already is skipped, so that a killed build goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from croco.tiny import MODELS, examples, judge, pretrain, readme, reward_model, tokenizer, writer
+
+BATCH = 96
+STEPS = {"policy": 2000, "other_policy": 1500, "backbone": 2400}
+PREFERENCES = 16384
+OTHER_MIXTURE = writer.Flaws(content=0.6, language=0.25, form=0.5, tidy=0.35)
+SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+
+Say = Callable[[str], None]
+
+
+def shape(hidden: int, layers: int, inner: int, heads: int) -> dict[str, Any]:
+    return {
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "head_dim": hidden // heads,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+        **SPECIAL_IDS,
+    }
+
+
+def policy(out: Path, say: Say) -> None:
+    """The policy: a Llama that has read answers of mixed quality."""
+    _policy(out, say, STEPS["policy"], 1, writer.MIXED, shape(128, 4, 384, 4))
+
+
+def other_policy(out: Path, say: Say) -> None:
+    """The off-policy source: smaller, other data, worse answers."""
+    _policy(out, say, STEPS["other_policy"], 11, OTHER_MIXTURE, shape(96, 4, 256, 3))
+
+
+def _policy(out: Path, say: Say, steps: int, seed: int, flaws: writer.Flaws, dimensions: dict[str, Any]) -> None:
+    words = tokenizer.build()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **dimensions)).to(_device())
+    data = examples.policy_examples(words, seed, flaws)
+    pretrain.train(model, data, steps, BATCH, words.pad_token_id, seed, say)
+    model.generation_config = GenerationConfig(do_sample=True, **SPECIAL_IDS)
+    _save(model, words, out)
+
+
+def backbone(out: Path, say: Say) -> None:
+    """What the reward model stands on: a Qwen3 that has read all seven languages."""
+    words = tokenizer.build()
+    torch.manual_seed(2)
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(words), **shape(160, 4, 448, 5))).to(_device())
+    marks = judge.Marks(words, seed=99)
+    data = examples.backbone_examples(words, 2)
+    pretrain.train(
+        model, data, STEPS["backbone"], BATCH, words.pad_token_id, 2, say, check=lambda _: marks.accuracy(model)
+    )
+    _save(model, words, out)
+
+
+def reward(out: Path, say: Say) -> None:
+    """The reward model: English preferences on the backbone."""
+    words = tokenizer.build()
+    model = reward_model.train(out.parent / "backbone", words, PREFERENCES, 64, 3, say)
+    _save(model, words, out)
+
+
+def _save(model: Any, words: Any, out: Path) -> None:
+    """Through a temporary folder, so that a folder that is there is whole."""
+    temporary = out.with_name(out.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.to("cpu").save_pretrained(temporary)
+    words.save_pretrained(temporary)
+    os.replace(temporary, out)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+STEPS_IN_ORDER: dict[str, Callable[[Path, Say], None]] = {
+    "policy": policy,
+    "other_policy": other_policy,
+    "backbone": backbone,
+    "reward": reward,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=MODELS)
+    parser.add_argument("--only", nargs="+", choices=[*STEPS_IN_ORDER, "readme"], default=[*STEPS_IN_ORDER, "readme"])
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    ledger = arguments.out / "build.json"
+    for name, step in STEPS_IN_ORDER.items():
+        folder = arguments.out / name
+        if name not in arguments.only or folder.exists():
+            continue
+        wall, cpu = time.monotonic(), time.process_time()
+        step(folder, lambda text, name=name: print(f"{name}: {text}", flush=True))  # type: ignore[misc]
+        record = json.loads(ledger.read_text()) if ledger.exists() else {}
+        record[name] = {"seconds": round(time.monotonic() - wall), "cpu_seconds": round(time.process_time() - cpu)}
+        ledger.write_text(json.dumps(record, indent=2) + "\n")
+    if "readme" in arguments.only:
+        readme.write(arguments.out, json.loads(ledger.read_text()) if ledger.exists() else {})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Writes croco/tiny/README.md: what the world is, how its models were made, and what was measured on them."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from croco.tiny import build, judge, reward_model, world
+from croco.tiny.lexicon import LANGUAGES, names
+
+PROMPTS = 90
+
+TEXT = """# The embedded world
+
+This file is written by `make tiny`; its figures were measured by that command.
+
+{concepts} concepts with their names in seven languages ({languages}), {open} open prompts in nine tasks and {structured}
+structured ones in four, each in every language. `grader.py` gives any answer a gold quality in [0, 1] by plain rules:
+language x (0.6 correct + 0.2 form + 0.2 tidy). A third of the questions is held out, by hash of their arguments.
+
+| model | architecture | weights | trained on | CPU seconds |
+|---|---|---|---|---|
+{models}
+
+* **policy** and **other_policy** have read answers of mixed quality: each flaw (wrong content, another language, no proper
+  form, said twice) is drawn independently, so their samples range from perfect to useless, and they know the right answers.
+* **The backbone** of the reward model has read all seven languages alike: perfect exchanges, the same exchange in two
+  languages, and corrected exercises, in which a mark behind the answer says whether its content is right and in the asked
+  language. No two answers are compared in it, and form, repetition and completeness of phrase have no part in the mark.
+* **The reward model** is that backbone with a linear head, trained by Bradley-Terry on {preferences:,} preferences, all of them about
+  answers to *English* prompts, a third of which name the language to answer in. Its embeddings stay frozen.
+
+## Is the reward model useful outside English?
+
+{prompts} held-out open prompts, 16 samples of the policy each, per language.
+
+{ranking}
+
+*Pair accuracy*: of two samples whose gold differs by more than {gap}, how often the better one has the higher reward. *Mean
+reward* shows the level at which a language is scored: where levels differ, a pool over languages prefers a language rather than
+an answer, which is why raw multilingual pooling contrasts languages.
+
+How often a perfect answer in the prompt's language gets a higher reward than the same answer in English: {english}.
+
+Built on {machine} with torch {torch}.
+"""
+
+
+def write(models: Path, ledger: dict[str, dict[str, int]]) -> None:
+    """Measure and write; the table is about the models in `models`."""
+    import torch
+
+    ranking = judge.ranking(models / "policy", models / "reward", PROMPTS)
+    english = judge.english_answers(models / "reward", PROMPTS)
+    text = TEXT.format(
+        concepts=sum(len(names(k)) for k in (*world.KINDS, "city", "quality", "day", "month", "language")),
+        languages=", ".join(LANGUAGES),
+        open=_count(world.OPEN),
+        structured=_count(world.STRUCTURED),
+        models="\n".join(_model(models / name, ledger.get(name, {})) for name in ("policy", "other_policy", "reward")),
+        preferences=build.PREFERENCES,
+        prompts=PROMPTS,
+        ranking=_table(ranking),
+        gap=reward_model.GAP,
+        english=", ".join(f"{language} {share:.2f}" for language, share in english.items()),
+        machine=f"{platform.machine()}, {'a GPU' if torch.cuda.is_available() else 'CPU only'}",
+        torch=torch.__version__,
+    )
+    (Path(__file__).parent / "README.md").write_text(text, encoding="utf-8")
+
+
+def _count(tasks: tuple[str, ...]) -> int:
+    return sum(world.variants(task) for task in tasks for _ in world.arguments(task))
+
+
+def _model(folder: Path, cost: dict[str, int]) -> str:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    steps = build.STEPS.get(folder.name, build.STEPS["backbone"])
+    seen = f"{steps:,} x {build.BATCH} exchanges"
+    if folder.name == "reward":
+        seen += f", then {build.PREFERENCES:,} English preferences"
+    return f"| {folder.name} | {config.architectures[0]} | {judge.parameters(folder):,} | {seen} | {cost.get('cpu_seconds', '–')} |"
+
+
+def _table(ranking: dict[str, dict[str, float]]) -> str:
+    columns = list(next(iter(ranking.values())))
+    lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        f"| {language} | " + " | ".join(f"{row[c]:.2f}" for c in columns) + " |" for language, row in ranking.items()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,94 @@
+"""The reward model: a linear head on the pretrained backbone, Bradley-Terry on English preferences, and nothing else.
+
+A preference is two answers to one English prompt of which the grader finds one better. Some of the prompts name the language
+to answer in ("... Answer in Danish."), so that answering in the asked language is a preference that English data shows.
+Embeddings stay frozen: words of languages without preferences keep their place beside their translations.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+from croco.tiny import world, writer
+from croco.tiny.examples import Exchanges, encode
+from croco.tiny.grader import grade
+
+GAP = 0.05  # smallest difference in gold quality that makes a preference
+CLAUSE_SHARE = 0.35
+LEARNING_RATE = 3e-4
+HEAD_LEARNING_RATE = 3e-3
+CENTRING = 0.003  # keeps rewards around zero: a pair says nothing about their level
+
+Preference = tuple[list[int], list[int]]
+
+
+def preferences(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Preference]:
+    """(better, worse) conversations, English prompts of the train split, without end."""
+    rng = random.Random(seed)
+    draw = Exchanges(rng, "train")
+    while True:
+        text, task, args, asked = draw.question(world.OPEN, "en", CLAUSE_SHARE)
+        meta = {"task": task, "args": args}
+        first, second = (writer.write(rng, task, args, asked, writer.MIXED) for _ in range(2))
+        difference = grade(meta, asked, first).quality - grade(meta, asked, second).quality
+        if abs(difference) > GAP:
+            better, worse = (first, second) if difference > 0 else (second, first)
+            yield encode(tokenizer, [text, better], [0, 0])[0], encode(tokenizer, [text, worse], [0, 0])[0]
+
+
+def train(
+    backbone: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: int,
+    batch: int,
+    seed: int,
+    say: Callable[[str], None] = print,
+    check: Callable[[Any], str] = lambda model: "",
+    every: int = 50,
+) -> Any:
+    """A sequence-classification model with one label, trained on `pairs` preferences."""
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=1)
+    torch.nn.init.zeros_(model.score.weight)
+    model.get_input_embeddings().weight.requires_grad_(False)
+    head = list(model.score.parameters())
+    body = [p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("score")]
+    groups = [{"params": body, "lr": LEARNING_RATE}, {"params": head, "lr": HEAD_LEARNING_RATE}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
+    steps = pairs // batch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / 20, 1.0) * max(0.02, 1 - s / steps))
+    data = preferences(tokenizer, seed)
+    started, right, seen = time.monotonic(), 0, 0
+    for step in range(1, steps + 1):
+        rows = list(islice(data, batch))
+        rewards = forward(model, [b for b, _ in rows] + [w for _, w in rows], tokenizer.pad_token_id)
+        margin = rewards[:batch] - rewards[batch:]
+        loss = -F.logsigmoid(margin).mean() + CENTRING * rewards.square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(body + head, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        right, seen = right + int((margin > 0).sum()), seen + batch
+        if step % every == 0 or step == steps:
+            left = (time.monotonic() - started) / step * (steps - step)
+            say(f"step {step}/{steps} training accuracy {right / seen:.3f} {left:,.0f} s left {check(model)}")
+            right = seen = 0
+    return model.eval()
+
+
+def forward(model: Any, rows: list[list[int]], pad: int) -> torch.Tensor:
+    """One reward per conversation, shape (len(rows),)."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    return model(input_ids=ids, attention_mask=mask).logits[:, 0]
