@@ -11,6 +11,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+import croco.config  # noqa: F401 - registers the resolvers that conf/ uses
+
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(composed: DictConfig) -> float | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -34,9 +35,18 @@ ADDRESS_LENGTH = 16
 ROW_GROUP = 8192
 
 
+def plain(value: Any) -> Any:
+    """The value in JSON's own types; JSON has no infinity, so `.inf` becomes the string "inf"."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def canonical(value: Any) -> str:
-    """JSON that is equal exactly when the values are: sorted keys, no white space, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """JSON that is equal exactly when the values are: sorted keys, no white space."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def address(stage: str, version: int, config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
@@ -205,7 +215,7 @@ class Artifact:
             **provenance.of_this_process(),
             **self.provenance,
         }
-        write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(self.path / "manifest.json", json.dumps(plain(manifest), indent=2, ensure_ascii=False) + "\n")
         shutil.rmtree(self.path / "journal", ignore_errors=True)
 
 
