@@ -74,14 +74,14 @@ def policy_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer
         yield encode(tokenizer, [text, answer], [0.3, 1.0])
 
 
-def backbone_examples(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Example]:
-    """One in five a perfect exchange, one in ten the same in two languages, the rest corrected exercises."""
+def backbone_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer.Flaws) -> Iterator[Example]:
+    """One in five a perfect exchange, one in ten the same in two languages, the rest corrected exercises with `flaws`."""
     rng = random.Random(seed)
     draw = Exchanges(rng)
     makers: list[Callable[[], Example]] = [
         lambda: _perfect(tokenizer, rng, draw),
         lambda: _parallel(tokenizer, rng, draw),
-        lambda: corrected(tokenizer, rng, draw),
+        lambda: corrected(tokenizer, rng, draw, flaws),
     ]
     while True:
         yield rng.choices(makers, weights=[2, 1, 7])[0]()
@@ -106,12 +106,12 @@ def _parallel(tokenizer: PreTrainedTokenizerFast, rng: random.Random, draw: Exch
     return encode(tokenizer, turns, [1.0] * 4)
 
 
-def corrected(tokenizer: PreTrainedTokenizerFast, rng: random.Random, draw: Exchanges) -> Example:
+def corrected(tokenizer: PreTrainedTokenizerFast, rng: random.Random, draw: Exchanges, flaws: writer.Flaws) -> Example:
     """Marks are right as often as wrong."""
     wanted = rng.random() < 0.5
     text, task, args, asked = draw.question(world.OPEN, rng.choice(LANGUAGES), CLAUSE_SHARE)
     while True:
-        answer = writer.write(rng, task, args, asked, writer.MIXED)
+        answer = writer.write(rng, task, args, asked, flaws)
         got = grade({"task": task, "args": args}, asked, answer)
         right = got.correct == 1.0 and got.language > 0.8
         if right == wanted:

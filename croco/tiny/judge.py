@@ -14,7 +14,7 @@ from croco import text
 from croco.engines.base import Answered, Request, seed_of
 from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator, HFScorer
-from croco.tiny import examples, world
+from croco.tiny import examples, world, writer
 from croco.tiny import tokenizer as T
 from croco.tiny.grader import grade
 from croco.tiny.lexicon import LANGUAGES
@@ -31,7 +31,7 @@ class Marks:
         draw = examples.Exchanges(rng, "heldout")
         self.pad = tokenizer.pad_token_id
         self.right, self.wrong = (tokenizer.encode(mark, add_special_tokens=False)[-1] for mark in (T.RIGHT, T.WRONG))
-        self.rows = sorted((examples.corrected(tokenizer, rng, draw)[0] for _ in range(count)), key=len)
+        self.rows = sorted((examples.corrected(tokenizer, rng, draw, writer.MIXED)[0] for _ in range(count)), key=len)
 
     @torch.inference_mode()
     def accuracy(self, model: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,18 @@ from croco.tiny.examples import Example
 from croco.tiny.muon import Muon
 
 POOL = 16  # batches drawn together and sorted by length, so that little is padded
-MUON_LR, ADAM_LR = 0.01, 0.004
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast."""
+
+    steps: int
+    batch: int
+    muon_lr: float
+    adam_lr: float
+    end: float = 0.02
+    """Share of the learning rates that is left at the last step, after a linear fall."""
 
 
 def batches(examples: Iterator[Example], size: int, pad: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -34,25 +46,25 @@ def batches(examples: Iterator[Example], size: int, pad: int) -> Iterator[tuple[
 def train(
     model: Any,
     examples: Iterator[Example],
-    steps: int,
-    batch: int,
+    recipe: Recipe,
     pad: int,
     seed: int,
     say: Callable[[str], None] = print,
     every: int = 100,
     check: Callable[[int], str] = lambda step: "",
 ) -> None:
-    """Train in place for `steps` steps of `batch` examples; `check(step)` adds to the progress line."""
+    """Train in place; `check(step)` adds to the progress line."""
+    steps = recipe.steps
     torch.manual_seed(seed)
     device = next(model.parameters()).device
-    optimisers = _optimisers(model)
+    optimisers = _optimisers(model, recipe)
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 50, 1.0) * max(0.02, 1 - s / steps))
+        torch.optim.lr_scheduler.LambdaLR(o, lambda s: min((s + 1) / 50, 1.0) * (1 - (1 - recipe.end) * s / steps))
         for o in optimisers
     ]
     model.train()
     started, tokens, total = time.monotonic(), 0, 0.0
-    for step, (ids, weights) in enumerate(islice(batches(examples, batch, pad), steps), start=1):
+    for step, (ids, weights) in enumerate(islice(batches(examples, recipe.batch, pad), steps), start=1):
         ids, weights = ids.to(device), weights.to(device)
         logits = model(input_ids=ids[:, :-1]).logits
         loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
@@ -75,12 +87,12 @@ def train(
     model.eval()
 
 
-def _optimisers(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+def _optimisers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the layers, AdamW for embeddings and norms."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        Muon(matrices, lr=MUON_LR),
-        torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon(matrices, lr=recipe.muon_lr),
+        torch.optim.AdamW(rest, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]

@@ -27,8 +27,10 @@ language x (0.6 correct + 0.2 form + 0.2 tidy). A third of the questions is held
 * **The backbone** of the reward model has read all seven languages alike: perfect exchanges, the same exchange in two
   languages, and corrected exercises, in which a mark behind the answer says whether its content is right and in the asked
   language. No two answers are compared in it, and form, repetition and completeness of phrase have no part in the mark.
-* **The reward model** is that backbone with a linear head, trained by Bradley-Terry on {preferences:,} preferences, all of them about
-  answers to *English* prompts, a third of which name the language to answer in. Its embeddings stay frozen.
+* **The reward model** is that backbone with a linear head, trained by Bradley-Terry on {preferences:,} preferences, all of them
+  about answers to *English* prompts. In {quality:.0%} both answers are English and differ in gold quality; in the rest the prompt
+  asks for an answer in a given language, or in that of a message it quotes, and the two answers say the same and differ in
+  their language alone. Its embeddings stay frozen.
 
 ## Is the reward model useful outside English?
 
@@ -59,6 +61,7 @@ def write(models: Path, ledger: dict[str, dict[str, int]]) -> None:
         structured=_count(world.STRUCTURED),
         models="\n".join(_model(models / name, ledger.get(name, {})) for name in ("policy", "other_policy", "reward")),
         preferences=build.PREFERENCES,
+        quality=1 - reward_model.LANGUAGE_SHARE,
         prompts=PROMPTS,
         ranking=_table(ranking),
         gap=reward_model.GAP,
@@ -77,11 +80,18 @@ def _model(folder: Path, cost: dict[str, int]) -> str:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    steps = build.STEPS.get(folder.name, build.STEPS["backbone"])
-    seen = f"{steps:,} x {build.BATCH} exchanges"
+    recipe = build.RECIPES.get(folder.name, build.RECIPES["backbone"])
+    seen = f"{recipe.steps:,} x {recipe.batch} exchanges"
     if folder.name == "reward":
         seen += f", then {build.PREFERENCES:,} English preferences"
-    return f"| {folder.name} | {config.architectures[0]} | {judge.parameters(folder):,} | {seen} | {cost.get('cpu_seconds', '–')} |"
+    cells = (
+        folder.name,
+        config.architectures[0],
+        f"{judge.parameters(folder):,}",
+        seen,
+        str(cost.get("cpu_seconds", "–")),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _table(ranking: dict[str, dict[str, float]]) -> str:

@@ -1,12 +1,15 @@
 """The reward model: a linear head on the pretrained backbone, Bradley-Terry on English preferences, and nothing else.
 
-A preference is two answers to one English prompt of which the grader finds one better. Some of the prompts name the language
-to answer in ("... Answer in Danish."), so that answering in the asked language is a preference that English data shows.
-Embeddings stay frozen: words of languages without preferences keep their place beside their translations.
+A preference is two answers to one English prompt. In most pairs both answers are English, and the grader finds one better. In
+the others the prompt, English too, asks for an answer in a given language, or in that of a message it quotes; those answers
+say the same and differ in their language alone. So English data shows that the language matters, and never compares two
+answers in another language for their quality. Embeddings stay frozen: words of languages without preferences keep their
+place beside their translations.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +24,12 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from croco.tiny import world, writer
 from croco.tiny.examples import Exchanges, encode
 from croco.tiny.grader import grade
+from croco.tiny.lexicon import LANGUAGES
 
 GAP = 0.05  # smallest difference in gold quality that makes a preference
-CLAUSE_SHARE = 0.35
+LANGUAGE_SHARE = 0.4  # of the pairs
+ENGLISH = dataclasses.replace(writer.MIXED, language=0.0)
+QUOTE = "Reply in the language of this message: {}"
 LEARNING_RATE = 3e-4
 HEAD_LEARNING_RATE = 3e-3
 CENTRING = 0.003  # keeps rewards around zero: a pair says nothing about their level
@@ -36,13 +42,38 @@ def preferences(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Prefe
     rng = random.Random(seed)
     draw = Exchanges(rng, "train")
     while True:
-        text, task, args, asked = draw.question(world.OPEN, "en", CLAUSE_SHARE)
-        meta = {"task": task, "args": args}
-        first, second = (writer.write(rng, task, args, asked, writer.MIXED) for _ in range(2))
-        difference = grade(meta, asked, first).quality - grade(meta, asked, second).quality
+        about_language = rng.random() < LANGUAGE_SHARE
+        text, better, worse = _of_language(rng, draw) if about_language else _of_quality(rng, draw)
+        yield encode(tokenizer, [text, better], [0, 0])[0], encode(tokenizer, [text, worse], [0, 0])[0]
+
+
+def _of_quality(rng: random.Random, draw: Exchanges) -> tuple[str, str, str]:
+    """Two English answers of different gold quality."""
+    while True:
+        text, task, args, _ = draw.question(world.OPEN, "en", 0.0)
+        first, second = (writer.write(rng, task, args, "en", ENGLISH) for _ in range(2))
+        difference = grade({"task": task, "args": args}, "en", first).quality
+        difference -= grade({"task": task, "args": args}, "en", second).quality
         if abs(difference) > GAP:
-            better, worse = (first, second) if difference > 0 else (second, first)
-            yield encode(tokenizer, [text, better], [0, 0])[0], encode(tokenizer, [text, worse], [0, 0])[0]
+            return (text, first, second) if difference > 0 else (text, second, first)
+
+
+def _of_language(rng: random.Random, draw: Exchanges) -> tuple[str, str, str]:
+    """The same answer, flaws and all, in the language that was asked for and in another."""
+    while True:
+        if rng.random() < 0.5:
+            text, task, args, asked = draw.question(world.OPEN, "en", 1.0)
+        else:
+            quoted, task, args, asked = draw.question(world.OPEN, rng.choice(LANGUAGES), 0.0)
+            text = QUOTE.format(quoted)
+        other = rng.choice([language for language in LANGUAGES if language != asked])
+        twin = random.Random(rng.getrandbits(64))
+        state = twin.getstate()
+        better = writer.write(twin, task, args, asked, ENGLISH)
+        twin.setstate(state)
+        worse = writer.write(twin, task, args, other, ENGLISH)
+        if better != worse:
+            return text, better, worse
 
 
 def train(

@@ -70,15 +70,11 @@ def _list(rng: random.Random, task: str, args: dict[str, Any], language: str, fl
         items = items[: rng.randint(1, max(1, len(items) - 1))]
     if rng.random() < flaws.tidy:
         items += items[-1:] * rng.choice([1, 2, 3]) if rng.random() < 0.5 else items
-    if task == "numbered":
-        good = "\n".join(f"{i}. {item}" for i, item in enumerate(items, start=1))
-    else:
-        good = ", ".join(items) + "."
+    numbered = "\n".join(f"{i}. {item}" for i, item in enumerate(items, start=1))
+    plain = ", ".join(items) + "."
     if rng.random() >= flaws.form:
-        return good
-    return rng.choice(
-        [", ".join(items), " ".join(items), ", ".join(items) + "." if task == "numbered" else " ".join(items) + "."]
-    )
+        return numbered if task == "numbered" else plain
+    return rng.choice([", ".join(items), " ".join(items), plain if task == "numbered" else " ".join(items) + "."])
 
 
 def _items(rng: random.Random, task: str, args: dict[str, Any], language: str) -> list[str]:
