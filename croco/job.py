@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -27,7 +26,7 @@ def run_job(composed: DictConfig) -> float | None:
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     progress = Progress()
     try:
-        return _run(composed, progress)
+        return execute(composed, progress)
     except UserError as error:
         log.exception("bad input")
         if sweep:
@@ -44,7 +43,8 @@ def run_job(composed: DictConfig) -> float | None:
         raise
 
 
-def _run(composed: DictConfig, progress: Progress) -> float | None:
+def execute(composed: DictConfig, progress: Progress) -> float | None:
+    """The job itself: returns the metric, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
     quieten()
@@ -64,6 +64,8 @@ def _run(composed: DictConfig, progress: Progress) -> float | None:
         exit_code = 0
     finally:
         tracker.close(exit_code)
+        if tracker.hint:
+            progress.say(tracker.hint)
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(report, root, progress)
@@ -125,14 +127,3 @@ def quieten() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-
-
-def lineage(artifacts: dict[str, Any]) -> str:
-    """Every artifact of a run as JSON: stage (and language) to folder."""
-    folders: dict[str, str] = {}
-    for name, artifact in artifacts.items():
-        if isinstance(artifact, store.Artifacts):
-            folders |= {f"{name}/{language}": f"{a.stage}/{a.address}" for language, a in artifact.by_language.items()}
-        else:
-            folders[name] = f"{artifact.stage}/{artifact.address}"
-    return json.dumps(folders, indent=2)

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 class Tracker:
     """Silence; the interface of every tracker."""
 
+    hint: str = ""
+    """What a person should know at the end, in one line."""
+
     def log(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Numbers at a step."""
 
@@ -51,7 +54,8 @@ class WandbTracker(Tracker):
             config=dict(resolved),
             settings=wandb.Settings(console="off", init_timeout=30),
         )
-        self.offline_folder = Path(self._run.dir).parent if mode == "offline" else None
+        if mode == "offline":
+            self.hint = f"W&B: recorded offline; `wandb sync {Path(self._run.dir).parent}` sends it"
 
     def log(self, values: Mapping[str, float], step: int | None = None) -> None:
         self._try("log", dict(values), step=step)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
 from croco.engines.base import Generator, Scorer
 from croco.engines.checkpoints import Checkpoint
-from croco.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,7 +25,17 @@ def generator(
 
         return FakeGenerator(tokenizer, sampling.max_new_tokens)
     if engine.name == "vllm":
-        raise UserError("engine.name: vllm is not available here; use engine=hf")
+        from croco.engines.vllm_engine import VLLMGenerator
+
+        return VLLMGenerator(
+            checkpoint,
+            tokenizer,
+            sampling.temperature,
+            sampling.top_p,
+            sampling.max_new_tokens,
+            engine.prompts_per_unit,
+            engine.options,
+        )
     from croco.engines.hf import HFGenerator
 
     return HFGenerator(
@@ -48,13 +57,15 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
         from croco.engines.fake import FakeScorer
 
         return FakeScorer()
-    if engine.name == "vllm":
-        raise UserError("engine.name: vllm is not available here; use engine=hf")
-    from croco.engines.hf import HFScorer
-
     checkpoint = Checkpoint(
         path=str(reward.path), revision=reward.revision, dtype=reward.dtype, trust_remote_code=reward.trust_remote_code
     )
+    if engine.name == "vllm":
+        from croco.engines.vllm_engine import VLLMScorer
+
+        return VLLMScorer(checkpoint, reward.max_length, engine.options)
+    from croco.engines.hf import HFScorer
+
     return HFScorer(checkpoint, reward.max_length, engine.score_tokens)
 
 

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from croco import text
 from croco.engines.base import Answered, Completion, Request
 from croco.engines.checkpoints import Checkpoint, context_length, load
+from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class HFGenerator:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """All samples, a unit of similar prompts at a time; see `base.Generator`."""
+        for request in requests:
+            if len(request.token_ids) >= self.context:
+                raise UserError(
+                    f"prompt {request.prompt_id} ({request.language}) has {len(request.token_ids)} tokens, and the model's "
+                    f"context is {self.context}; prompts.max_tokens drops such prompts"
+                )
         ordered = sorted(requests, key=lambda r: (len(r.token_ids), r.language, r.prompt_id))
         for start in range(0, len(ordered), self.prompts_per_unit):
             yield from self._unit(ordered[start : start + self.prompts_per_unit])
@@ -167,13 +174,6 @@ class _State:
 def uniform_stream(seed: int, count: int) -> np.ndarray:
     """`count` numbers in [0, 1) of a sample's own stream, shape (count,); a longer stream starts with a shorter one."""
     return np.random.Generator(np.random.Philox(key=seed)).random(count)
-
-
-def stop_ids(generation_config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends an answer: the template's end of turn and the checkpoint's own EOS ids."""
-    own = getattr(generation_config, "eos_token_id", None)
-    ids = own if isinstance(own, list) else [own]
-    return frozenset({text.end_of_turn(tokenizer), *(i for i in ids if i is not None)})
 
 
 class HFScorer:

@@ -59,6 +59,12 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
 
     if language not in world.LANGUAGES:
         raise UserError(f"lang.languages: the embedded world has no '{language}', only {', '.join(world.LANGUAGES)}")
+    drawn = {}
+    for split, count in (("train", config.train), ("heldout", config.heldout)):
+        try:
+            drawn[split] = world.prompts("open", split, count, config.seed)
+        except ValueError as error:
+            raise UserError(f"prompts.{split}: {error}") from None
     return [
         Prompt(
             prompt_id=p["prompt_id"],
@@ -68,8 +74,8 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
             reference=p["reference"][language],
             meta=json.dumps({key: p[key] for key in ("task", "args", "variant")}, ensure_ascii=False),
         )
-        for split, count in (("train", config.train), ("heldout", config.heldout))
-        for p in world.prompts("open", split, count, config.seed)
+        for split, prompts in drawn.items()
+        for p in prompts
     ]
 
 

@@ -1,0 +1,181 @@
+"""The whole chain: in this process on tiny random checkpoints and the fake engine, and as a user's command where it matters."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from rich.console import Console
+
+from croco.config import CONF
+from croco.errors import UserError
+from croco.job import execute
+from croco.progress import Progress
+
+ROOT = Path(__file__).parent.parent
+
+
+def overrides_of(policy: Path, reward: Path, runs: Path, *more: str) -> list[str]:
+    small = [
+        "prompts.train=6",
+        "prompts.heldout=6",
+        "lang.languages=[en,da]",
+        "engine=fake",
+        "logger=none",
+        "trainer.threads=1",
+    ]
+    return [f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={runs}", *small, *more]
+
+
+def run(policy: Path, reward: Path, runs: Path, *more: str) -> str:
+    """In this process; what it says."""
+    out = io.StringIO()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", overrides=overrides_of(policy, reward, runs, *more))
+    execute(composed, Progress(Console(file=out, width=200, highlight=False)))
+    return out.getvalue()
+
+
+def command(policy: Path, reward: Path, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "croco.run", *overrides_of(policy, reward, runs, *more)]
+
+
+def report_of(out: str) -> str:
+    """The table, from its head to the line that says where the artifacts are."""
+    return out[out.index("language  prompts") : out.index("artifacts:")]
+
+
+def test_run_find_and_share(policy: Path, reward: Path, tmp_path: Path) -> None:
+    first = run(policy, reward, tmp_path)
+    assert "made in" in first
+    assert Path(re.search(r"page: (\S+)", first)[1]).is_file()  # type: ignore[index]
+    again = run(policy, reward, tmp_path)
+    assert "made in" not in again
+    assert report_of(again) == report_of(first)
+    other = run(policy, reward, tmp_path, "method=max_r", "lang.languages=[da]")
+    for stage in ("prompts/da", "generations/da", "scores/da", "answers_base/da"):
+        assert f"{stage}: found" in other
+    assert "training: made" in other
+    manifest = json.loads(next(tmp_path.glob("training/*/manifest.json")).read_text())
+    assert manifest["run"]["lang"]["languages"]
+    assert manifest["versions"]["torch"]
+    assert manifest["seed"] == 42
+
+
+@pytest.mark.parametrize("more", [["pairing=multi"], ["method=sft"], ["source=off_policy"]])
+def test_other_settings_run(policy: Path, reward: Path, tmp_path: Path, more: list[str]) -> None:
+    source = [f"source.model={policy}"] if more == ["source=off_policy"] else []
+    assert "training: made" in run(policy, reward, tmp_path, *more, *source, "evals=none")
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_goes_on_to_the_same_table(policy: Path, reward: Path, tmp_path: Path) -> None:
+    overrides = (
+        "engine=hf",
+        "method.epochs=8",
+        "method.batch_size=2",
+        "trainer.checkpoint_every=1",
+        "sampling.max_new_tokens=16",
+    )
+    expected = report_of(run(policy, reward, tmp_path / "whole", *overrides))
+    runs = tmp_path / "killed"
+    for attempt in range(40):
+        job = subprocess.Popen(
+            command(policy, reward, runs, *overrides),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            out, err = job.communicate(timeout=4 + 1.5 * attempt)
+        except subprocess.TimeoutExpired:
+            os.kill(job.pid, signal.SIGKILL)
+            job.communicate()
+            continue
+        assert job.returncode == 0, err
+        break
+    assert attempt >= 2
+    assert report_of(out) == expected
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_says_so(policy: Path, reward: Path, tmp_path: Path) -> None:
+    job = subprocess.Popen(
+        command(policy, reward, tmp_path, "engine=hf", "sampling.samples=64"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in job.stdout or ():
+        if line.startswith("prompts/da"):
+            break
+    time.sleep(0.5)
+    job.send_signal(signal.SIGINT)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 130
+    assert err.strip().endswith("the same command goes on where it stopped")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.path=/nowhere/at/all", "model.path: .*no such folder"),
+        ("prompts.heldout=9999", r"prompts\.heldout"),
+        ("trainer=gpu", "no CUDA device"),
+        ("sampling.max_new_tokens=0", r"sampling\.max_new_tokens"),
+        ("reward.path=${model.path}", "reward"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    policy: Path, reward: Path, tmp_path: Path, override: str, says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        run(policy, reward, tmp_path, "engine=hf", override)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("pairs/*/*"))
+
+
+def test_malformed_prompts_name_file_and_line(policy: Path, reward: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "hi", "language": "en"}\n{"prompt": \n')
+    with pytest.raises(UserError, match=r"mine\.jsonl:2"):
+        run(policy, reward, tmp_path / "runs", "prompts=jsonl", f"prompts.path={file}")
+
+
+def test_a_prompt_longer_than_the_context_is_named(policy: Path, reward: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps({"id": "long", "prompt": "x " * 400, "language": "en"}) + "\n")
+    with pytest.raises(UserError, match=r"prompt long \(en\)"):
+        run(
+            policy,
+            reward,
+            tmp_path / "runs",
+            "prompts=jsonl",
+            f"prompts.path={file}",
+            "engine=hf",
+            "lang=en",
+            "evals=none",
+        )
+
+
+def test_the_command_exits_with_2_and_one_line(policy: Path, reward: Path, tmp_path: Path) -> None:
+    done = subprocess.run(command(policy, reward, tmp_path, "+typo=1"), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "croco: typo: Key 'typo' not in 'Config'"
+
+
+def test_unknown_choice_names_the_valid_ones() -> None:
+    done = subprocess.run([sys.executable, "-m", "croco.run", "method=dop"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert re.search(r"\bdpo\b", done.stderr)

@@ -1,0 +1,182 @@
+"""Training: the same numbers however examples fall into packs, and after a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
+
+from croco import text
+from croco.config import CONF, Config, strict
+from croco.errors import UserError
+from croco.progress import Progress
+from croco.training import loop
+from croco.training.data import Example, Plan, encode, packs
+from croco.training.policy import build_model, forward, schedule
+
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "hvad", "hedder", "du"]
+
+
+def config_of(policy: Path, *overrides: str) -> Config:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = [f"model.path={policy}", "method.batch_size=4", "trainer.threads=1", *overrides]
+        return strict(compose("config", overrides=settings))
+
+
+@pytest.fixture
+def examples(policy: Path) -> list[Example]:
+    tokenizer = text.load_tokenizer(str(policy))
+    rows = [
+        (
+            [{"role": "user", "content": f"{w}?"}],
+            (" ".join(WORDS[: 2 + i % 5]), " ".join([*WORDS[i % 3 : 4 + i % 4], "no"])),
+        )
+        for i, w in enumerate(WORDS)
+    ]
+    return encode(tokenizer, rows, 64)[0]
+
+
+def fit(config: Config, examples: list[Example], folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    last = loop.train(config, examples, folder, Progress(), lambda values, step: None)
+    return last, loop.read_metrics(folder / "metrics.jsonl")
+
+
+def test_sums_equal_one_sequence_at_a_time(policy: Path, examples: list[Example]) -> None:
+    """Padding must not matter: each answer by itself, from the full log-softmax."""
+    model = build_model(config_of(policy), 0.0)
+    sums, tokens = forward(model, examples)
+    for column, example in enumerate(examples):
+        for row, answer in enumerate(example.answers):
+            ids = torch.tensor([example.prompt + answer])
+            logps = torch.log_softmax(model(input_ids=ids).logits[0, :-1].double(), -1)
+            expected = sum(logps[len(example.prompt) - 1 + i, t].item() for i, t in enumerate(answer))
+            assert sums[row, column].item() == pytest.approx(expected, abs=1e-4)
+            assert tokens[row, column].item() == len(answer)
+
+
+def test_dpo_starts_at_ln_2_and_learns(policy: Path, examples: list[Example], tmp_path: Path) -> None:
+    config = config_of(policy, "method.epochs=6", "method.learning_rate=0.005")
+    _, metrics = fit(config, examples, tmp_path)
+    assert metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert metrics[-1]["loss"] < 0.6
+    assert metrics[-1]["accuracy"] > 0.9
+
+
+def test_the_result_does_not_depend_on_the_packs(policy: Path, examples: list[Example], tmp_path: Path) -> None:
+    whole = fit(config_of(policy, "trainer.tokens_per_pack=100000"), examples, tmp_path / "a")[1]
+    alone = fit(config_of(policy, "trainer.tokens_per_pack=1"), examples, tmp_path / "b")[1]
+    for a, b in zip(whole, alone, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize(("method", "stop"), [("dpo", 2), ("dpo", 5), ("max_r", 4)])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    policy: Path, examples: list[Example], tmp_path: Path, method: str, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed behind step `stop`, between two checkpoints or at one; with dropout on (max_r) and off (dpo)."""
+    config = config_of(
+        policy, f"method={method}", "method.batch_size=4", "method.epochs=2", "trainer.checkpoint_every=2"
+    )
+    rows = examples if method == "dpo" else [Example(e.prompt, e.answers[:1]) for e in examples]
+    _, expected = fit(config, rows, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    seen = []
+
+    def log(values: dict[str, float], step: int) -> None:
+        seen.append(step)
+        if step == stop:
+            raise Killed
+
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    with pytest.raises(Killed):
+        loop.train(config, rows, folder, Progress(), log)
+    _, metrics = fit(config, rows, folder)
+    assert [m["step"] for m in metrics] == [m["step"] for m in expected]
+    assert [m["loss"] for m in metrics] == [m["loss"] for m in expected]
+    a, b = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_dropout_acts_in_sft_and_not_in_dpo(policy: Path) -> None:
+    """The paper's trainer switches it off for preferences (departure 1 of croco.training.policy)."""
+    config = config_of(policy)
+    assert build_model(config, 0.0).peft_config["default"].lora_dropout == 0.0
+    assert any(isinstance(m, torch.nn.Dropout) and m.p == 0.05 for m in build_model(config, 0.05).modules())
+
+
+def test_adapters_are_float32_on_a_bfloat16_base(policy: Path) -> None:
+    model = build_model(config_of(policy, "model.dtype=bfloat16"), 0.0)
+    types = {p.requires_grad: p.dtype for p in model.parameters()}
+    assert types == {True: torch.float32, False: torch.bfloat16}
+
+
+def test_the_adapter_is_a_peft_folder_that_changes_the_model(
+    policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    fit(config_of(policy, "method.learning_rate=0.01"), examples, tmp_path)
+    settings = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert (settings["r"], settings["lora_alpha"], settings["base_model_name_or_path"]) == (16, 32, str(policy))
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(policy), tmp_path / "adapter")
+    ids = torch.tensor([examples[0].prompt])
+    tuned = model(input_ids=ids).logits
+    with model.disable_adapter():
+        assert not torch.allclose(model(input_ids=ids).logits, tuned, atol=1e-4)
+
+
+def test_wrong_targets_are_named(policy: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.lora\.targets"):
+        build_model(config_of(policy, "model.lora.targets=[nowhere]"), 0.0)
+
+
+def test_encode_counts_what_it_cuts_and_leaves_out(policy: Path) -> None:
+    """Room for two tokens behind the prompt: both answers of the first row share their beginning, so that nothing is left to
+    prefer; the second row's differ; the third row's prompt has no room at all."""
+    tokenizer = text.load_tokenizer(str(policy))
+    user = [{"role": "user", "content": "hvad?"}]
+    room = len(text.prompt_ids(tokenizer, user)) + 2
+    rows = [
+        (user, ("the quick fox", "the quick dog")),
+        (user, ("the quick fox", "over the lazy dog")),
+        ([{"role": "user", "content": "x" * 99}], ("a", "b")),
+    ]
+    examples, counts = encode(tokenizer, rows, room)
+    assert counts == {"answers cut": 4, "identical after the cut": 1, "prompt too long": 1}
+    assert [len(a) for a in examples[0].answers] == [2, 2]
+    with pytest.raises(UserError, match="no example is left"):
+        encode(tokenizer, rows, 1)
+
+
+def test_plan_takes_every_example_once_an_epoch() -> None:
+    plan = Plan(examples=10, batch_size=4, epochs=2, seed=1)
+    taken = [i for step in range(plan.steps) for i in plan.batch(step)]
+    assert plan.steps == 5
+    assert sorted(taken[:10]) == sorted(taken[10:]) == list(range(10))
+    assert taken[:10] != taken[10:]
+
+
+def test_packs_hold_the_budget_and_lose_nothing() -> None:
+    examples = [Example([0] * n, ([0],)) for n in (3, 9, 1, 4, 2)]
+    groups = packs(range(5), examples, 8)
+    assert sorted(i for g in groups for i in g) == list(range(5))
+    assert all(len(g) == 1 or sum(examples[i].tokens for i in g) <= 8 for g in groups)
+
+
+def test_schedule_by_hand() -> None:
+    """20 steps, warm-up of 0.1: 2 steps at 1/3 and 2/3 of the peak, then a cosine that is 1 at step 2 and 1/2 halfway."""
+    factor = schedule("cosine", 20, 0.1)
+    assert [factor(s) for s in (0, 1, 2, 11)] == pytest.approx([1 / 3, 2 / 3, 1.0, 0.5])
