@@ -74,7 +74,7 @@ class VLLMGenerator:
             self.lora_request = LoRARequest(str(checkpoint.adapter), NEWLY_LOADED, str(checkpoint.adapter))
         self.llm = _engine(checkpoint, options, **lora)
         try:
-            own = GenerationConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision)
+            own = GenerationConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision or "main")
         except OSError:
             own = GenerationConfig()
         self.stops = stop_ids(own, tokenizer)

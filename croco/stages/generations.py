@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -70,9 +71,7 @@ def generate(job: Job, checkpoint: Checkpoint, split: str, sampling: SamplingCon
                     task.advance(1)
         finally:
             rows.close()
-    count = job.output.seal_journal(
-        "generations", Generation, order=lambda r: (r["language"], r["prompt_id"], r["sample"])
-    )
+    count = job.output.seal_journal("generations", Generation, order=lambda r: (r["prompt_id"], r["sample"]))
     if count != total:
         raise UserError(f"{job.output.path}: {count} of {total} answers are there; run again to make the rest")
     return _summary(job)
@@ -93,12 +92,11 @@ def _requests(tokenizer: Any, prompts: list[Prompt], sampling: SamplingConfig, d
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
     """Maximal runs of consecutive numbers of a sorted list, as half-open intervals."""
-    start = previous = numbers[0]
-    for number in [*numbers[1:], None]:
-        if number is None or number != previous + 1:
-            yield start, previous + 1
-            start = number if number is not None else start
-        previous = number if number is not None else previous
+    start = numbers[0]
+    for number, following in itertools.pairwise([*numbers, -1]):
+        if following != number + 1:
+            yield start, number + 1
+            start = following
 
 
 class _Rows:
@@ -185,6 +183,7 @@ ANSWERS_BASE = Stage(
     run=functools.partial(_answers, tuned=False),
     version=STAGE.version,
     folder="generations",
+    per_language=True,
     wanted=_evaluates,
 )
 ANSWERS_TUNED = replace(

@@ -101,8 +101,8 @@ def _save(model: Any, words: Any, out: Path) -> None:
     os.replace(temporary, out)
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device() -> Any:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 STEPS_IN_ORDER: dict[str, Callable[[Path, Say], None]] = {
