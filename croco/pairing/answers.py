@@ -17,6 +17,16 @@ from numpy.typing import NDArray
 from croco.errors import UserError
 
 COLUMNS = ["prompt_id", "language", "sample", "reward", "tokens", "finish_reason"]
+KINDS = {
+    "prompt": np.int32,
+    "language": np.int16,
+    "sample": np.int32,
+    "reward": np.float64,
+    "tokens": np.int32,
+    "truncated": np.bool_,
+    "source": np.int8,
+    "row": np.int64,
+}
 KEYS = ["prompt_id", "language", "finish_reason"]
 
 
@@ -69,7 +79,7 @@ class _Codes:
         parts = [np.empty(0, np.int32)]
         for chunk in column.chunks:
             table = np.array([self.of.setdefault(v, len(self.of)) for v in chunk.dictionary.to_pylist()], np.int32)
-            parts.append(table[chunk.indices.to_numpy(zero_copy_only=False)])
+            parts.append(table[chunk.indices.to_numpy()])
         return np.concatenate(parts)
 
     def sort(self) -> tuple[list[str], NDArray[np.int32]]:
@@ -87,46 +97,31 @@ def read(files: Mapping[str, Sequence[Path]]) -> Answers:
     Raises:
         UserError: an answer is scored twice.
     """
+    tables = [(code, path) for code, paths in enumerate(files.values()) for path in paths]
+    total = sum(pq.ParquetFile(path).metadata.num_rows for _, path in tables)
+    columns = {name: np.empty(total, kind) for name, kind in KINDS.items()}
     prompts, languages = _Codes(), _Codes()
-    parts: list[tuple[NDArray, ...]] = []
-    for source, paths in enumerate(files.values()):
-        first = 0
-        for path in paths:
-            table = pq.ParquetFile(path, read_dictionary=KEYS).read(COLUMNS)
-            reasons = _Codes()
-            reason = reasons.column(table["finish_reason"])
-            rows = np.arange(first, first + table.num_rows)
-            first += table.num_rows
-            parts.append(
-                (
-                    prompts.column(table["prompt_id"]),
-                    languages.column(table["language"]).astype(np.int16),
-                    table["sample"].to_numpy().astype(np.int32),
-                    table["reward"].to_numpy().astype(np.float64),
-                    table["tokens"].to_numpy().astype(np.int32),
-                    reason != reasons.of.get("stop", -1),
-                    np.full(len(rows), source, np.int8),
-                    rows,
-                )
-            )
-    prompt, language, sample, reward, tokens, truncated, source_codes, row = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
+    begin, rows_of_source = 0, [0] * len(files)
+    for source, path in tables:
+        table = pq.ParquetFile(path, read_dictionary=KEYS).read(COLUMNS)
+        part = slice(begin, begin + table.num_rows)
+        reasons = _Codes()
+        reason = reasons.column(table["finish_reason"])
+        columns["truncated"][part] = reason != reasons.of.get("stop", -1)
+        columns["prompt"][part] = prompts.column(table["prompt_id"])
+        columns["language"][part] = languages.column(table["language"])
+        for name in ("sample", "reward", "tokens"):
+            columns[name][part] = table[name].to_numpy()
+        columns["source"][part] = source
+        first = rows_of_source[source]
+        columns["row"][part] = np.arange(first, first + table.num_rows)
+        rows_of_source[source] += table.num_rows
+        begin = part.stop
     prompt_ids, new_prompt = prompts.sort()
     language_names, new_language = languages.sort()
-    answers = Answers(
-        prompt_ids,
-        language_names,
-        list(files),
-        new_prompt[prompt],
-        new_language[language].astype(np.int16),
-        sample,
-        reward,
-        tokens,
-        truncated,
-        source_codes,
-        row,
-    ).in_pool_order()
+    columns["prompt"] = new_prompt[columns["prompt"]]
+    columns["language"] = new_language[columns["language"]].astype(np.int16)
+    answers = Answers(prompt_ids, language_names, list(files), **columns).in_pool_order()
     _check_unique(answers)
     return answers
 

@@ -1,0 +1,220 @@
+"""What a pair set is like, in numbers, before it costs any training.
+
+The expected share of pairs whose rejected answer is the pool's minimum is that of the same rule on pools of normal rewards.
+For k sigma below the mean it is certain up to K = 1 + k^2 answers, because no standardised value lies below -sqrt(K - 1)
+(Samuelson 1968): with k = 2, no pool of up to 5 answers can tell the paper's rule from the minimum.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from croco.config import PairingConfig, PairLimitsConfig
+from croco.evals import fidelity
+from croco.maths import pairing
+from croco.pairing.choose import Chosen, rule_of
+from croco.pairing.filters import empty_texts
+
+CANNOT_BE_TOLD = 0.95  # share of rejected answers that are the minimum from which the rule is as good as `min`
+LANGUAGE_SAMPLE = 2000  # pairs whose language is identified
+SIMULATED_ROWS = 200_000
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+Numbers = dict[str, Any]
+
+
+class TextFacts:
+    """What only the texts tell; fed with the rows of the pairs as they are written."""
+
+    def __init__(self, pairs: int) -> None:
+        self.looked_at = set(np.unique(np.linspace(0, pairs - 1, min(pairs, LANGUAGE_SAMPLE)).astype(int)).tolist())
+        self.empty = {"chosen": 0, "rejected": 0}
+        self.identical = 0
+        self.pairs: Counter[int] = Counter()
+        self.prompts: dict[int, set[str]] = {}
+        self.fits: dict[str, Counter[str]] = {"chosen": Counter(), "rejected": Counter()}
+        self.fits_by_language: dict[str, Counter[str]] = {}
+
+    def add(self, first: int, rows: pa.Table) -> None:
+        """`rows` are the pairs from number `first`."""
+        languages = rows["language"].to_pylist()
+        texts = {side: rows[side].combine_chunks().values.field("content") for side in self.empty}
+        hashes = {side: [hash(text) for text in texts[side].to_pylist()] for side in texts}
+        for side in texts:
+            self.empty[side] += empty_texts(texts[side])
+        self.identical += sum(a == b for a, b in zip(hashes["chosen"], hashes["rejected"], strict=True))
+        prompts = [hash(str(prompt)) for prompt in rows["prompt"].to_pylist()]
+        for prompt, prompt_id in zip(prompts, rows["prompt_id"].to_pylist(), strict=True):
+            self.prompts.setdefault(prompt, set()).add(prompt_id)
+        self.pairs.update(hash(row) for row in zip(prompts, hashes["chosen"], hashes["rejected"], strict=True))
+        for row in sorted(self.looked_at & set(range(first, first + len(rows)))):
+            for side in texts:
+                self._look(side, languages[row - first], texts[side][row - first].as_py())
+
+    def _look(self, side: str, language: str, text: str) -> None:
+        fits = {None: "undecided", True: "right", False: "wrong"}[fidelity.matches(language, text)]
+        self.fits[side][fits] += 1
+        if side == "chosen":
+            self.fits_by_language.setdefault(language, Counter())[fits] += 1
+
+    def numbers(self) -> Numbers:
+        return {
+            "empty": dict(self.empty),
+            "identical": self.identical,
+            "repeated_pairs": sum(count - 1 for count in self.pairs.values()),
+            "prompts_with_the_text_of_another": sum(len(ids) for ids in self.prompts.values() if len(ids) > 1),
+            "language_of_answers": {
+                side: {fits: counts[fits] for fits in ("right", "wrong", "undecided")}
+                for side, counts in self.fits.items()
+            },
+            "language_of_chosen_by_prompt_language": {k: dict(v) for k, v in sorted(self.fits_by_language.items())},
+        }
+
+
+def numbers(pairs: Chosen, config: PairingConfig, facts: TextFacts) -> Numbers:
+    """The pair report; shares lie in [0, 1], lengths are tokens, JSON values throughout."""
+    answers = pairs.answers
+    chosen, rejected = answers.take(pairs.chosen), answers.take(pairs.rejected)
+    longer = chosen.tokens.astype(np.int64) - rejected.tokens
+    return {
+        "pairs": len(pairs),
+        "pools": pairs.pools,
+        "answers": len(answers),
+        "left_out": pairs.left_out,
+        "refused": pairs.refused,
+        "pool_size": {
+            "smallest": int(pairs.pool_size.min()),
+            "median": float(np.median(pairs.pool_size)),
+            "largest": int(pairs.pool_size.max()),
+        },
+        "rejected_is_minimum": _minimum(pairs, config),
+        "margin": _distribution(chosen.reward - rejected.reward),
+        "length_difference": _distribution(longer),
+        "chosen_longer": _share(longer > 0),
+        "same_length": _share(longer == 0),
+        "truncated": {"chosen": _share(chosen.truncated), "rejected": _share(rejected.truncated)},
+        "languages": _languages(pairs),
+        "reward_by_language": _offsets(pairs),
+        "sources": dict(Counter(np.array(answers.sources)[chosen.source].tolist())),
+        **facts.numbers(),
+    }
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return round(float(mask.mean()), 6)
+
+
+def _distribution(values: NDArray) -> Numbers:
+    quantiles = {f"{q:g}": round(float(v), 6) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}
+    return {"mean": round(float(values.mean()), 6), "quantiles": quantiles}
+
+
+def _minimum(pairs: Chosen, config: PairingConfig) -> Numbers:
+    size = int(np.median(pairs.pool_size))
+    share = _share(pairs.value[pairs.rejected] == pairs.pool_min)
+    certain = config.points == "sigma" and config.rejected <= -np.sqrt(size - 1)
+    return {
+        "share": share,
+        "expected_for_normal_rewards": 1.0 if certain else expected_minimum(rule_of(config), size),
+        "certain": bool(certain),
+        "cannot_be_told_from_min": bool(np.isfinite(config.rejected) and share >= CANNOT_BE_TOLD),
+    }
+
+
+def expected_minimum(rule: pairing.Rule, size: int, seed: int = 0) -> float:
+    """Share of pairs whose rejected answer is the minimum, on simulated pools of `size` normal rewards."""
+    count = max(SIMULATED_ROWS // size, 200)
+    rewards = np.random.default_rng(seed).normal(size=count * size)
+    bare = pairing.Rule(rule.chosen, rule.rejected, rule.points)
+    found = pairing.select(rewards, np.repeat(np.arange(count), size), bare)
+    return round(float((rewards[found.rejected] == found.pool_min).mean()), 3) if len(found.chosen) else 0.0
+
+
+def _languages(pairs: Chosen) -> Numbers:
+    names = pairs.answers.languages
+    chosen, rejected = (pairs.answers.language[rows] for rows in (pairs.chosen, pairs.rejected))
+    table = np.zeros((len(names), len(names)), int)
+    np.add.at(table, (chosen, rejected), 1)
+    across = table.sum() - np.trace(table)
+    wins = {name: int(table[i].sum() - table[i, i]) for i, name in enumerate(names)}
+    return {
+        "of_prompts": {name: int((pairs.prompt_language == i).sum()) for i, name in enumerate(names)},
+        "chosen_by_rejected": {
+            name: dict(zip(names, row, strict=True)) for name, row in zip(names, table.tolist(), strict=True)
+        },
+        "same_language": _share(chosen == rejected),
+        "chosen_in_language_of_prompt": _share(chosen == pairs.prompt_language),
+        "wins_across_languages": {name: round(won / int(across), 6) for name, won in wins.items()} if across else {},
+    }
+
+
+def _offsets(pairs: Chosen) -> Numbers:
+    """Mean and spread of the rewards of each language, and its offset in standard deviations of all rewards."""
+    answers = pairs.answers
+    mean, std = float(answers.reward.mean()), float(answers.reward.std())
+    table = {}
+    for code, name in enumerate(answers.languages):
+        rewards = answers.reward[answers.language == code]
+        if len(rewards):
+            offset = (float(rewards.mean()) - mean) / std if std > 0 else 0.0
+            table[name] = {
+                "answers": len(rewards),
+                "mean": round(float(rewards.mean()), 6),
+                "std": round(float(rewards.std()), 6),
+                "offset": round(offset, 6),
+            }
+    return table
+
+
+def warnings(report: Numbers) -> list[str]:
+    """What a person should know before training on these pairs, one line each."""
+    lines = []
+    minimum = report["rejected_is_minimum"]
+    if minimum["cannot_be_told_from_min"]:
+        lines.append(
+            f"{minimum['share']:.0%} of the rejected answers are the worst of their pool: with {report['pool_size']['median']:g} "
+            "answers per pool this rule cannot be told from the minimum (sampling.samples=64 would)"
+        )
+    wins = report["languages"]["wins_across_languages"]
+    if wins and max(wins.values()) > 0.5 and len(wins) > 2:
+        winner = max(wins, key=lambda name: wins[name])
+        lines.append(
+            f"{wins[winner]:.0%} of the chosen answers of pairs across languages are in '{winner}': the pairs contrast "
+            "languages more than quality (pairing=multi_z compares within languages)"
+        )
+    if report["identical"]:
+        lines.append(
+            f"{report['identical']} pairs have the same text twice (pairing.filters.duplicate=true leaves them out)"
+        )
+    return lines
+
+
+def breaches(report: Numbers, limits: PairLimitsConfig) -> list[str]:
+    """One line for each limit that the pairs do not keep."""
+    told = {side: counts["right"] + counts["wrong"] for side, counts in report["language_of_answers"].items()}
+    wins = report["languages"]["wins_across_languages"]
+    pools = report["pools"]
+    lost = sum(count for reason, count in report["refused"].items() if reason != "enough pairs of the prompt")
+    figures: dict[str, float] = {
+        "max_prompts_without_pair": lost / pools,
+        "max_rejected_is_minimum": report["rejected_is_minimum"]["share"],
+        "max_chosen_longer": report["chosen_longer"],
+        "max_truncated": report["truncated"]["chosen"],
+        "max_wrong_language": report["language_of_answers"]["chosen"]["wrong"] / max(told["chosen"], 1),
+        "max_identical": report["identical"] / report["pairs"],
+        "max_one_language_wins": max(wins.values(), default=0.0),
+    }
+    set_limits = {name: limit for name, limit in vars(limits).items() if name in figures and limit is not None}
+    lines = [
+        f"pairing.limits.{name}: {figures[name]:.3f} is above {limit:g}"
+        for name, limit in set_limits.items()
+        if figures[name] > limit
+    ]
+    if limits.min_pairs is not None and report["pairs"] < limits.min_pairs:
+        lines.append(f"pairing.limits.min_pairs: {report['pairs']} pairs are fewer than {limits.min_pairs}")
+    return lines
