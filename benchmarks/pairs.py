@@ -102,17 +102,16 @@ def _answers(
 def _noted(columns: dict[str, Any], questions: list[Any], lines: Any, first: int) -> dict[str, Any]:
     """The columns, after writing them as JSON lines."""
     samples = len(columns["text"]) // len(set(columns["prompt_id"]))
+    tokens = columns["tokens"].tolist()
     for i, (prompt_id, text, reward) in enumerate(
-        zip(columns["prompt_id"], columns["text"], columns["reward"], strict=True)
+        zip(columns["prompt_id"], columns["text"], columns["reward"].tolist(), strict=True)
     ):
-        messages = [*questions[first + i // samples], {"role": "assistant", "content": text}]
-        row = {
-            "id": prompt_id,
-            "messages": messages,
-            "reward_score": float(reward),
-            "token_length": int(columns["tokens"][i]),
-        }
-        lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        question = json.dumps(questions[first + i // samples][0], ensure_ascii=False)
+        # Pseudo-words hold nothing that JSON would escape.
+        lines.write(
+            f'{{"id": "{prompt_id}", "messages": [{question}, {{"role": "assistant", "content": "{text}"}}], '
+            f'"reward_score": {reward!r}, "token_length": {tokens[i]}}}\n'
+        )
     return columns
 
 

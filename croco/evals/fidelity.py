@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 LEAST_LETTERS = 20
-MOST_CHARACTERS = 4000  # enough to decide, and long answers cost no more
+MOST_CHARACTERS = 500  # enough to decide, and long answers cost no more
 OTHER_SCRIPTS = ("ar", "el", "he", "hi", "ja", "ko", "ru", "th", "uk", "zh")
 NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.DOTALL)
 LETTER = re.compile(r"[^\W\d_]")

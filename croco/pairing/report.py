@@ -21,7 +21,7 @@ from croco.pairing.choose import Chosen, rule_of
 from croco.pairing.filters import empty_texts
 
 CANNOT_BE_TOLD = 0.95  # share of rejected answers that are the minimum from which the rule is as good as `min`
-LANGUAGE_SAMPLE = 2000  # pairs whose language is identified
+LANGUAGE_SAMPLE = 1000  # pairs whose language is identified
 SIMULATED_ROWS = 200_000
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 

@@ -64,7 +64,8 @@ class Texts:
     def _read(self, answers: Answers, source: int, group: int) -> pa.Array:
         path, number = self._groups[source][group]
         columns = ["prompt_id", "language", "sample", "text"]
-        table = pq.ParquetFile(path).read_row_group(number, columns, use_threads=False)
+        file = pq.ParquetFile(path, memory_map=True, read_dictionary=columns[:2])
+        table = file.read_row_group(number, columns, use_threads=False)
         table = table.take(pa.array(answers.row - self._bounds[source][group]))
         expected = (
             pa.array(answers.prompt_ids).take(pa.array(answers.prompt)),

@@ -1,0 +1,64 @@
+"""A pair set from tables on disk: read the scores, filter, choose, gather the texts, write, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from croco.config import PairingConfig
+from croco.errors import UserError
+from croco.pairing import answers, filters, report, rows
+from croco.pairing.choose import Chosen, choose
+from croco.pairing.texts import Texts
+
+PROMPT_COLUMNS = ["prompt_id", "language", "messages"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where a source's answers are, file by file, the two in the same order of rows."""
+
+    generations: Sequence[Path]
+    scores: Sequence[Path]
+
+
+def build(prompts: pa.Table, sources: Mapping[str, Tables], config: PairingConfig, path: Path) -> dict[str, Any]:
+    """Write the pairs to `path`; returns {"rows", "language_undecided", "report"}.
+
+    Args:
+        prompts: columns PROMPT_COLUMNS, in all languages.
+        sources: whose answers, by name.
+
+    Raises:
+        UserError: no pair came out, or the tables do not fit one another.
+    """
+    scored = answers.read({name: tables.scores for name, tables in sources.items()})
+    shown = rows.Prompts.of(prompts, scored)
+    texts = Texts({name: tables.generations for name, tables in sources.items()})
+    try:
+        masks, undecided = filters.masks(config.filters, scored, texts)
+        pairs = choose(scored, config, shown.rows, masks)
+        _some(pairs)
+        facts = report.TextFacts(len(pairs))
+        rows.write(_noted(rows.blocks(pairs, shown, texts), facts), path)
+    finally:
+        texts.close()
+    return {"rows": len(pairs), "language_undecided": undecided, "report": report.numbers(pairs, config, facts)}
+
+
+def _some(pairs: Chosen) -> None:
+    if len(pairs) == 0:
+        reasons = ", ".join(f"{k}: {v}" for k, v in (pairs.left_out | pairs.refused).items() if v)
+        raise UserError(
+            f"pairing: no pair came out of {pairs.pools} pools ({reasons}); take more samples, or a laxer rule"
+        )
+
+
+def _noted(blocks: Iterator[tuple[slice, pa.Table]], facts: report.TextFacts) -> Iterator[pa.Table]:
+    for part, table in blocks:
+        facts.add(part.start, table)
+        yield table
