@@ -1,0 +1,127 @@
+"""The pair report's figures on pair sets made by hand, and the limits that stop a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from croco.maths.pairing import Rule
+from croco.pairing import report, show
+from croco.pairing.filters import repeated_share
+from tests.pairing.tables import World, config
+
+DANISH = "Det er en helt almindelig dansk sætning om vejret i dag, og den er lang nok."
+GERMAN = "Das ist ein ganz gewöhnlicher deutscher Satz über das Wetter von heute, und er ist lang genug."
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Chosen and rejected: p/da 3 and 1 (8 and 2 tokens), q/da 5 and 0 (4 and 4), p/en 2 and 1 (1 and 9)."""
+    world = World(tmp_path)
+    world.pool("p", "da", [3.0, 1.0], [DANISH, GERMAN], [8, 2], {0: "length"})
+    world.pool("q", "da", [5.0, 0.0], [GERMAN, GERMAN], [4, 4], prompt="question p in da")
+    return world.pool("p", "en", [2.0, 1.0], ["This sentence is surely long enough to be English.", ""], [1, 9])
+
+
+def test_figures_by_hand(world: World) -> None:
+    """Rewards: Danish 3, 1, 5, 0 (mean 2.25), English 2, 1 (1.5); all: mean 2, variance (1+1+9+4+0+1)/6 = 16/6."""
+    _, summary = world.build()
+    numbers = summary["report"]
+    assert (numbers["pairs"], numbers["answers"]) == (3, 6)
+    assert numbers["pool_size"] == {"smallest": 2, "median": 2.0, "largest": 2}
+    assert numbers["margin"]["mean"] == pytest.approx((2 + 5 + 1) / 3, abs=1e-6)
+    assert numbers["margin"]["quantiles"]["0.5"] == 2.0
+    assert numbers["length_difference"]["mean"] == pytest.approx((6 + 0 - 8) / 3, abs=1e-6)
+    assert (numbers["chosen_longer"], numbers["same_length"]) == (pytest.approx(1 / 3, abs=1e-6),) * 2
+    assert numbers["truncated"] == {"chosen": pytest.approx(1 / 3, abs=1e-6), "rejected": 0.0}
+    assert numbers["empty"] == {"chosen": 0, "rejected": 1}
+    assert (numbers["identical"], numbers["repeated_pairs"]) == (1, 0)
+    assert numbers["prompts_with_the_text_of_another"] == 2
+    assert numbers["language_of_answers"] == {
+        "chosen": {"right": 2, "wrong": 1, "undecided": 0},
+        "rejected": {"right": 0, "wrong": 2, "undecided": 1},
+    }
+    assert numbers["reward_by_language"]["da"]["mean"] == 2.25
+    assert numbers["reward_by_language"]["en"]["offset"] == pytest.approx(-0.5 / np.sqrt(16 / 6), abs=1e-6)
+    assert numbers["languages"]["same_language"] == 1.0
+    assert numbers["sources"] == {"on_policy": 3}
+
+
+def test_small_pools_are_told_from_nothing_but_the_minimum(world: World) -> None:
+    """Pools of 2: the bound -sqrt(K - 1) = -1 lies above -2, so the rejected is the minimum with certainty."""
+    _, summary = world.build()
+    minimum = summary["report"]["rejected_is_minimum"]
+    assert minimum == {
+        "share": 1.0,
+        "expected_for_normal_rewards": 1.0,
+        "certain": True,
+        "cannot_be_told_from_min": True,
+    }
+    assert any("cannot be told from the minimum" in line for line in report.warnings(summary["report"]))
+    _, asked_for = world.build("pairing=best_worst")
+    assert not asked_for["report"]["rejected_is_minimum"]["cannot_be_told_from_min"]
+
+
+@pytest.mark.parametrize(("size", "share"), [(5, 1.0), (16, 0.957), (64, 0.27), (128, 0.04)])
+def test_the_theory_for_normal_rewards(size: int, share: float) -> None:
+    """Published simulations of nearest to mu - 2 sigma; ours has about 3,000 pools of 64, hence sd 0.008."""
+    assert report.expected_minimum(Rule(), size) == pytest.approx(share, abs=0.025)
+
+
+def test_across_languages_it_says_who_wins(tmp_path: Path) -> None:
+    """Multi pools: chosen da over en twice, en over da once, da over da once."""
+    world = World(tmp_path)
+    for prompt, danish, english in (
+        ("p", [9.0], [0.0]),
+        ("q", [9.0], [0.0]),
+        ("r", [0.0], [9.0]),
+        ("s", [9.0, 0.0], [5.0]),
+    ):
+        world.pool(prompt, "da", danish).pool(prompt, "en", english)
+    _, summary = world.build("pairing=multi")
+    languages = summary["report"]["languages"]
+    assert languages["chosen_by_rejected"] == {"da": {"da": 1, "en": 2}, "en": {"da": 1, "en": 0}}
+    assert languages["same_language"] == 0.25
+    assert languages["wins_across_languages"] == {
+        "da": pytest.approx(2 / 3, abs=1e-6),
+        "en": pytest.approx(1 / 3, abs=1e-6),
+    }
+    assert languages["of_prompts"] == {"da": 3, "en": 1}
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "line"),
+    [
+        ("min_pairs", 4, "min_pairs: 3 pairs are fewer than 4"),
+        ("max_rejected_is_minimum", 0.9, "max_rejected_is_minimum: 1.000 is above 0.9"),
+        ("max_chosen_longer", 0.3, "0.333 is above 0.3"),
+        ("max_truncated", 0.1, "0.333 is above 0.1"),
+        ("max_wrong_language", 0.2, "0.333 is above 0.2"),
+        ("max_identical", 0.0, "0.333 is above 0"),
+    ],
+)
+def test_a_limit_that_is_not_kept_is_named(world: World, limit: str, value: float, line: str) -> None:
+    _, summary = world.build()
+    (told,) = report.breaches(summary["report"], config(f"pairing.limits.{limit}={value}").limits)
+    assert line in told
+    assert report.breaches(summary["report"], config().limits) == []
+
+
+def test_the_console_shows_it(world: World) -> None:
+    _, summary = world.build()
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(show.render(summary["report"]))
+    text = console.export_text()
+    for expected in ("3 of 3 pools", "rejected is the minimum", "reward margin", "wins across", "cannot be told"):
+        assert expected in text
+
+
+def test_repetition_is_told_from_prose() -> None:
+    """'a b c d' * 10 has 40 words and 37 4-grams, of which 4 are different."""
+    assert repeated_share("a b c d " * 10) == pytest.approx(1 - 4 / 37)
+    assert repeated_share("no no no") == 0.0
+    assert repeated_share(DANISH) == 0.0
+    assert repeated_share("あいうえお" * 40) > 0.9
