@@ -124,6 +124,9 @@ class SourceConfig:
     model: str | None
     """Checkpoint that answers when off-policy."""
     revision: str | None
+    shares: dict[str, float] | None
+    """A mixture: share of the prompts whose pairs come from each of `on_policy`, `off_policy` (`source.model`'s answers)
+    and `reference` (the data set's own answer is chosen, against the policy's); they sum to 1. null: all from `kind`."""
 
 
 @dataclass
@@ -386,7 +389,24 @@ def check(config: Config) -> None:
         "reward.path: name the reward model's checkpoint",
     )
     bind_target("method.loss", config.method.loss)
+    check_shares(config.source)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_shares(source: SourceConfig) -> None:
+    """Checks of a mixture; raises UserError with the key to change."""
+    if source.shares is None:
+        return
+    require(source.kind == "on_policy", "source.shares: a mixture needs source.kind=on_policy")
+    for name, share in source.shares.items():
+        one_of("source.shares", name, ("on_policy", "off_policy", "reference"))
+        require(share > 0, f"source.shares.{name}: {share} must be positive (leave out a source that gives nothing)")
+    total = sum(source.shares.values())
+    require(abs(total - 1) < 1e-6, f"source.shares: they sum to {total:g}, not to 1")
+    require(
+        "off_policy" not in source.shares or source.model is not None,
+        "source.model: a mixture with off_policy needs the checkpoint that answers",
+    )
 
 
 def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:

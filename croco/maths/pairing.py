@@ -123,7 +123,12 @@ def _blocks(pools: Codes) -> Iterator[slice]:
 
 
 def select(
-    values: Floats, pools: Codes, rule: Rule, language: Codes | None = None, tokens: Codes | None = None
+    values: Floats,
+    pools: Codes,
+    rule: Rule,
+    language: Codes | None = None,
+    tokens: Codes | None = None,
+    eligible: Mask | None = None,
 ) -> Selection:
     """Pairs of all pools.
 
@@ -132,6 +137,7 @@ def select(
         pools: (N,) pool of each row; rows of a pool lie together, in pool order.
         language: (N,) needed by `rule.relation` other than `any`.
         tokens: (N,) answer lengths, needed by `rule.length_ratio`.
+        eligible: (N,) answers that may be chosen; all by default. The others may be rejected, and are in mu and sigma.
 
     Raises:
         ValueError: a value is not finite, or a column the rule needs is missing.
@@ -148,6 +154,7 @@ def select(
             rule,
             None if language is None else language[block],
             None if tokens is None else tokens[block],
+            None if eligible is None else eligible[block],
             refused,
         )
         parts.append((part[0] + block.start, part[1] + block.start, *part[2:]))
@@ -164,7 +171,12 @@ def _points(block: _Block, rule: Rule, mean: Floats, std: Floats) -> tuple[Float
 
 
 def _select_block(
-    block: _Block, rule: Rule, language: Codes | None, tokens: Codes | None, refused: Counter[str]
+    block: _Block,
+    rule: Rule,
+    language: Codes | None,
+    tokens: Codes | None,
+    eligible: Mask | None,
+    refused: Counter[str],
 ) -> tuple[NDArray, ...]:
     mean = block.mean()
     std = block.std(mean)
@@ -174,9 +186,8 @@ def _select_block(
     found: list[tuple[Ints, Ints, Ints]] = []
     for turn in range(rule.per_pool):
         counted: Counter[str] = refused if turn == 0 else Counter()
-        pool, chosen, rejected = _one_pair_each(
-            block, rule, chosen_point, rejected_point, free, language, tokens, counted
-        )
+        first = block.first_nearest(chosen_point, free if eligible is None else free & eligible)
+        pool, chosen, rejected = _one_pair_each(block, rule, first, rejected_point, free, language, tokens, counted)
         found.append((pool, chosen, rejected))
         free[chosen] = free[rejected] = False
     pool, chosen, rejected = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -188,15 +199,14 @@ def _select_block(
 def _one_pair_each(
     block: _Block,
     rule: Rule,
-    chosen_point: Floats,
+    best: Ints,
     rejected_point: Floats,
     free: Mask,
     language: Codes | None,
     tokens: Codes | None,
     refused: Counter[str],
 ) -> tuple[Ints, Ints, Ints]:
-    """(pool, chosen row, rejected row) of every pool that has a pair among its free rows."""
-    best = block.first_nearest(chosen_point, free)
+    """(pool, chosen row, rejected row) of every pool that has a pair; `best` is its chosen row, -1 where it has none."""
     there = best >= 0
     of_row = best[block.pool]  # (R,) the chosen row of each row's pool
     allowed = free & (block.values < block.values[of_row]) & there[block.pool]
@@ -213,6 +223,7 @@ def _one_pair_each(
         stages.append(("no lower answer of like length", allowed))
     alive = block.size >= 2
     refused["pool too small"] += int((~alive).sum())
+    alive = _refuse(alive, ~there, "no answer that may be chosen", refused)
     for reason, mask in stages:
         has = np.logical_or.reduceat(mask, block.starts)
         refused[reason] += int((alive & ~has).sum())

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from croco.config import PairingConfig
 from croco.errors import UserError
-from croco.pairing import answers, filters, report, rows
+from croco.pairing import answers, filters, mixture, report, rows
 from croco.pairing.choose import Chosen, choose
 from croco.pairing.texts import Texts
 
@@ -26,22 +26,31 @@ class Tables:
     scores: Sequence[Path]
 
 
-def build(prompts: pa.Table, sources: Mapping[str, Tables], config: PairingConfig, path: Path) -> dict[str, Any]:
+def build(
+    prompts: pa.Table,
+    sources: Mapping[str, Tables],
+    config: PairingConfig,
+    path: Path,
+    shares: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Write the pairs to `path`; returns {"rows", "language_undecided", "report"}.
 
     Args:
         prompts: columns PROMPT_COLUMNS, in all languages.
-        sources: whose answers, by name.
+        sources: whose answers, by name; of several, `shares` says which prompts are whose.
 
     Raises:
         UserError: no pair came out, or the tables do not fit one another.
     """
     scored = answers.read({name: tables.scores for name, tables in sources.items()})
+    eligible = None
+    if shares is not None:
+        scored, eligible = mixture.assign(scored, shares, config.seed)
     shown = rows.Prompts.of(prompts, scored)
     texts = Texts({name: tables.generations for name, tables in sources.items()})
     try:
         masks, undecided = filters.masks(config.filters, scored, texts)
-        pairs = choose(scored, config, shown.rows, masks)
+        pairs = choose(scored, config, shown.rows, masks, eligible)
         _some(pairs)
         facts = report.TextFacts(len(pairs))
         rows.write(_noted(rows.blocks(pairs, shown, texts), facts), path)

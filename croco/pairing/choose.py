@@ -55,13 +55,12 @@ def pools_of(answers: Answers, scope: str) -> NDArray[np.int64]:
 
 def comparable(answers: Answers, normalise: str) -> NDArray[np.float64]:
     """(N,) what selection compares: the rewards, or their z-scores or ranks within a language (and prompt)."""
-    by_source = answers.language.astype(np.int64) * len(answers.sources) + answers.source
     if normalise == "language":
-        return pairing.z_scores(answers.reward, by_source)
+        return pairing.z_scores(answers.reward, answers.language)
     if normalise == "prompt_language":
         return pairing.z_scores(answers.reward, pools_of(answers, "mono"))
     if normalise == "rank":
-        return pairing.ranks(answers.reward, by_source)
+        return pairing.ranks(answers.reward, answers.language)
     return answers.reward
 
 
@@ -83,6 +82,7 @@ def choose(
     config: PairingConfig,
     prompt_rows: NDArray[np.int64],
     filtered: dict[str, NDArray[np.bool_]] | None = None,
+    eligible: NDArray[np.bool_] | None = None,
 ) -> Chosen:
     """Pairs of all pools.
 
@@ -90,10 +90,12 @@ def choose(
         answers: in pool order.
         prompt_rows: (prompts, languages) row of each prompt in the table of prompts, -1 where it is not in that language.
         filtered: by reason, (N,) answers that must not enter a pool; an answer counts under its first reason.
+        eligible: (N,) answers that may be chosen; all by default.
     """
     if config.samples is not None:
         first = answers.sample < config.samples
         filtered = {reason: mask[first] for reason, mask in (filtered or {}).items()}
+        eligible = None if eligible is None else eligible[first]
         answers = answers.take(first)
     all_pools = pools_of(answers, config.scope)
     scored = np.isfinite(answers.reward)
@@ -104,7 +106,8 @@ def choose(
     pooled = answers if keep.all() else answers.take(keep)
     pools = all_pools[keep]
     value = comparable(pooled, config.normalise)
-    selection = pairing.select(value, pools, rule_of(config), pooled.language, pooled.tokens)
+    may = None if eligible is None else eligible[keep]
+    selection = pairing.select(value, pools, rule_of(config), pooled.language, pooled.tokens, may)
     total, with_score, with_answer = (_distinct(p) for p in (all_pools, all_pools[scored], pools))
     refused = {"no scored answer": total - with_score, "all answers filtered": with_score - with_answer}
     columns = {f.name: getattr(selection, f.name) for f in fields(selection) if f.name != "refused"}

@@ -7,12 +7,16 @@ from croco.stages.base import Stage
 
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
-    from croco.stages import evaluation, generations, pairs, prompts, report, scores, training
+    from croco.stages import evaluation, generations, pairs, prompts, references, report, scores, sources, training
 
     return (
         prompts.STAGE,
         generations.STAGE,
         scores.STAGE,
+        sources.other_generations(generations.STAGE),
+        sources.other_scores(scores.STAGE),
+        references.STAGE,
+        sources.reference_scores(scores.STAGE),
         pairs.STAGE,
         training.STAGE,
         generations.ANSWERS_BASE,

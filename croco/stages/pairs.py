@@ -23,10 +23,9 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
-    config, inputs = job.config.pairing, job.inputs
-    tables = Tables(inputs["generations"].files("generations"), inputs["scores"].files("scores"))
-    prompts = inputs["prompts"].table("prompts", PROMPT_COLUMNS)
-    summary = build(prompts, {job.config.source.kind: tables}, config, job.output.path / "pairs.parquet")
+    config, source = job.config.pairing, job.config.source
+    prompts = job.inputs["prompts"].table("prompts", PROMPT_COLUMNS)
+    summary = build(prompts, _sources(job), config, job.output.path / "pairs.parquet", source.shares)
     job.progress.console.print(show.render(summary["report"]))
     broken = report.breaches(summary["report"], config.limits)
     if broken:
@@ -34,4 +33,26 @@ def run(job: Job) -> dict[str, Any]:
     return summary
 
 
-STAGE = Stage(name="pairs", needs=("prompts", "generations", "scores"), config=slice_of, run=run, version=1)
+def _sources(job: Job) -> dict[str, Tables]:
+    """Whose answers there are; those of the policy (or, off-policy, of the other model) first."""
+    base = job.config.source.kind
+    made_by = {
+        "off_policy": ("other_generations", "other_scores"),
+        "reference": ("references", "reference_scores"),
+        base: ("generations", "scores"),
+    }
+    tables = {}
+    for name in (base, *sorted(set(job.config.source.shares or ()) - {base})):
+        generations, scores = (job.inputs[stage] for stage in made_by[name])
+        tables[name] = Tables(generations.files("generations"), scores.files("scores"))
+    return tables
+
+
+STAGE = Stage(
+    name="pairs",
+    # The chain gives a stage what there is of what it names: a run without a mixture has the first three.
+    needs=("prompts", "generations", "scores", "other_generations", "other_scores", "references", "reference_scores"),
+    config=slice_of,
+    run=run,
+    version=1,
+)

@@ -108,6 +108,7 @@ def test_reasons_are_counted_once_per_pool() -> None:
     found = select(values, pools, rule, language, tokens)
     assert found.refused == {
         "pool too small": 1,
+        "no answer that may be chosen": 0,
         "no lower answer": 1,
         "no lower answer in the language wanted": 1,
         "no lower answer of like length": 1,
@@ -202,13 +203,19 @@ def test_z_scores_and_ranks() -> None:
     np.testing.assert_allclose(pairing.ranks(values, groups), [1 / 2, 1 / 2, 1 / 6, 5 / 6, 1 / 2])
 
 
-def test_ranks_agree_with_scipy() -> None:
-    from scipy.stats import rankdata
+def test_only_eligible_answers_are_chosen_and_all_make_the_pool() -> None:
+    """Rewards 9, 1, 5, 3, with only the 5 eligible: mu = 4.5, sigma = sqrt(8.75), mu - 2 sigma < 1; 9 is not below 5."""
+    found = select(np.array([9.0, 1.0, 5.0, 3.0]), np.zeros(4, int), Rule(), eligible=np.array([0, 0, 1, 0], bool))
+    assert (found.chosen.tolist(), found.rejected.tolist(), found.pool_mean.tolist()) == ([2], [1], [4.5])
+    none = select(np.array([9.0, 1.0]), np.zeros(2, int), Rule(), eligible=np.zeros(2, bool))
+    assert none.refused["no answer that may be chosen"] == 1
 
+
+def test_ranks_count_what_lies_below_and_half_of_what_is_equal() -> None:
     rng = np.random.default_rng(3)
-    values, groups = rng.integers(0, 20, 400).astype(float), rng.integers(0, 3, 400)
-    expected = np.empty(400)
-    for group in range(3):
-        here = groups == group
-        expected[here] = (rankdata(values[here]) - 0.5) / here.sum()
+    values, groups = rng.integers(0, 20, 200).astype(float), rng.integers(0, 3, 200)
+    expected = []
+    for value, group in zip(values, groups, strict=True):
+        peers = values[groups == group]
+        expected.append(((peers < value).sum() + (peers == value).sum() / 2) / len(peers))
     np.testing.assert_allclose(pairing.ranks(values, groups), expected)

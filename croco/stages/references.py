@@ -1,0 +1,70 @@
+"""The data set's own answers, as rows like a model's, so that they are scored and paired like one's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from croco import records, text
+from croco.config import Config
+from croco.engines.checkpoints import identity
+from croco.errors import UserError
+from croco.records import Generation, Prompt
+from croco.stages.base import Job, Stage
+
+MODEL = "reference"
+
+
+def slice_of(config: Config) -> dict[str, Any]:
+    """Lengths are counted in the policy's tokens."""
+    model = config.model
+    return {
+        "tokenizer": identity(model.path, model.revision),
+        "chat_template": text.template_source(model.chat_template),
+    }
+
+
+def run(job: Job) -> dict[str, Any]:
+    prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"]
+    answered = [p for p in prompts if p.reference is not None and p.reference.strip()]
+    if not answered:
+        raise UserError(
+            f"source.shares: no prompt in '{job.language}' has an answer of its own (a `reference` column); "
+            "leave `reference` out of the mixture"
+        )
+    rows = map(records.as_dict, _generations(job.config, answered))
+    count = job.output.write_table("generations", records.schema(Generation), rows)
+    return {"rows": count, "without_answer": len(prompts) - count}
+
+
+def _generations(config: Config, prompts: list[Prompt]) -> Iterator[Generation]:
+    model = config.model
+    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    for p in sorted(prompts, key=lambda p: p.prompt_id):
+        assert p.reference is not None
+        ids = text.answer_ids(tokenizer, p.messages, p.reference)
+        yield Generation(
+            prompt_id=p.prompt_id,
+            language=p.language,
+            sample=0,
+            text=p.reference,
+            token_ids=ids,
+            finish_reason="stop",
+            prompt_tokens=len(text.prompt_ids(tokenizer, p.messages)),
+            tokens=len(ids),
+            seed=0,
+            model=MODEL,
+            revision="",
+        )
+
+
+STAGE = Stage(
+    name="references",
+    needs=("prompts",),
+    config=slice_of,
+    run=run,
+    version=1,
+    folder="references",
+    per_language=True,
+    wanted=lambda config: "reference" in (config.source.shares or {}),
+)
