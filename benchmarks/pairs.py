@@ -4,10 +4,11 @@
     python benchmarks/pairs.py --prompts 200 600 2000         # smaller
 
 The script makes its data: answers of about --tokens tokens (4.5 characters each) of pseudo-words, each a slice at a random
-place of a 32 MB text per language, so that text compresses about as prose does and hardly repeats within a page. Both sides
-read the same answers: ours from the Parquet tables that the stages seal, the other from JSON lines in the layout of the
-reference repository, one line after the other and one prompt after the other (the kindest way: it never holds more than a
-prompt's answers). Each side runs in a process of its own; the two results must be the same, texts included.
+place of a text of up to 32 MB per language, so that text compresses about as prose does and hardly repeats within a page.
+Both sides read the same answers: ours from the Parquet tables that the stages seal (but for token ids, which pairing does not
+read), the other from JSON lines in the layout of the reference repository, line after line and prompt after prompt (the
+kindest way: it never holds more than a prompt's answers). Each side runs in a process of its own, start-up included; the two
+results must be the same, texts included.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from croco.store import ROW_GROUP
 
 LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl")
 CHARACTERS_PER_TOKEN = 4.5
-PROSE = 32 * 2**20
+LEAST_PROSE, MOST_PROSE = 2**20, 32 * 2**20  # characters per language
 PROMPTS_AT_ONCE = ROW_GROUP // 64
 TEXT_COLUMNS = {"language", "finish_reason"}
 
@@ -49,7 +50,7 @@ def make(folder: Path, prompts: int, samples: int, tokens: int) -> None:
     """Prompts, generations and scores of every language, as Parquet and as JSON lines."""
     for number, language in enumerate(LANGUAGES):
         rng = np.random.default_rng([number, prompts])
-        prose = _prose(rng)
+        prose = _prose(rng, min(max(prompts * samples * tokens * 4, LEAST_PROSE), MOST_PROSE))
         ids = [f"prompt-{p:06d}" for p in range(prompts)]
         questions = [[{"role": "user", "content": f"{language} {i}: {prose[:150]}"}] for i in ids]
         table = {
@@ -65,13 +66,13 @@ def make(folder: Path, prompts: int, samples: int, tokens: int) -> None:
             _write_both(folder, language, generations)
 
 
-def _prose(rng: np.random.Generator) -> str:
+def _prose(rng: np.random.Generator, size: int) -> str:
     """Pseudo-words with the frequencies of words in a text (Zipf), mean length 5 letters and a space."""
     letters = np.array(list("etaoinsrhldcumfpgwybvkæøéßñü"))
     words = np.array(["".join(rng.choice(letters, size)) for size in rng.integers(2, 10, 20_000)])
     frequency = 1 / np.arange(1, len(words) + 1)
-    drawn = rng.choice(len(words), PROSE // 5, p=frequency / frequency.sum())
-    return " ".join(words[drawn])[:PROSE]
+    drawn = rng.choice(len(words), size // 5, p=frequency / frequency.sum())
+    return " ".join(words[drawn])[:size]
 
 
 def _answers(

@@ -22,11 +22,12 @@ class Texts:
 
     def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
         self._groups: list[list[tuple[Path, int]]] = []  # per source: (file, row group)
+        self._footers: dict[Path, pq.FileMetaData] = {}  # read once: there are as many reads as row groups
         self._bounds: list[NDArray[np.int64]] = []  # per source: first row of each row group, then the number of rows
         for paths in files.values():
             groups, sizes = [], [0]
             for path in paths:
-                metadata = pq.ParquetFile(path).metadata
+                metadata = self._footers[path] = pq.ParquetFile(path).metadata
                 groups += [(path, g) for g in range(metadata.num_row_groups)]
                 sizes += [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
             self._groups.append(groups)
@@ -43,6 +44,14 @@ class Texts:
         Raises:
             UserError: the generation at an answer's position is another one.
         """
+        prompt_ids, languages = pa.array(answers.prompt_ids, pa.string()), pa.array(answers.languages, pa.string())
+        keys = pa.table(
+            {
+                "prompt_id": prompt_ids.take(pa.array(answers.prompt)),
+                "language": languages.take(pa.array(answers.language)),
+                "sample": pa.array(answers.sample, pa.int64()),
+            }
+        )
         parts: list[tuple[NDArray[np.int64], pa.Array]] = []
         for source in range(len(self._groups)):
             wanted = np.flatnonzero(answers.source == source)
@@ -51,7 +60,7 @@ class Texts:
             cuts = np.flatnonzero(np.append(True, group[1:] != group[:-1])) if len(group) else np.empty(0, int)
             pieces = np.split(wanted, cuts[1:])
             reads = self._threads.map(
-                lambda piece, g, s=source: self._read(answers.take(piece), s, int(g)), pieces, group[cuts]
+                lambda piece, g, s=source: self._read(answers.row[piece], keys, piece, s, int(g)), pieces, group[cuts]
             )
             parts += zip(pieces, reads, strict=False)
         if not parts:
@@ -61,18 +70,16 @@ class Texts:
         inverse[order] = np.arange(len(order))
         return pa.concat_arrays([texts for _, texts in parts]).take(pa.array(inverse))
 
-    def _read(self, answers: Answers, source: int, group: int) -> pa.Array:
+    def _read(
+        self, row: NDArray[np.int64], keys: pa.Table, positions: NDArray[np.int64], source: int, group: int
+    ) -> pa.Array:
         path, number = self._groups[source][group]
-        columns = ["prompt_id", "language", "sample", "text"]
-        file = pq.ParquetFile(path, memory_map=True, read_dictionary=columns[:2])
-        table = file.read_row_group(number, columns, use_threads=False)
-        table = table.take(pa.array(answers.row - self._bounds[source][group]))
-        expected = (
-            pa.array(answers.prompt_ids).take(pa.array(answers.prompt)),
-            pa.array(answers.languages).take(pa.array(answers.language)),
-            pa.array(answers.sample, pa.int64()),
-        )
-        if not all(pc.all(pc.equal(table[c], e)).as_py() for c, e in zip(columns, expected, strict=False)):
+        names = keys.column_names
+        file = pq.ParquetFile(path, metadata=self._footers[path], memory_map=True, read_dictionary=names[:2])
+        table = file.read_row_group(number, [*names, "text"], use_threads=False)
+        table = table.take(pa.array(row - self._bounds[source][group]))
+        expected = keys.take(pa.array(positions))
+        if not all(pc.all(pc.equal(table[name].cast(expected[name].type), expected[name])).as_py() for name in names):
             raise UserError(f"{path}: its rows are not those that were scored; remove the scores and run again")
         return table["text"].combine_chunks()
 
@@ -80,4 +87,5 @@ class Texts:
         """(source, position of the first, texts) of each row group, in order."""
         for source, groups in enumerate(self._groups):
             for (path, number), first in zip(groups, self._bounds[source], strict=False):
-                yield source, int(first), pq.ParquetFile(path).read_row_group(number, ["text"])["text"].combine_chunks()
+                file = pq.ParquetFile(path, metadata=self._footers[path])
+                yield source, int(first), file.read_row_group(number, ["text"])["text"].combine_chunks()
