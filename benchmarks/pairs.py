@@ -46,7 +46,7 @@ PROMPTS_AT_ONCE = ROW_GROUP // 64
 TEXT_COLUMNS = {"language", "finish_reason"}
 
 
-def make(folder: Path, prompts: int, samples: int, tokens: int) -> None:
+def make(folder: Path, prompts: int, samples: int, tokens: int, compression: str) -> None:
     """Prompts, generations and scores of every language, as Parquet and as JSON lines."""
     for number, language in enumerate(LANGUAGES):
         rng = np.random.default_rng([number, prompts])
@@ -59,11 +59,11 @@ def make(folder: Path, prompts: int, samples: int, tokens: int) -> None:
             "messages": questions,
             "split": ["train"] * prompts,
         }
-        _write(folder / f"{language}-prompts.parquet", records.Prompt, iter([table]))
+        _write(folder / f"{language}-prompts.parquet", records.Prompt, iter([table]), compression)
         with (folder / f"{language}_scored.jsonl").open("w", encoding="utf-8", buffering=1 << 20) as lines:
             parts = _answers(rng, language, prose, ids, samples, tokens)
             generations = (_noted(part, questions, lines, first) for first, part in parts)
-            _write_both(folder, language, generations)
+            _write_both(folder, language, generations, compression)
 
 
 def _prose(rng: np.random.Generator, size: int) -> str:
@@ -116,19 +116,19 @@ def _noted(columns: dict[str, Any], questions: list[Any], lines: Any, first: int
     return columns
 
 
-def _write(path: Path, row_type: type, parts: Iterator[dict[str, Any]]) -> None:
+def _write(path: Path, row_type: type, parts: Iterator[dict[str, Any]], compression: str) -> None:
     schema = records.schema(row_type)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression=compression) as writer:
         for part in parts:
             writer.write_table(_table(schema, part))
 
 
-def _write_both(folder: Path, language: str, parts: Iterator[dict[str, Any]]) -> None:
+def _write_both(folder: Path, language: str, parts: Iterator[dict[str, Any]], compression: str) -> None:
     schemas = {name: records.schema(t) for name, t in (("generations", records.Generation), ("scores", records.Score))}
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(
-                pq.ParquetWriter(folder / f"{language}-{name}.parquet", schema, compression="zstd")
+                pq.ParquetWriter(folder / f"{language}-{name}.parquet", schema, compression=compression)
             )
             for name, schema in schemas.items()
         }
@@ -276,6 +276,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=300)
     parser.add_argument("--scope", choices=("mono", "multi"), default="multi")
+    parser.add_argument(
+        "--compression", choices=("zstd", "lz4"), default="zstd", help="zstd is what the stages seal with"
+    )
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the data goes (and stays); a temporary folder by default")
     parser.add_argument("--side", choices=("ours", "rows"), help=argparse.SUPPRESS)
@@ -302,12 +305,12 @@ def _run(arguments: argparse.Namespace, root: Path) -> None:
         f"{'rows s':>7} {'cpu s':>6} {'peak GB':>7} | {'faster':>6} {'cpu':>6}"
     )
     for prompts in arguments.prompts:
-        folder = root / f"{prompts}x{arguments.samples}x{arguments.tokens}"
+        folder = root / f"{prompts}x{arguments.samples}x{arguments.tokens}-{arguments.compression}"
         if not (folder / "made").exists():
             folder.mkdir(parents=True, exist_ok=True)
             # In a process of its own: a child's peak memory is never less than its parent's size when it was started.
             maker = multiprocessing.get_context("spawn").Process(
-                target=make, args=(folder, prompts, arguments.samples, arguments.tokens)
+                target=make, args=(folder, prompts, arguments.samples, arguments.tokens, arguments.compression)
             )
             maker.start()
             maker.join()

@@ -37,7 +37,7 @@ def masks(config: FiltersConfig, answers: Answers, texts: Texts) -> tuple[dict[s
     where = _Positions(answers)
     for source, first, column in texts.stream():
         positions = where.of(source, first, len(column))
-        strings = [column[i].as_py() for i in np.flatnonzero(positions >= 0)]
+        strings = column.filter(pa.array(positions >= 0)).to_pylist()
         positions = positions[positions >= 0]
         empty[positions] = [not text.strip() for text in strings]
         if config.duplicate:
