@@ -53,6 +53,11 @@ class Chain:
         return inputs
 
     def _one(self, stage: Stage, language: str | None) -> Artifact:
+        artifact = self._found_or_made(stage, language)
+        stage.accept(self.config, artifact.summary)
+        return artifact
+
+    def _found_or_made(self, stage: Stage, language: str | None) -> Artifact:
         label = f"{stage.name}/{language}" if language is not None else stage.name
         slice_of_stage: dict[str, Any] = stage.config(self.config)
         if language is not None:

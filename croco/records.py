@@ -94,6 +94,7 @@ class Pair:
     pool_size: int
     """Number of scored answers the selection saw, the chosen one included."""
     pool_min: float
+    """Of what selection compared: rewards, or their normalised values (`pairing.normalise`); the two scores stay rewards."""
     pool_mean: float
     pool_std: float
     """Population standard deviation (ddof 0)."""

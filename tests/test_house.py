@@ -15,7 +15,7 @@ LAYERS = {
     0: ("errors", "records", "provenance", "maths", "engines.base", "engines.holder"),
     1: ("config", "text", "progress", "tracking", "tiny"),
     2: ("store", "engines", "evals", "pairing", "page"),
-    3: ("training",),
+    3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
     5: ("chain", "job", "run", "compare", "doctor", "merge", "export", "import_published", "status"),
 }

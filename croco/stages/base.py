@@ -54,4 +54,6 @@ class Stage:
     """Where its artifacts lie; stages that do the same work share one. Its name by default."""
     per_language: bool = False
     """One artifact per language: runs with different sets of languages share them."""
+    accept: Callable[[Config, dict[str, Any]], None] = field(default=lambda config, summary: None)
+    """Raises UserError on the summary of an artifact, made or found, that the configuration does not let through."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)

@@ -27,10 +27,14 @@ def run(job: Job) -> dict[str, Any]:
     prompts = job.inputs["prompts"].table("prompts", PROMPT_COLUMNS)
     summary = build(prompts, _sources(job), config, job.output.path / "pairs.parquet", source.shares)
     job.progress.console.print(show.render(summary["report"]))
-    broken = report.breaches(summary["report"], config.limits)
+    return summary
+
+
+def accept(config: Config, summary: dict[str, Any]) -> None:
+    """Pairs outside `pairing.limits` stop the run, also when they were found; the limits change no row."""
+    broken = report.breaches(summary["report"], config.pairing.limits)
     if broken:
         raise UserError("; ".join(broken))
-    return summary
 
 
 def _sources(job: Job) -> dict[str, Tables]:
@@ -54,5 +58,6 @@ STAGE = Stage(
     needs=("prompts", "generations", "scores", "other_generations", "other_scores", "references", "reference_scores"),
     config=slice_of,
     run=run,
+    accept=accept,
     version=1,
 )

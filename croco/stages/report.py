@@ -13,6 +13,8 @@ from croco import page, store
 from croco.config import Config
 from croco.evals.compare import MACRO
 from croco.page.curves import Curve
+from croco.pairing import report as pair_report
+from croco.pairing import show
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
@@ -99,7 +101,8 @@ def _page(job: Job, comparison: list[dict[str, Any]], folders: dict[str, str]) -
             "Difference: tuned minus base, prompts as the unit; p Holm-adjusted over languages; wins count ties half."
         )
         tables.append(page.Table("Held-out prompts, base against tuned", columns, rows, note))
-    tables.append(_pair_table(job.single("pairs").summary))
+    pairs = job.single("pairs").summary["report"]
+    tables += [page.Table(shown.title, shown.columns, shown.rows) for shown in show.tables(pairs)]
     macro = next((row for row in comparison if row["language"] == MACRO), None)
     headline = "Nothing was evaluated."
     if macro is not None:
@@ -116,12 +119,8 @@ def _page(job: Job, comparison: list[dict[str, Any]], folders: dict[str, str]) -
         settings=job.output.provenance.get("run", {}),
         lineage=folders,
         costs=_costs(job),
+        warnings=pair_report.warnings(pairs),
     )
-
-
-def _pair_table(summary: dict[str, Any]) -> page.Table:
-    rows = [[k, v if isinstance(v, int | float | str) else json.dumps(v)] for k, v in summary.items()]
-    return page.Table("Pairs", ("figure", "value"), rows)
 
 
 def _curves(metrics: Any) -> list[Curve]:

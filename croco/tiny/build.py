@@ -30,7 +30,7 @@ RECIPES = {
 # The backbone reads its corrected exercises twice: first with the policy's flaws, then with the language wrong more often, which
 # at first is too rare to be learned.
 SECOND_READING = writer.Flaws(content=0.25, unfinished=0.1, language=0.4, form=0.3, tidy=0.2)
-PREFERENCES = 16384
+PREFERENCES = 12800
 OTHER_MIXTURE = writer.Flaws(content=0.3, unfinished=0.3, language=0.2, form=0.5, tidy=0.4)
 SPECIAL_IDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
 
