@@ -275,6 +275,8 @@ class TrainerConfig:
     strategy: str
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
+    packing: bool
+    """Rows without padding, each prompt encoded once for its answers; the same numbers as the padded path in less work."""
     gradient_checkpointing: bool
     checkpoint_every: int
     """Optimiser steps between resumable checkpoints."""

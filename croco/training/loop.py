@@ -18,8 +18,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from croco.config import Config, bind_target
 from croco.progress import Progress
+from croco.training import packed
 from croco.training.data import Example, Plan, PlannedData
-from croco.training.policy import Policy, build_model, reference_logps
+from croco.training.policy import Forward, Policy, build_model, reference_logps
 
 LAST = "last.ckpt"
 
@@ -62,9 +63,10 @@ def train(
     supervised = config.method.trains_on != "pairs"
     model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
     plan = Plan(len(examples), config.method.batch_size, config.method.epochs, config.seed)
+    forward = packed.choose(model, config.trainer.packing)
     reference = None
     if not supervised:
-        reference = _reference(model, examples, config.trainer.tokens_per_pack, folder, progress)
+        reference = _reference(model, examples, config.trainer.tokens_per_pack, folder, progress, forward)
     checkpoint = folder / "checkpoints" / LAST
     first = _step_of(checkpoint)
     record = Record(folder / "metrics.jsonl", first)
@@ -77,20 +79,22 @@ def train(
             log({f"training/{name}": value for name, value in values.items()}, step)
             task.advance(1)
 
-        module = Policy(model, loss, settings, examples, reference, plan, config, note)
+        module = Policy(model, loss, settings, examples, reference, plan, config, note, forward)
         trainer = _trainer(config, folder)
         trainer.fit(module, PlannedData(plan), ckpt_path=str(checkpoint) if first else None, weights_only=False)
     model.save_pretrained(folder / "adapter", safe_serialization=True)
     return {"steps": plan.steps, **read_metrics(folder / "metrics.jsonl")[-1]}
 
 
-def _reference(model: Any, examples: Sequence[Example], budget: int, folder: Path, progress: Progress) -> torch.Tensor:
+def _reference(
+    model: Any, examples: Sequence[Example], budget: int, folder: Path, progress: Progress, forward: Forward
+) -> torch.Tensor:
     """The reference's log-probs, from the folder of an earlier attempt when they are there."""
     file = folder / "reference.npy"
     if file.is_file():
         return torch.from_numpy(np.load(file))
     with progress.task("reference", len(examples), "examples") as task:
-        values = reference_logps(model, examples, budget, task.advance)
+        values = reference_logps(model, examples, budget, task.advance, forward)
     temporary = file.with_suffix(".tmp.npy")
     np.save(temporary, values.numpy())
     os.replace(temporary, file)

@@ -27,6 +27,8 @@ from croco.maths.logps import answer_logps
 from croco.training.data import Example, Plan, packs
 
 ROLES = ("chosen", "rejected")
+Forward = Callable[[Any, Sequence[Example]], tuple[Tensor, Tensor]]
+"""Summed log-probs and token counts of every answer, as `forward` returns them."""
 START_TOLERANCE = 1e-4  # how far a DPO loss may be from ln 2 before the first update
 
 
@@ -77,7 +79,9 @@ def forward(model: Any, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def reference_logps(model: Any, examples: Sequence[Example], budget: int, done: Callable[[int], None]) -> Tensor:
+def reference_logps(
+    model: Any, examples: Sequence[Example], budget: int, done: Callable[[int], None], forward: Forward = forward
+) -> Tensor:
     """Summed log-probs of every answer with the adapter off, shape (answers per example, examples), float32 on the CPU."""
     out = torch.empty(len(examples[0].answers), len(examples))
     model.eval()
@@ -101,6 +105,7 @@ class Policy(lightning.LightningModule):
         plan: Plan,
         config: Config,
         record: Callable[[int, dict[str, float]], None],
+        forward: Forward = forward,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -110,7 +115,7 @@ class Policy(lightning.LightningModule):
         self.needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         self.examples, self.reference = examples, reference
         self.plan, self.method, self.pack_tokens = plan, config.method, config.trainer.tokens_per_pack
-        self.seed, self.record = config.seed, record
+        self.seed, self.record, self.sums = config.seed, record, forward
 
     def configure_optimizers(self) -> Any:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -140,7 +145,7 @@ class Policy(lightning.LightningModule):
 
     def _losses(self, group: list[int]) -> tuple[Tensor, dict[str, float]]:
         """One loss per example of a pack, and sums over the pack of what is recorded."""
-        sums, tokens = forward(self.model, [self.examples[i] for i in group])
+        sums, tokens = self.sums(self.model, [self.examples[i] for i in group])
         known: dict[str, Tensor] = {}
         for role, total, count in zip(ROLES, sums, tokens, strict=False):
             known |= {role: total, f"{role}_tokens": count}

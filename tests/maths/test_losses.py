@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -44,3 +45,53 @@ def test_answer_logps_equals_the_full_log_softmax() -> None:
     naive = torch.log_softmax(logits, -1)[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
     expected = torch.where(answer[:, 1:], naive, torch.zeros(()))
     assert torch.allclose(answer_logps(logits, ids, answer)[:, 1:], expected, atol=1e-6)
+
+
+# One pair: log-ratios to the reference +1 (chosen, 2 tokens) and -2 (rejected, 4 tokens), so delta = 3; means -4.5 and -5.5.
+PAIR = {
+    "chosen": -9.0,
+    "rejected": -22.0,
+    "reference_chosen": -10.0,
+    "reference_rejected": -20.0,
+    "chosen_tokens": 2.0,
+    "rejected_tokens": 4.0,
+}
+
+
+def softplus(x: float) -> float:
+    """-log sigmoid(-x)."""
+    return math.log1p(math.exp(x))
+
+
+def log_odds(logp: float) -> float:
+    return logp - math.log(1 - math.exp(logp))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("cdpo", {"beta": 0.1, "label_smoothing": 0.25}, 0.75 * softplus(-0.3) + 0.25 * softplus(0.3)),
+        ("robust", {"beta": 0.1, "label_smoothing": 0.25}, (0.75 * softplus(-0.3) - 0.25 * softplus(0.3)) / 0.5),
+        ("ipo", {"beta": 0.1}, (0.5 + 0.5 - 5.0) ** 2),
+        ("hinge", {"beta": 0.1}, 0.7),
+        ("hinge", {"beta": 1.0}, 0.0),
+        ("simpo", {"beta": 2.0, "gamma": 0.5}, softplus(-(2.0 * (-4.5 + 5.5) - 0.5))),
+        ("orpo", {"weight": 0.1}, 4.5 + 0.1 * softplus(-(log_odds(-4.5) - log_odds(-5.5)))),
+        ("ln_dpo", {"beta": 5.0}, softplus(-5.0)),
+        ("rpo", {"beta": 0.1, "alpha": 2.0}, softplus(-0.3) + 2.0 * 4.5),
+    ],
+)
+def test_losses_by_hand(name: str, settings: dict[str, float], expected: float) -> None:
+    """Per-token log-ratios are +1/2 and -2/4, their difference 1."""
+    loss = getattr(losses, name)
+    needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    assert loss(*(torch.tensor([PAIR[n]]) for n in needs), **settings).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_orpo_is_finite_where_the_model_is_certain() -> None:
+    chosen = torch.zeros(1, requires_grad=True)
+    value = losses.orpo(chosen, torch.tensor([-4.0]), torch.ones(1), torch.ones(1), weight=0.1)
+    value.sum().backward()
+    assert chosen.grad is not None
+    assert math.isfinite(value.item())
+    assert math.isfinite(chosen.grad.item())

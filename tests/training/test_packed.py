@@ -1,0 +1,95 @@
+"""The packed path is the padded one: log-probs, counts and gradients, family by family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from croco.maths import losses
+from croco.maths.logps import chunked_logps
+from croco.training import packed
+from croco.training.data import Example
+from croco.training.policy import build_model
+from croco.training.policy import forward as padded
+from tests.builders import build_policy
+from tests.training.test_training import config_of
+
+
+def random_examples() -> list[Example]:
+    """Longer and shorter than the sliding window of 16, an answer of one token, and answers of equal length."""
+    torch.manual_seed(3)
+    shapes = ((23, 20, 5), (3, 1, 30), (9, 7, 7))
+    return [
+        Example(torch.randint(3, 300, (p,)).tolist(), tuple(torch.randint(3, 300, (n,)).tolist() for n in (c, r)))
+        for p, c, r in shapes
+    ]
+
+
+def step(model: Any, forward: Any, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    model.zero_grad()
+    sums, tokens = forward(model, examples)
+    losses.dpo(sums[0], sums[1], sums[0].detach() - 1, sums[1].detach() + 2, beta=0.1).mean().backward()
+    return sums.detach(), tokens, [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+
+@pytest.mark.parametrize("family", sorted(packed.FAMILIES))
+def test_equal_to_the_padded_path(family: str, tmp_path: Path) -> None:
+    """Adapters are away from zero, so that both of their matrices get gradients."""
+    model = build_model(config_of(build_policy(tmp_path, family)), 0.0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    examples = random_examples()
+    sums, tokens, gradients = step(model, padded, examples)
+    forward = packed.choose(model, True)
+    assert forward is packed.packed
+    packed_sums, packed_tokens, packed_gradients = step(model, forward, examples)
+    assert torch.equal(tokens, packed_tokens)
+    assert torch.allclose(sums, packed_sums, atol=1e-3, rtol=1e-5)
+    scale = max(float(g.abs().max()) for g in gradients)
+    assert scale > 0
+    for a, b in zip(gradients, packed_gradients, strict=True):
+        assert torch.allclose(a, b, atol=1e-5 * scale, rtol=1e-4)
+
+
+def test_an_unknown_family_falls_back_and_says_so(policy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = build_model(config_of(policy), 0.0)
+    model.get_base_model().config.model_type = "unheard_of"
+    assert packed.choose(model, True) is padded
+    assert "unheard_of" in caplog.text
+
+
+def test_a_layout_by_hand() -> None:
+    """Prompt of 2 tokens, answers of 2 and 1: the row holds 2 + 1 + 0 tokens, both answers start from the prompt's last."""
+    row = packed.lay_out([Example([7, 8], ([5, 6], [4]))])
+    assert (row.ids, row.positions) == ([7, 8, 5], [0, 1, 2])
+    assert row.segments == [(0, 2, 0, 0), (2, 3, 0, 2)]
+    assert (row.sources, row.targets, row.lengths) == ([1, 2, 1], [5, 6, 4], [2, 1])
+
+
+def test_what_a_window_of_two_shows() -> None:
+    """Two queries at places 1 and 2 of three keys."""
+    seen = packed.visible(2, 3, 2, torch.device("cpu"))
+    assert seen.tolist() == [[True, True, False], [False, True, True]]
+
+
+def test_capped_logits_are_refused() -> None:
+    base = SimpleNamespace(config=SimpleNamespace(model_type="gemma3_text", final_logit_softcapping=30.0))
+    assert packed.refusal(base) == "the model caps its logits"
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_chunked_logps_equal_the_full_log_softmax(chunk: int) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 5, dtype=torch.double).float().requires_grad_()
+    head, targets, weights = torch.randn(11, 5), torch.randint(11, (7,)), torch.randn(7)
+    expected = torch.log_softmax(hidden @ head.T, -1).gather(-1, targets[:, None])[:, 0]
+    (gradient,) = torch.autograd.grad((expected * weights).sum(), hidden)
+    values = chunked_logps(hidden, head, targets, chunk)
+    (ours,) = torch.autograd.grad((values * weights).sum(), hidden)
+    assert torch.allclose(values, expected, atol=1e-6)
+    assert torch.allclose(ours, gradient, atol=1e-6)
