@@ -119,6 +119,7 @@ def _page(job: Job, comparison: list[dict[str, Any]], folders: dict[str, str]) -
         settings=job.output.provenance.get("run", {}),
         lineage=folders,
         costs=_costs(job),
+        verdict=job.single("training").summary["verdict"],
         warnings=pair_report.warnings(pairs),
     )
 

@@ -37,13 +37,15 @@ def run(job: Job) -> dict[str, Any]:
     tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
     rows = _rows(job)
     examples, counts = encode(tokenizer, rows, model.max_length)
-    last = train(job.config, examples, job.output.path, job.progress, job.tracker.log)
+    done = train(job.config, examples, job.output.path, job.progress, job.tracker.log)
     tokenizer.save_pretrained(job.output.path / "adapter")
+    job.progress.say(f"{job.label}: {done['steps']} steps, {done['verdict']}")
     return {
         "examples": len(examples),
         "left_out": dict(counts),
-        "steps": last["steps"],
-        "last": {k: round(v, 5) for k, v in last.items() if k not in ("steps", "step")},
+        "steps": done["steps"],
+        "verdict": done["verdict"],
+        "last": {name: round(value, 5) for name, value in done["last"].items()},
     }
 
 

@@ -21,6 +21,7 @@ from croco.progress import Progress
 from croco.training import packed
 from croco.training.data import Example, Plan, PlannedData
 from croco.training.policy import Forward, Policy, build_model, reference_logps
+from croco.training.watch import verdict
 
 LAST = "last.ckpt"
 
@@ -83,7 +84,8 @@ def train(
         trainer = _trainer(config, folder)
         trainer.fit(module, PlannedData(plan), ckpt_path=str(checkpoint) if first else None, weights_only=False)
     model.save_pretrained(folder / "adapter", safe_serialization=True)
-    return {"steps": plan.steps, **read_metrics(folder / "metrics.jsonl")[-1]}
+    metrics = read_metrics(folder / "metrics.jsonl")
+    return {"steps": plan.steps, "verdict": verdict(metrics), "last": metrics[-1]}
 
 
 def _reference(

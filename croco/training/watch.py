@@ -8,36 +8,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a verdict changes; log-probs in nats per token, margins in nats per pair."""
+    """Where a verdict changes; log-probs in nats per token against the reference, margins in nats per pair."""
 
     collapse: float = 2.0
-    """The chosen answers lost so much per token since the first step."""
+    """The chosen answers lost so much per token."""
     displacement: float = 0.1
-    """Both answers lost so much per token, while the margin grew."""
+    """The chosen answers lost so much per token, and the rejected ones more."""
     flat: float = 0.05
-    """Smallest absolute change of the margin that counts as learning."""
+    """Smallest margin that counts as learning."""
     window: int = 5
-    """Steps averaged at the beginning and at the end."""
+    """Last steps that are averaged."""
 
 
 DEFAULT = Limits()
 
 
 def verdict(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) -> str:
-    """`healthy`, `likelihood displacement`, `collapsed` or `flat`; `unknown` where nothing was measured to tell by.
+    """`healthy`, `likelihood displacement`, `collapsed` or `flat`; `unknown` where no reference was measured against.
 
     A collapsed policy no longer writes what it preferred; displacement (Razin et al. 2024) is a margin that grows because the
-    rejected answers fall faster than the chosen ones. Both ends are means over `limits.window` steps.
+    rejected answers fall faster than the chosen ones.
     """
-    rows = [r for r in metrics if "chosen_logp_per_token" in r and "rejected_logp_per_token" in r]
-    if len(rows) < 2:
+    rows = [r for r in metrics if "chosen_against_reference" in r and "rejected_against_reference" in r][
+        -limits.window :
+    ]
+    if not rows:
         return "unknown"
-    chosen = _change(rows, "chosen_logp_per_token", limits.window)
-    rejected = _change(rows, "rejected_logp_per_token", limits.window)
+    chosen, rejected = (drift(rows, role) for role in ("chosen", "rejected"))
+    margin = sum(r["margin"] for r in rows) / len(rows)
     # A NaN passes no comparison, so that these are written for what is sound.
     if not (chosen > -limits.collapse and rejected < float("inf")):
         return "collapsed"
-    margin = _change(rows, "margin", limits.window) if "margin" in rows[0] else chosen - rejected
     if abs(margin) < limits.flat:
         return "flat"
     if chosen < -limits.displacement and rejected < chosen:
@@ -45,7 +46,6 @@ def verdict(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) ->
     return "healthy"
 
 
-def _change(rows: Sequence[Mapping[str, float]], name: str, window: int) -> float:
-    """Mean over the last steps minus mean over the first; the two never overlap."""
-    width = max(1, min(window, len(rows) // 2))
-    return (sum(r[name] for r in rows[-width:]) - sum(r[name] for r in rows[:width])) / width
+def drift(rows: Sequence[Mapping[str, float]], role: str) -> float:
+    """Mean change of an answer's log-prob against the reference, in nats per token, over some steps."""
+    return sum(r[f"{role}_against_reference"] for r in rows) / sum(r[f"{role}_tokens"] for r in rows)
