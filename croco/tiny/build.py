@@ -8,7 +8,6 @@ Steps run in the order of their dependence; one that has its folder already is s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import time
@@ -119,18 +118,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*STEPS_IN_ORDER, "readme"], default=[*STEPS_IN_ORDER, "readme"])
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    ledger = arguments.out / "build.json"
     for name, step in STEPS_IN_ORDER.items():
         folder = arguments.out / name
         if name not in arguments.only or folder.exists():
             continue
-        wall, cpu = time.monotonic(), time.process_time()
+        started = time.monotonic()
         step(folder, lambda text, name=name: print(f"{name}: {text}", flush=True))  # type: ignore[misc]
-        record = json.loads(ledger.read_text()) if ledger.exists() else {}
-        record[name] = {"seconds": round(time.monotonic() - wall), "cpu_seconds": round(time.process_time() - cpu)}
-        ledger.write_text(json.dumps(record, indent=2) + "\n")
+        print(f"{name}: made in {time.monotonic() - started:,.0f} s", flush=True)
     if "readme" in arguments.only:
-        readme.write(arguments.out, json.loads(ledger.read_text()) if ledger.exists() else {})
+        readme.write(arguments.out)
 
 
 if __name__ == "__main__":

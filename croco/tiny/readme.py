@@ -18,8 +18,8 @@ This file is written by `make tiny`; its figures were measured by that command.
 structured ones in four, each in every language. `grader.py` gives any answer a gold quality in [0, 1] by plain rules:
 language x (0.6 correct + 0.2 form + 0.2 tidy). A third of the questions is held out, by hash of their arguments.
 
-| model | architecture | weights | trained on | CPU seconds |
-|---|---|---|---|---|
+| model | architecture | weights | trained on |
+|---|---|---|---|
 {models}
 
 * **policy** and **other_policy** have read answers of mixed quality: each flaw (wrong content, another language, no proper
@@ -48,7 +48,7 @@ Built on {machine} with torch {torch}.
 """
 
 
-def write(models: Path, ledger: dict[str, dict[str, int]]) -> None:
+def write(models: Path) -> None:
     """Measure and write; the table is about the models in `models`."""
     import torch
 
@@ -59,7 +59,7 @@ def write(models: Path, ledger: dict[str, dict[str, int]]) -> None:
         languages=", ".join(LANGUAGES),
         open=_count(world.OPEN),
         structured=_count(world.STRUCTURED),
-        models="\n".join(_model(models / name, ledger.get(name, {})) for name in ("policy", "other_policy", "reward")),
+        models="\n".join(_model(models / name) for name in ("policy", "other_policy", "reward")),
         preferences=build.PREFERENCES,
         quality=1 - reward_model.LANGUAGE_SHARE,
         prompts=PROMPTS,
@@ -76,12 +76,14 @@ def _count(tasks: tuple[str, ...]) -> int:
     return sum(world.variants(task) for task in tasks for _ in world.arguments(task))
 
 
-def _model(folder: Path, cost: dict[str, int]) -> str:
+def _model(folder: Path) -> str:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    recipe = build.RECIPES.get(folder.name, build.RECIPES["backbone"])
-    seen = f"{recipe.steps:,} x {recipe.batch} exchanges"
+    readings = ["backbone", "second reading"] if folder.name == "reward" else [folder.name]
+    seen = (
+        " and ".join(f"{build.RECIPES[name].steps:,} x {build.RECIPES[name].batch}" for name in readings) + " exchanges"
+    )
     if folder.name == "reward":
         seen += f", then {build.PREFERENCES:,} English preferences"
     cells = (
@@ -89,7 +91,6 @@ def _model(folder: Path, cost: dict[str, int]) -> str:
         config.architectures[0],
         f"{judge.parameters(folder):,}",
         seen,
-        str(cost.get("cpu_seconds", "–")),
     )
     return f"| {' | '.join(cells)} |"
 
