@@ -1,11 +1,13 @@
 # `make demo` and `make test` set up what they need; `make help` lists the rest.
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 python 2>/dev/null))
+# The first Python of at least 3.11 that runs (a version manager's shim may be there and not run).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 EXTRAS ?= dev,joblib,slurm
 TORCH_BACKEND ?= auto
 RUN := $(VENV)/bin/python
-STAMP := $(VENV)/.installed-$(subst $(eval) ,,$(subst $(comma),-,$(EXTRAS)))
 comma := ,
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # Where pip itself would look for wheels first; uv does not read pip's configuration.
 FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
 LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
@@ -20,6 +22,7 @@ setup: $(STAMP)  ## create .venv with croco and what it needs (EXTRAS=dev,vllm f
 
 # A torch wheel on this machine wins; else uv picks the CPU or CUDA build by what it finds; else plain pip.
 $(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "croco needs Python 3.11 to 3.14; set PYTHON=..."; exit 2; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q uv
 	if [ -n "$(LOCAL_TORCH)" ]; then \
