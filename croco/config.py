@@ -375,6 +375,10 @@ def check(config: Config) -> None:
     require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
     require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
     require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
+    require(
+        config.trainer.devices * config.trainer.num_nodes == 1,
+        "trainer.devices: training runs in one process; several would each take the whole batch",
+    )
     require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
     require(config.prompts.train >= 1, "prompts.train: must be at least 1")
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,13 @@ def execute(composed: DictConfig, progress: Progress) -> float | None:
     """The job itself: returns the metric, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
-    quieten()
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
     run_id = store.address("run", 1, resolved | {"paths": None, "logger": None}, {})
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
-    tracker = tracking.start(config.logger, root / "wandb", run_id, name, resolved)
+    tracker = tracking.Deferred(lambda: tracking.start(config.logger, root / "wandb", run_id, name, resolved))
     exit_code = 1
     try:
         from croco.stages import stages
@@ -117,13 +115,3 @@ def _there(key: str, path: str) -> None:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None
-
-
-def quieten() -> None:
-    """Libraries talk to the log file, not over the progress display."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()

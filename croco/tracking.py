@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,30 @@ class Tracker:
 
     def close(self, exit_code: int = 0) -> None:
         """End the run; safe to call twice."""
+
+
+class Deferred(Tracker):
+    """Starts the real tracker when there is something to tell: a run that only finds what is there leaves no trace."""
+
+    def __init__(self, begin: Callable[[], Tracker]) -> None:
+        self._begin = begin
+        self._real: Tracker | None = None
+
+    def _tracker(self) -> Tracker:
+        if self._real is None:
+            self._real = self._begin()
+        return self._real
+
+    def log(self, values: Mapping[str, float], step: int | None = None) -> None:
+        self._tracker().log(values, step)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        self._tracker().summary(values)
+
+    def close(self, exit_code: int = 0) -> None:
+        if self._real is not None:
+            self._real.close(exit_code)
+            self.hint = self._real.hint
 
 
 class WandbTracker(Tracker):

@@ -164,7 +164,7 @@ def test_a_prompt_longer_than_the_context_is_named(policy: Path, reward: Path, t
             "prompts=jsonl",
             f"prompts.path={file}",
             "engine=hf",
-            "lang=en",
+            "lang.languages=[en]",
             "evals=none",
         )
 

@@ -51,6 +51,7 @@ def load(auto_class: Any, checkpoint: Checkpoint, **keywords: Any) -> tuple[PreT
     """
     import torch
 
+    quieten()
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.path,
@@ -68,6 +69,14 @@ def load(auto_class: Any, checkpoint: Checkpoint, **keywords: Any) -> tuple[PreT
     if checkpoint.adapter is not None:
         model.load_adapter(str(checkpoint.adapter))
     return model.to(device()).eval(), report
+
+
+def quieten() -> None:
+    """What transformers says about loading goes to its log, not over the progress display."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def context_length(config: Any) -> int:
