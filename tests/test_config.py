@@ -30,12 +30,12 @@ def composed(*overrides: str) -> Config:
 
 @pytest.mark.parametrize(("group", "choice"), GROUPS)
 def test_every_choice_of_every_group_composes(group: str, choice: str) -> None:
-    composed(f"{group}={choice}", *NEEDS.get((group, choice), []))
+    assert isinstance(composed(f"{group}={choice}", *NEEDS.get((group, choice), [])), Config)
 
 
 @pytest.mark.parametrize("path", sorted((CONF.parent / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_composes(path: Path) -> None:
-    composed(f"experiments={path.stem}")
+    assert isinstance(composed(f"experiments={path.stem}"), Config)
 
 
 def test_the_papers_setting() -> None:
