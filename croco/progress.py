@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 PLAIN_INTERVAL = 15.0  # seconds between plain lines
+PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 
 
 class Task:
@@ -48,6 +49,8 @@ class Progress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = max(self.console.width, PLAIN_WIDTH)
 
     def say(self, text: str) -> None:
         """One line, with no markup interpreted and no wrapping."""

@@ -27,7 +27,9 @@ def load_tokenizer(
         UserError: no tokenizer there, the template file is missing, or there is no chat template at all.
     """
     from transformers import AutoTokenizer
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # it warns of every prompt longer than the context; the engine refuses those by name
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
