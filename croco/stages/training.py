@@ -64,4 +64,4 @@ def _rows(job: Job) -> Rows:
     return [(p.prompt, (p.chosen[0]["content"], p.rejected[0]["content"])) for p in pairs]
 
 
-STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=1)
+STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=2)

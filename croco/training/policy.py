@@ -55,6 +55,11 @@ def build_model(config: Config, dropout: float) -> Any:
         model = get_peft_model(base, settings, autocast_adapter_dtype=True)
     except ValueError as error:
         raise UserError(f"model.lora.targets: {str(error).splitlines()[0]}") from None
+    if dropout == 0:
+        for module in model.modules():  # the base's own too, as the authors' trainer does
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
     if config.trainer.gradient_checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -84,11 +89,13 @@ def reference_logps(
 ) -> Tensor:
     """Summed log-probs of every answer with the adapter off, shape (answers per example, examples), float32 on the CPU."""
     out = torch.empty(len(examples[0].answers), len(examples))
+    was_training = model.training
     model.eval()
     with model.disable_adapter():
         for group in packs(range(len(examples)), examples, budget):
             out[:, group] = forward(model, [examples[i] for i in group])[0].cpu()
             done(len(group))
+    model.train(was_training)
     return out
 
 
