@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -43,7 +44,7 @@ def compare(
     """One row per language, then the macro average.
 
     Args:
-        results: columns of records.Result.
+        results: columns of records.Result; every language needs a prompt that both systems answered.
         metric: what is compared, e.g. `quality`.
     """
     means = _means(results)
@@ -73,7 +74,7 @@ def _language(
     base, tuned = np.array(list(_paired(means, metric, language).values())).T
     interval = statistics.bootstrap_mean(tuned - base, resamples, confidence)
     other = {
-        f"{name}_{system}": float(np.mean(list(means[key, system, language].values())))
+        f"{name}_{system}": _average(means.get((key, system, language), {}))
         for name, key in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
         for system in SYSTEMS
     }
@@ -91,6 +92,12 @@ def _language(
     )
 
 
+def _average(by_prompt: dict[str, float]) -> float:
+    """Mean over the prompts that have a value; nan where none has (language identification may not tell)."""
+    values = [value for value in by_prompt.values() if value is not None]
+    return float(np.mean(values)) if values else math.nan
+
+
 def _macro(
     means: dict[Any, dict[str, float]],
     rows: list[Comparison],
@@ -99,21 +106,30 @@ def _macro(
     resamples: int,
     confidence: float,
 ) -> Comparison:
-    """Translations of a prompt are dependent, so a prompt is drawn with all of them."""
-    differences: dict[str, list[float]] = {}
-    for language in languages:
-        for prompt, (base, tuned) in _paired(means, metric, language).items():
-            differences.setdefault(prompt, []).append(tuned - base)
-    clustered = np.array([np.mean(values) for values in differences.values()])
-    interval = statistics.bootstrap_mean(clustered, resamples, confidence)
+    """The mean of the languages' differences. Translations of a prompt are dependent, so a prompt is drawn with all of them.
+
+    Where every prompt is there in every language, a prompt's share in the macro difference is its mean over the languages. Where
+    not, it is n / L * sum_l d_l / n_l (n_l prompts in language l of L, n in all), so that the shares' mean is still the
+    languages' mean; the interval is over the shares of d_l - mean_l around it, the ratio estimator's linearisation.
+    """
+    by_language = [_paired(means, metric, language) for language in languages]
+    prompts = sorted(set().union(*by_language))
+    shares, centred = np.zeros(len(prompts)), np.full(len(prompts), np.mean([row.difference for row in rows]))
+    for row, paired in zip(rows, by_language, strict=True):
+        there = [position for position, prompt in enumerate(prompts) if prompt in paired]
+        differences = np.array([tuned - base for base, tuned in (paired[prompts[position]] for position in there)])
+        weight = len(prompts) / (len(rows) * row.prompts)
+        shares[there] += weight * differences
+        centred[there] += weight * (differences - row.difference)
+    interval = statistics.bootstrap_mean(centred, resamples, confidence)
     names = [
         f for f in Comparison.__dataclass_fields__ if f not in ("language", "prompts", "difference", "low", "high", "p")
     ]
     averaged = {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
-    p = statistics.sign_flip_p(clustered, resamples)
+    p = statistics.sign_flip_p(shares, resamples)
     return Comparison(
         language=MACRO,
-        prompts=len(clustered),
+        prompts=len(prompts),
         difference=interval.mean,
         low=interval.low,
         high=interval.high,
