@@ -250,7 +250,8 @@ class QualityConfig:
     """Evaluation by a grading function on held-out prompts."""
 
     grader: str
-    """`module:name` of f(meta, language, answer) -> object with a float attribute `quality` in [0, 1]."""
+    """`module:name` of f(meta, language, answer) -> a dataclass (or object) with a float attribute `quality` in [0, 1]; its
+    other numbers are kept, and its `language`, where it has one, is the table's fidelity."""
     samples: int
     """Answers per held-out prompt and language, drawn as in `sampling`."""
     resamples: int
@@ -396,7 +397,21 @@ def check(config: Config) -> None:
     )
     bind_target("method.loss", config.method.loss)
     check_shares(config.source)
+    check_quality(config.evals.quality, config.prompts)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:
+    """Checks of one evaluation, before anything that leads to it is made; raises UserError with the key to change."""
+    if quality is None:
+        return
+    require(
+        prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
+        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
+    )
+    require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
+    require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
+    require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
 
 
 def check_shares(source: SourceConfig) -> None:

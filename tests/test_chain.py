@@ -150,7 +150,18 @@ def test_malformed_prompts_name_file_and_line(policy: Path, reward: Path, tmp_pa
     file = tmp_path / "mine.jsonl"
     file.write_text('{"prompt": "hi", "language": "en"}\n{"prompt": \n')
     with pytest.raises(UserError, match=r"mine\.jsonl:2"):
-        run(policy, reward, tmp_path / "runs", "prompts=jsonl", f"prompts.path={file}")
+        run(policy, reward, tmp_path / "runs", "prompts=jsonl", f"prompts.path={file}", "evals=none")
+
+
+def test_too_few_prompts_to_hold_any_out_stop_before_anything_is_generated(
+    policy: Path, reward: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"id": i, "prompt": f"hi {i}", "language": "en"}) + "\n" for i in range(3)))
+    own = ["prompts=jsonl", f"prompts.path={file}", "evals.quality.grader=croco.errors:UserError"]
+    with pytest.raises(UserError, match=r"prompts\.heldout: no prompt is held out"):
+        run(policy, reward, tmp_path / "runs", *own, "lang.languages=[en]")
+    assert not list((tmp_path / "runs").glob("generations/*/manifest.json"))
 
 
 def test_a_prompt_longer_than_the_context_is_named(policy: Path, reward: Path, tmp_path: Path) -> None:

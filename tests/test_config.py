@@ -17,8 +17,9 @@ GROUPS = sorted(
     (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("hydra", "language")
 )
 NEEDS = {
-    ("prompts", "jsonl"): ["prompts.path=x"],
-    ("prompts", "parquet"): ["prompts.path=x"],
+    ("prompts", "dolci"): ["evals=none"],
+    ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
+    ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
     ("reward", "function"): ["reward.function=croco.errors:UserError"],
 }
 
@@ -63,6 +64,9 @@ def test_the_papers_setting() -> None:
         ("+method.loss.gamma=1", "method.loss.gamma"),
         ("sampling.temperature=0", "sampling.temperature"),
         ("pairing.scope=both", "pairing.scope"),
+        ("evals.quality.samples=0", "evals.quality.samples"),
+        ("evals.quality.confidence=95", "evals.quality.confidence"),
+        ("prompts=dolci", "evals.quality.grader"),
     ],
 )
 def test_bad_values_name_their_key(override: str, key: str) -> None:

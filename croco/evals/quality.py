@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from croco.errors import UserError
+from croco.evals import fidelity
 from croco.records import Generation, Prompt, Result
 
 NAME = "quality"
@@ -17,8 +19,10 @@ def grade(
 ) -> Iterator[Result]:
     """Every attribute of the grade that is a number, the answer's length and whether it ended, per answer.
 
+    Language fidelity is the grade's `language` where it has one, else language identification, None where that cannot tell.
+
     Raises:
-        UserError: the grader cannot grade these prompts.
+        UserError: the grader cannot grade these prompts, or its grades have no quality.
     """
     for answer in answers:
         prompt = prompts[answer.prompt_id, answer.language]
@@ -29,7 +33,23 @@ def grade(
                 f"evals.quality.grader: cannot grade prompt {prompt.prompt_id} ({type(error).__name__}: {error}); its `meta` "
                 "must be what the grader expects; evals=none runs without"
             ) from None
-        values = {name: float(getattr(graded, name)) for name in graded.__dataclass_fields__}
+        values = _numbers(graded)
+        if "quality" not in values:
+            raise UserError(
+                f"evals.quality.grader: its grade of prompt {prompt.prompt_id} is {graded!r}, which has no number `quality`"
+            )
+        if "language" not in values:
+            spoken = fidelity.matches(answer.language, answer.text)
+            values["language"] = None if spoken is None else float(spoken)
         values |= {"tokens": float(answer.tokens), "ended": float(answer.finish_reason == "stop")}
         for metric, value in values.items():
             yield Result(NAME, system, answer.prompt_id, answer.language, answer.sample, metric, value)
+
+
+def _numbers(graded: Any) -> dict[str, float | None]:
+    """The numeric attributes of a grade, a dataclass (with slots, too) or any object that keeps them itself."""
+    if dataclasses.is_dataclass(graded):
+        attributes = {field.name: getattr(graded, field.name) for field in dataclasses.fields(graded)}
+    else:
+        attributes = dict(getattr(graded, "__dict__", {}))
+    return {name: float(value) for name, value in attributes.items() if isinstance(value, int | float)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +15,12 @@ from croco.stages.base import Job, Stage
 
 
 def slice_of(config: Config) -> dict[str, Any]:
-    return {"quality": records.as_dict(config.evals.quality) if config.evals.quality is not None else None}
+    if config.evals.quality is None:
+        return {"quality": None}
+    grader = inspect.getsource(
+        locate("evals.quality.grader", config.evals.quality.grader)
+    )  # an edited one grades again
+    return {"quality": records.as_dict(config.evals.quality), "source": grader}
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -188,4 +188,13 @@ def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[s
     return kept
 
 
-STAGE = Stage(name="prompts", needs=(), config=slice_of, run=run, version=1, per_language=True)
+def accept(config: Config, summary: dict[str, Any]) -> None:
+    """Before an answer is generated: what is to be compared at the end needs held-out prompts in every language."""
+    if config.evals.quality is not None and summary.get("heldout", 0) == 0:
+        raise UserError(
+            f"prompts.heldout: no prompt is held out in a language that has {summary['rows']} (at most "
+            f"{MOST_HELDOUT:.0%} of all are); give more prompts, or evals=none"
+        )
+
+
+STAGE = Stage(name="prompts", needs=(), config=slice_of, run=run, version=1, per_language=True, accept=accept)
