@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,8 +29,9 @@ class Comparison:
     p: float
     """Of no difference, by sign flips; Holm-adjusted over the languages. The macro row's is not adjusted: it is one test."""
     win_rate: float
-    fidelity_base: float
-    fidelity_tuned: float
+    fidelity_base: float | None
+    """Share of answers in the prompt's language; None where no answer's language could be told."""
+    fidelity_tuned: float | None
     tokens_base: float
     tokens_tuned: float
     ended_base: float
@@ -73,8 +73,8 @@ def _language(
 ) -> Comparison:
     base, tuned = np.array(list(_paired(means, metric, language).values())).T
     interval = statistics.bootstrap_mean(tuned - base, resamples, confidence)
-    other = {
-        f"{name}_{system}": _average(means.get((key, system, language), {}))
+    other: dict[str, Any] = {
+        f"{name}_{system}": _average(means.get((key, system, language), {}).values())
         for name, key in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
         for system in SYSTEMS
     }
@@ -92,10 +92,10 @@ def _language(
     )
 
 
-def _average(by_prompt: dict[str, float]) -> float:
-    """Mean over the prompts that have a value; nan where none has (language identification may not tell)."""
-    values = [value for value in by_prompt.values() if value is not None]
-    return float(np.mean(values)) if values else math.nan
+def _average(values: Iterable[float | None]) -> float | None:
+    """Mean of the values there are; None where there is none (language identification may not tell)."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _macro(
@@ -125,7 +125,7 @@ def _macro(
     names = [
         f for f in Comparison.__dataclass_fields__ if f not in ("language", "prompts", "difference", "low", "high", "p")
     ]
-    averaged = {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
+    averaged: dict[str, Any] = {name: _average(getattr(row, name) for row in rows) for name in names}
     p = statistics.sign_flip_p(shares, resamples)
     return Comparison(
         language=MACRO,

@@ -71,7 +71,9 @@ def console_table(comparison: list[dict[str, Any]]) -> str:
             f"[{row['low']:+.3f}, {row['high']:+.3f}]".replace("[", "\\["),
             f"{row['p']:.3f}",
             f"{row['win_rate']:.2f}",
-            f"{row['fidelity_base']:.2f} > {row['fidelity_tuned']:.2f}",
+            " > ".join(
+                "–" if row[side] is None else f"{row[side]:.2f}" for side in ("fidelity_base", "fidelity_tuned")
+            ),
             f"{row['tokens_base']:.1f} > {row['tokens_tuned']:.1f}",
             f"{row['ended_base']:.2f} > {row['ended_tuned']:.2f}",
         )

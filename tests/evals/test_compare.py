@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from croco import records
 from croco.evals.compare import Comparison, compare
 from croco.maths import statistics
 from croco.records import Result
+from croco.stages.report import console_table
 
 METRICS = ("quality", "language", "tokens", "ended")
 
@@ -61,13 +62,14 @@ def test_the_same_gain_in_every_language_has_no_spread() -> None:
     assert (macro.prompts, macro.low, macro.high) == (4, pytest.approx(0.25), pytest.approx(0.25))
 
 
-def test_fidelity_that_cannot_be_told_is_nan_not_right() -> None:
+def test_fidelity_that_cannot_be_told_is_none_not_right() -> None:
     rows = [
         Result("quality", system, "a", "en", 0, metric, None if metric == "language" else 1.0)
         for system in ("base", "tuned")
         for metric in METRICS
     ]
     table = pa.Table.from_pylist([records.as_dict(row) for row in rows], schema=records.schema(Result))
-    english, _ = compare(table, "quality", ["en"], 10, 0.95)
-    assert math.isnan(english.fidelity_base)
-    assert math.isnan(english.fidelity_tuned)
+    english, macro = compare(table, "quality", ["en"], 10, 0.95)
+    assert english.fidelity_base is None
+    assert english.fidelity_tuned is macro.fidelity_tuned is None
+    assert "– > –" in console_table([asdict(english)])
