@@ -51,7 +51,7 @@ def command(policy: Path, reward: Path, runs: Path, *more: str) -> list[str]:
 
 def report_of(out: str) -> str:
     """The table, from its head to the line that says where the artifacts are."""
-    return out[out.index("language  prompts") : out.index("artifacts:")]
+    return out[out.index("language prompts") : out.index("artifacts:")]
 
 
 def test_run_find_and_share(policy: Path, reward: Path, tmp_path: Path) -> None:

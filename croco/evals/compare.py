@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from croco.maths import statistics
+from croco.tables import Table
 
 SYSTEMS = ("base", "tuned")
 MACRO = "macro"
@@ -136,3 +137,31 @@ def _macro(
         p=p,
         **averaged,
     )
+
+
+COLUMNS = {
+    "language": "language",
+    "prompts": "prompts",
+    "base": "base",
+    "tuned": "tuned",
+    "difference": "difference",
+    "low": "low",
+    "high": "high",
+    "p": "p",
+    "win_rate": "wins",
+    "fidelity_base": "fid. base",
+    "fidelity_tuned": "fid. tuned",
+    "tokens_base": "tokens base",
+    "tokens_tuned": "tokens tuned",
+    "ended_base": "ended base",
+    "ended_tuned": "ended tuned",
+}
+
+
+def table(title: str, rows: Sequence[Comparison], confidence: float) -> Table:
+    """The comparison for a person."""
+    note = (
+        f"Difference: tuned minus base, prompts as the unit, with its {confidence:.0%} interval; p Holm-adjusted over languages; "
+        "wins count ties half; fid.: share of answers in the prompt's language."
+    )
+    return Table(title, tuple(COLUMNS.values()), [[getattr(row, name) for name in COLUMNS] for row in rows], note)

@@ -7,17 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from croco.page.curves import Curve, curve
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of text or numbers; numbers sort as numbers and are shown with `digits` decimals."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    note: str = ""
-    digits: int = 3
+from croco.tables import Table, cell
 
 
 @dataclass(frozen=True)
@@ -55,19 +45,9 @@ def render(page: Page) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("croco.page", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     return environment.get_template("page.html.jinja").render(
         page=page,
         plots=[(c.title, curve(c)) for c in page.curves],
         settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
     )
-
-
-def _cell(value: Any, digits: int) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value)

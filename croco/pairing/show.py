@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from croco.pairing.report import Numbers, warnings
+from croco.tables import Table, rich_table
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A table of text; its first column names the rows."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-
-def tables(report: Numbers) -> list[Shown]:
+def tables(report: Numbers) -> list[Table]:
     """The pairs at a glance, distributions, and languages where there are several."""
     shown = [_glance(report), _distributions(report)]
     return [*shown, _languages(report)] if len(report["reward_by_language"]) > 1 else shown
@@ -30,14 +19,7 @@ def tables(report: Numbers) -> list[Shown]:
 
 def render(report: Numbers) -> RenderableType:
     """The tables and the warnings, for a console."""
-    parts: list[RenderableType] = []
-    for shown in tables(report):
-        table = Table(title=shown.title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
-        for number, column in enumerate(shown.columns):
-            table.add_column(column, justify="right" if number and len(shown.columns) > 2 else "left")
-        for row in shown.rows:
-            table.add_row(*row)
-        parts.append(table)
+    parts: list[RenderableType] = [rich_table(table) for table in tables(report)]
     parts += [Text(f"  ! {line}", style="yellow") for line in warnings(report)]
     return Group(*parts)
 
@@ -46,7 +28,7 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count) or "none"
 
 
-def _glance(report: Numbers) -> Shown:
+def _glance(report: Numbers) -> Table:
     size, minimum, fits = report["pool_size"], report["rejected_is_minimum"], report["language_of_answers"]
     told = {side: fits[side]["right"] + fits[side]["wrong"] for side in fits}
     language = {side: f"{fits[side]['right'] / told[side]:.1%}" if told[side] else "could not be told" for side in fits}
@@ -66,14 +48,14 @@ def _glance(report: Numbers) -> Shown:
         ("in the prompt's language", _sides(language)),
         ("sources", _counts(report["sources"])),
     ]
-    return Shown("pair report", ("", ""), rows)
+    return Table("pair report", ("", ""), rows)
 
 
 def _sides(values: dict[str, str]) -> str:
     return ", ".join(f"{side} {value}" for side, value in values.items())
 
 
-def _distributions(report: Numbers) -> Shown:
+def _distributions(report: Numbers) -> Table:
     figures: dict[str, dict[str, Any]] = {
         "reward margin": report["margin"],
         "longer by (tokens)": report["length_difference"],
@@ -85,10 +67,10 @@ def _distributions(report: Numbers) -> Shown:
         (name, f"{row['mean']:.3g}", *(f"{row['quantiles'][level]:.3g}" for level in levels))
         for name, row in figures.items()
     ]
-    return Shown("chosen minus rejected", columns, rows)
+    return Table("chosen minus rejected", columns, rows)
 
 
-def _languages(report: Numbers) -> Shown:
+def _languages(report: Numbers) -> Table:
     languages = report["languages"]
     pairs, wins = languages["chosen_by_rejected"], languages["wins_across_languages"]
     rows = [
@@ -104,4 +86,4 @@ def _languages(report: Numbers) -> Shown:
         for name, reward in report["reward_by_language"].items()
     ]
     columns = ("", "prompts", "chosen", "rejected", "wins across", "reward mean", "offset (sd)")
-    return Shown(f"languages (same language {languages['same_language']:.1%})", columns, rows)
+    return Table(f"languages (same language {languages['same_language']:.1%})", columns, rows)

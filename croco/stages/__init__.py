@@ -7,7 +7,7 @@ from croco.stages.base import Stage
 
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
-    from croco.stages import evaluation, generations, pairs, prompts, references, report, scores, sources, training
+    from croco.stages import generations, pairs, prompts, quality, references, report, scores, sources, training
 
     return (
         prompts.STAGE,
@@ -21,6 +21,6 @@ def stages() -> tuple[Stage, ...]:
         training.STAGE,
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
-        evaluation.STAGE,
+        quality.STAGE,
         report.STAGE,
     )

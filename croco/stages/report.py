@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table as RichTable
-
-from croco import page, store
+from croco import page, store, tables
 from croco.config import Config
-from croco.evals.compare import MACRO
 from croco.page.curves import Curve
 from croco.pairing import report as pair_report
 from croco.pairing import show
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
+from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 2
-WIDTH = 118
+EVALUATIONS = ("quality",)
+"""Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -27,59 +25,23 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
-    comparison = job.single("evaluation").summary["comparison"] if "evaluation" in job.inputs else []
+    evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training, pairs = job.single("training"), job.single("pairs")
-    text = console_table(comparison) if comparison else "nothing was evaluated (evals=none)\n"
-    store.write_atomically(job.output.path / "report.txt", text)
+    shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
+    store.write_atomically(job.output.path / "report.txt", shown)
     folders = lineage(job)
     store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
-    store.write_atomically(job.output.path / "report.html", page.render(_page(job, comparison, folders)))
-    macro = next((row["difference"] for row in comparison if row["language"] == MACRO), None)
+    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, folders)))
     return {
-        "metric": macro,
+        "metric": next((summary["metric"] for summary in evaluated.values()), None),
         "pairs": pairs.summary["rows"],
         "steps": training.summary["steps"],
-        "comparison": comparison,
+        "evaluated": {name: summary["headline"] for name, summary in evaluated.items()},
     }
 
 
-def console_table(comparison: list[dict[str, Any]]) -> str:
-    """Base against tuned per language, as text."""
-    table = RichTable(box=None, header_style="", pad_edge=False)
-    heads = (
-        "language",
-        "prompts",
-        "base",
-        "tuned",
-        "difference",
-        "interval",
-        "p",
-        "wins",
-        "fidelity",
-        "tokens",
-        "ended",
-    )
-    for head in heads:
-        table.add_column(head, justify="left" if head == "language" else "right")
-    for row in comparison:
-        table.add_row(
-            row["language"],
-            str(row["prompts"]),
-            f"{row['base']:.3f}",
-            f"{row['tuned']:.3f}",
-            f"{row['difference']:+.3f}",
-            f"[{row['low']:+.3f}, {row['high']:+.3f}]".replace("[", "\\["),
-            f"{row['p']:.3f}",
-            f"{row['win_rate']:.2f}",
-            " > ".join(
-                "–" if row[side] is None else f"{row[side]:.2f}" for side in ("fidelity_base", "fidelity_tuned")
-            ),
-            f"{row['tokens_base']:.1f} > {row['tokens_tuned']:.1f}",
-            f"{row['ended_base']:.2f} > {row['ended_tuned']:.2f}",
-        )
-    out = io.StringIO()
-    Console(file=out, width=WIDTH).print(table)
-    return out.getvalue()
+def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
+    return [Table(**table) for summary in evaluated.values() for table in summary["tables"]]
 
 
 def lineage(job: Job) -> dict[str, str]:
@@ -93,29 +55,13 @@ def lineage(job: Job) -> dict[str, str]:
     return folders
 
 
-def _page(job: Job, comparison: list[dict[str, Any]], folders: dict[str, str]) -> page.Page:
+def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], folders: dict[str, str]) -> page.Page:
     config = job.config
-    tables = []
-    if comparison:
-        columns = list(comparison[0])
-        rows = [[row[c] for c in columns] for row in comparison]
-        note = (
-            "Difference: tuned minus base, prompts as the unit; p Holm-adjusted over languages; wins count ties half."
-        )
-        tables.append(page.Table("Held-out prompts, base against tuned", columns, rows, note))
     pairs = job.single("pairs").summary["report"]
-    tables += [page.Table(shown.title, shown.columns, shown.rows) for shown in show.tables(pairs)]
-    macro = next((row for row in comparison if row["language"] == MACRO), None)
-    headline = "Nothing was evaluated."
-    if macro is not None:
-        interval = f"{macro['low']:+.3f} to {macro['high']:+.3f}"
-        headline = (
-            f"Quality {macro['base']:.3f} before, {macro['tuned']:.3f} after: {macro['difference']:+.3f} ({interval})."
-        )
     return page.Page(
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({config.pairing.scope} pairs)",
-        headline=headline,
-        tables=tables,
+        headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
+        tables=[*_results(evaluated), *show.tables(pairs)],
         curves=_curves(job.single("training").path / "metrics.jsonl"),
         answers=list(_answers(job)),
         settings=job.output.provenance.get("run", {}),
@@ -159,17 +105,17 @@ def _answers(job: Job) -> Any:
             yield page.Answer(language, question, both[0][key].text, both[1][key].text)
 
 
-def _costs(job: Job) -> page.Table:
+def _costs(job: Job) -> Table:
     rows: list[tuple[str, float]] = []
     for name, artifact in job.inputs.items():
         several = artifact.by_language.values() if isinstance(artifact, store.Artifacts) else [artifact]
         rows.append((name, float(sum(a.manifest["seconds"] for a in several))))
-    return page.Table("What it cost", ("stage", "seconds"), rows, "Wall time of the runs that made the artifacts.", 1)
+    return Table("What it cost", ("stage", "seconds"), rows, "Wall time of the runs that made the artifacts.", 1)
 
 
 STAGE = Stage(
     name="report",
-    needs=("prompts", "generations", "scores", "pairs", "training", "answers_base", "answers_tuned", "evaluation"),
+    needs=("prompts", "generations", "scores", "pairs", "training", "answers_base", "answers_tuned", *EVALUATIONS),
     config=slice_of,
     run=run,
     version=1,

@@ -1,4 +1,4 @@
-"""What the configuration wants measured, answer by answer, and base compared with tuned."""
+"""Graded answers to held-out prompts, answer by answer, and base compared with tuned."""
 
 from __future__ import annotations
 
@@ -33,17 +33,25 @@ def run(job: Job) -> dict[str, Any]:
         for system in compare.SYSTEMS
     )
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
-    table = compare.compare(
+    rows = compare.compare(
         job.output.table("results"), "quality", job.config.lang.languages, config.resamples, config.confidence
     )
-    return {"rows": count, "confidence": config.confidence, "comparison": [asdict(row) for row in table]}
+    macro = rows[-1]
+    return {
+        "rows": count,
+        "comparison": [asdict(row) for row in rows],
+        "headline": f"Quality {macro.base:.3f} before, {macro.tuned:.3f} after: {macro.difference:+.3f} "
+        f"({macro.low:+.3f} to {macro.high:+.3f}).",
+        "metric": macro.difference,
+        "tables": [asdict(compare.table("Held-out prompts, base against tuned", rows, config.confidence))],
+    }
 
 
 STAGE = Stage(
-    name="evaluation",
+    name="quality",
     needs=("prompts", "answers_base", "answers_tuned"),
     config=slice_of,
     run=run,
-    version=1,
+    version=2,
     wanted=lambda config: config.evals.quality is not None,
 )

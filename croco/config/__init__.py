@@ -1,0 +1,84 @@
+"""The typed configuration: dataclasses per Hydra group (`groups`), the checks a YAML cannot express (`checks`), and the
+functions it names (`targets`).
+
+Hydra composes `conf/`; `strict` merges the result into the dataclasses, so that an unknown key (a typo, also behind `+`), a
+wrong type or a missing choice fails before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from croco.config.checks import check, check_pairing
+from croco.config.groups import (
+    Config,
+    EngineConfig,
+    EvalsConfig,
+    FiltersConfig,
+    LangConfig,
+    LearningRateConfig,
+    LoggerConfig,
+    LoraConfig,
+    MethodConfig,
+    ModelConfig,
+    PairingConfig,
+    PairLimitsConfig,
+    PathsConfig,
+    PromptsConfig,
+    QualityConfig,
+    RewardConfig,
+    SamplingConfig,
+    SourceConfig,
+    TrainerConfig,
+)
+from croco.config.paths import CONF
+from croco.config.targets import bind_target, locate
+from croco.errors import UserError
+
+__all__ = [
+    "CONF",
+    "Config",
+    "EngineConfig",
+    "EvalsConfig",
+    "FiltersConfig",
+    "LangConfig",
+    "LearningRateConfig",
+    "LoggerConfig",
+    "LoraConfig",
+    "MethodConfig",
+    "ModelConfig",
+    "PairLimitsConfig",
+    "PairingConfig",
+    "PathsConfig",
+    "PromptsConfig",
+    "QualityConfig",
+    "RewardConfig",
+    "SamplingConfig",
+    "SourceConfig",
+    "TrainerConfig",
+    "bind_target",
+    "check",
+    "check_pairing",
+    "locate",
+    "strict",
+]
+
+
+def strict(composed: DictConfig) -> Config:
+    """The composed configuration as typed objects.
+
+    Raises:
+        UserError: unknown key, wrong type, missing value, or values that do not go together; the message names the key.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
+        OmegaConf.resolve(merged)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{key}: {reason}") from None
+    assert isinstance(config, Config)
+    check(config)
+    return config

@@ -1,0 +1,121 @@
+"""What a YAML cannot express: choices, ranges, and settings that do not go together. Each message names the key to change."""
+
+from __future__ import annotations
+
+from croco.config.groups import Config, PairingConfig, PromptsConfig, QualityConfig, SourceConfig
+from croco.config.paths import CONF
+from croco.config.targets import bind_target, one_of, require
+
+
+def check(config: Config) -> None:
+    """Cross-field checks; raises UserError with the key to change."""
+    one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
+    one_of("reward.dtype", config.reward.dtype, ("float32", "bfloat16"))
+    one_of("reward.kind", config.reward.kind, ("sequence_classification", "function"))
+    one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
+    one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
+    one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
+    one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
+    one_of("prompts.source", config.prompts.source, ("tiny", "jsonl", "parquet", "hub"))
+    require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
+    require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
+    known = sorted(path.stem for path in (CONF / "language").glob("*.yaml"))
+    for language in config.lang.languages:
+        require(
+            language in known,
+            f"lang.languages: unknown language '{language}'; known are {', '.join(known)} "
+            f"(add conf/language/{language}.yaml for a new one)",
+        )
+    require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
+    require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
+    require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
+    require(
+        config.trainer.devices * config.trainer.num_nodes == 1,
+        "trainer.devices: training runs in one process; several would each take the whole batch",
+    )
+    require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
+    require(config.prompts.train >= 1, "prompts.train: must be at least 1")
+    require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
+    require(
+        config.source.kind == "on_policy" or config.source.model is not None,
+        "source.model: off-policy data needs the checkpoint that answers",
+    )
+    require(
+        config.reward.kind != "function" or config.reward.function is not None,
+        "reward.function: name it as module:function",
+    )
+    require(
+        config.reward.kind != "sequence_classification" or config.reward.path is not None,
+        "reward.path: name the reward model's checkpoint",
+    )
+    bind_target("method.loss", config.method.loss)
+    check_shares(config.source)
+    check_quality(config.evals.quality, config.prompts)
+    check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:
+    """Checks of one evaluation, before anything that leads to it is made; raises UserError with the key to change."""
+    if quality is None:
+        return
+    require(
+        prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
+        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
+    )
+    require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
+    require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
+    require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_shares(source: SourceConfig) -> None:
+    """Checks of a mixture; raises UserError with the key to change."""
+    if source.shares is None:
+        return
+    require(source.kind == "on_policy", "source.shares: a mixture needs source.kind=on_policy")
+    for name, share in source.shares.items():
+        one_of("source.shares", name, ("on_policy", "off_policy", "reference"))
+        require(share > 0, f"source.shares.{name}: {share} must be positive (leave out a source that gives nothing)")
+    total = sum(source.shares.values())
+    require(abs(total - 1) < 1e-6, f"source.shares: they sum to {total:g}, not to 1")
+    require(
+        "off_policy" not in source.shares or source.model is not None,
+        "source.model: a mixture with off_policy needs the checkpoint that answers",
+    )
+
+
+def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("pairing.scope", pairing.scope, ("mono", "multi", "cross_only", "same_only"))
+    one_of("pairing.points", pairing.points, ("sigma", "quantile"))
+    one_of("pairing.normalise", pairing.normalise, ("none", "language", "prompt_language", "rank"))
+    one_of("pairing.prompt_language", pairing.prompt_language, ("chosen", "rejected", "random", *languages))
+    require(
+        pairing.chosen > pairing.rejected,
+        f"pairing.rejected: {pairing.rejected} must lie below pairing.chosen={pairing.chosen}",
+    )
+    require(
+        pairing.points == "sigma" or (pairing.rejected >= 0 and pairing.chosen <= 1),
+        "pairing.points=quantile: pairing.chosen and pairing.rejected are levels in [0, 1]",
+    )
+    require(
+        pairing.scope != "cross_only" or len(languages) > 1,
+        "pairing.scope=cross_only: pairs across languages need at least two in lang.languages",
+    )
+    require(
+        pairing.samples is None or 2 <= pairing.samples <= samples,
+        f"pairing.samples: {pairing.samples} must lie between 2 and sampling.samples={samples}",
+    )
+    for key, value, least in (
+        ("min_margin", pairing.min_margin, 0.0),
+        ("max_margin", pairing.max_margin, pairing.min_margin if pairing.min_margin is not None else 0.0),
+        ("length_ratio", pairing.length_ratio, 1.0),
+        ("pairs_per_pool", pairing.pairs_per_pool, 1),
+        ("pairs_per_prompt", pairing.pairs_per_prompt, 1),
+        ("filters.repetition", pairing.filters.repetition, 0.0),
+    ):
+        require(value is None or value >= least, f"pairing.{key}: {value} must be at least {least}")
+    for name, limit in vars(pairing.limits).items():
+        require(
+            limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
+            f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
+        )

@@ -1,0 +1,65 @@
+"""A table of results as data, and as text: what stages put into their summaries, the console prints and the page sorts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, JustifyMethod, RenderableType
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+WIDTH = 128
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of text or numbers; numbers sort as numbers. The first column names the rows."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+    digits: int = 3
+    """Decimals that are shown; the values keep all of theirs."""
+
+
+def cell(value: Any, digits: int) -> str:
+    """A value as a person reads it: None as a dash, floats rounded, integers in groups of three digits."""
+    if value is None:
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def rich_table(table: Table) -> RenderableType:
+    """For a rich console."""
+    shown = RichTable(
+        title=escape(table.title), title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+    )
+    for number, column in enumerate(table.columns):
+        justify: JustifyMethod = "right" if number and len(table.columns) > 2 else "left"
+        longest = max(map(len, column.split()), default=0)  # a head is wrapped between words, never cut
+        shown.add_column(escape(column), justify=justify, header_style="", min_width=longest)
+    for row in table.rows:
+        shown.add_row(*(escape(cell(value, table.digits)) for value in row))
+    return shown
+
+
+def text(tables: Sequence[Table]) -> str:
+    """The tables one after the other, each with its note, as plain lines."""
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH)
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        console.print(rich_table(table))
+        if table.note:
+            console.print(escape(table.note), style="dim")
+    return out.getvalue()
