@@ -3,11 +3,10 @@
     python benchmarks/pairs.py                                # 2,000, 6,000 and 20,000 prompts x 7 languages x 64 answers
     python benchmarks/pairs.py --prompts 200 600 2000         # smaller
 
-The script makes its data: answers of about --tokens tokens (4.5 characters each) of pseudo-words, each a slice at a random
-place of a text of up to 32 MB per language, so that text compresses about as prose does and hardly repeats within a page.
-Both sides read the same answers: ours from the Parquet tables that the stages seal (but for token ids, which pairing does not
-read), the other from JSON lines in the layout of the reference repository, line after line and prompt after prompt (the
-kindest way: it never holds more than a prompt's answers). Each side runs in a process of its own, start-up included; the two
+The script makes its data (pairs_data.py) and writes its table to benchmarks/results/pairs.md. Both sides read the same answers:
+ours from the Parquet tables that the stages seal (but for token ids, which pairing does not read), the other from JSON lines
+in the layout of the reference repository, line after line and prompt after prompt (the kindest way: it never holds more than
+a prompt's answers). Ours makes the pair report, too. Each side runs in a process of its own, start-up included; the two
 results must be the same, texts included.
 """
 
@@ -21,6 +20,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,120 +30,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.pairs_data import LANGUAGES, make
+from benchmarks.results import RESULTS, write
 from croco import records
-from croco.store import ROW_GROUP
-
-LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl")
-CHARACTERS_PER_TOKEN = 4.5
-LEAST_PROSE, MOST_PROSE = 2**20, 32 * 2**20  # characters per language
-PROMPTS_AT_ONCE = ROW_GROUP // 64
-TEXT_COLUMNS = {"language", "finish_reason"}
-
-
-def make(folder: Path, prompts: int, samples: int, tokens: int, compression: str) -> None:
-    """Prompts, generations and scores of every language, as Parquet and as JSON lines."""
-    for number, language in enumerate(LANGUAGES):
-        rng = np.random.default_rng([number, prompts])
-        prose = _prose(rng, min(max(prompts * samples * tokens * 4, LEAST_PROSE), MOST_PROSE))
-        ids = [f"prompt-{p:06d}" for p in range(prompts)]
-        questions = [[{"role": "user", "content": f"{language} {i}: {prose[:150]}"}] for i in ids]
-        table = {
-            "prompt_id": ids,
-            "language": [language] * prompts,
-            "messages": questions,
-            "split": ["train"] * prompts,
-        }
-        _write(folder / f"{language}-prompts.parquet", records.Prompt, iter([table]), compression)
-        with (folder / f"{language}_scored.jsonl").open("w", encoding="utf-8", buffering=1 << 20) as lines:
-            parts = _answers(rng, language, prose, ids, samples, tokens)
-            generations = (_noted(part, questions, lines, first) for first, part in parts)
-            _write_both(folder, language, generations, compression)
-
-
-def _prose(rng: np.random.Generator, size: int) -> str:
-    """Pseudo-words with the frequencies of words in a text (Zipf), mean length 5 letters and a space."""
-    letters = np.array(list("etaoinsrhldcumfpgwybvkæøéßñü"))
-    words = np.array(["".join(rng.choice(letters, size)) for size in rng.integers(2, 10, 20_000)])
-    frequency = 1 / np.arange(1, len(words) + 1)
-    drawn = rng.choice(len(words), size // 5, p=frequency / frequency.sum())
-    return " ".join(words[drawn])[:size]
-
-
-def _answers(
-    rng: np.random.Generator, language: str, prose: str, ids: list[str], samples: int, tokens: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(first prompt, columns) of PROMPTS_AT_ONCE prompts at a time."""
-    offset = float(rng.normal(scale=0.3))
-    for first in range(0, len(ids), PROMPTS_AT_ONCE):
-        some = ids[first : first + PROMPTS_AT_ONCE]
-        count = len(some) * samples
-        lengths = np.clip(rng.lognormal(math.log(tokens), 0.4, count) / math.exp(0.08), 8, 4096).astype(int)
-        sizes = (lengths * CHARACTERS_PER_TOKEN).astype(int)
-        places = rng.integers(0, len(prose) - int(sizes.max()), count)
-        yield (
-            first,
-            {
-                "prompt_id": np.repeat(some, samples).tolist(),
-                "language": [language] * count,
-                "sample": np.tile(np.arange(samples), len(some)),
-                "text": [prose[a : a + n].strip() for a, n in zip(places.tolist(), sizes.tolist(), strict=True)],
-                "tokens": lengths,
-                "finish_reason": ["stop"] * count,
-                "reward": np.repeat(rng.normal(size=len(some)), samples) + rng.normal(offset, 1, count),
-            },
-        )
-
-
-def _noted(columns: dict[str, Any], questions: list[Any], lines: Any, first: int) -> dict[str, Any]:
-    """The columns, after writing them as JSON lines."""
-    samples = len(columns["text"]) // len(set(columns["prompt_id"]))
-    tokens = columns["tokens"].tolist()
-    for i, (prompt_id, text, reward) in enumerate(
-        zip(columns["prompt_id"], columns["text"], columns["reward"].tolist(), strict=True)
-    ):
-        question = json.dumps(questions[first + i // samples][0], ensure_ascii=False)
-        # Pseudo-words hold nothing that JSON would escape.
-        lines.write(
-            f'{{"id": "{prompt_id}", "messages": [{question}, {{"role": "assistant", "content": "{text}"}}], '
-            f'"reward_score": {reward!r}, "token_length": {tokens[i]}}}\n'
-        )
-    return columns
-
-
-def _write(path: Path, row_type: type, parts: Iterator[dict[str, Any]], compression: str) -> None:
-    schema = records.schema(row_type)
-    with pq.ParquetWriter(path, schema, compression=compression) as writer:
-        for part in parts:
-            writer.write_table(_table(schema, part))
-
-
-def _write_both(folder: Path, language: str, parts: Iterator[dict[str, Any]], compression: str) -> None:
-    schemas = {name: records.schema(t) for name, t in (("generations", records.Generation), ("scores", records.Score))}
-    with ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(
-                pq.ParquetWriter(folder / f"{language}-{name}.parquet", schema, compression=compression)
-            )
-            for name, schema in schemas.items()
-        }
-        for part in parts:
-            for name, writer in writers.items():
-                writer.write_table(_table(schemas[name], part))
-
-
-def _table(schema: pa.Schema, columns: dict[str, Any]) -> pa.Table:
-    """The columns of a row type; those the benchmark has nothing for (token ids, seeds, ...) are null."""
-    count = len(columns["prompt_id"])
-    return pa.table(
-        [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in schema],
-        schema=schema,
-    )
+from croco.tables import Table
 
 
 def pair_ours(folder: Path, scope: str) -> None:
@@ -152,9 +47,7 @@ def pair_ours(folder: Path, scope: str) -> None:
     from omegaconf import OmegaConf
 
     from croco.config import CONF, PairingConfig
-    from croco.pairing import answers, report, rows
-    from croco.pairing.choose import choose
-    from croco.pairing.texts import Texts
+    from croco.pairing.build import PROMPT_COLUMNS, Tables, build
 
     with initialize_config_dir(str(CONF), version_base=None):
         composed = compose("config", overrides=[f"pairing={scope}"]).pairing
@@ -163,23 +56,10 @@ def pair_ours(folder: Path, scope: str) -> None:
         name: [folder / f"{language}-{name}.parquet" for language in LANGUAGES]
         for name in ("prompts", "generations", "scores")
     }
-    scored = answers.read({"on_policy": files["scores"]})
-    columns = ["prompt_id", "language", "messages"]
-    prompts = rows.Prompts.of(
-        pa.concat_tables(pq.read_table(file, columns=columns) for file in files["prompts"]), scored
-    )
-    pairs = choose(scored, config, prompts.rows)
-    texts = Texts({"on_policy": files["generations"]})
-    facts = report.TextFacts(len(pairs))
-
-    def noted() -> Iterator[pa.Table]:
-        for part, table in rows.blocks(pairs, prompts, texts):
-            facts.add(part.start, table)
-            yield table
-
-    rows.write(noted(), folder / "pairs.parquet")
-    texts.close()
-    (folder / "report.json").write_text(json.dumps(report.numbers(pairs, config, facts)))
+    prompts = pa.concat_tables(pq.read_table(file, columns=PROMPT_COLUMNS) for file in files["prompts"])
+    tables = {"on_policy": Tables(files["generations"], files["scores"])}
+    summary = build(prompts, tables, config, folder / "pairs.parquet")
+    (folder / "report.json").write_text(json.dumps(summary["report"]))
 
 
 def pair_rows(folder: Path, scope: str) -> None:
@@ -276,11 +156,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=300)
     parser.add_argument("--scope", choices=("mono", "multi"), default="multi")
-    parser.add_argument(
-        "--compression", choices=("zstd", "lz4"), default="zstd", help="zstd is what the stages seal with"
-    )
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the data goes (and stays); a temporary folder by default")
+    parser.add_argument("--out", type=Path, default=RESULTS / "pairs.md", help="the table, as Markdown")
     parser.add_argument("--side", choices=("ours", "rows"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
@@ -295,45 +173,81 @@ def main() -> None:
             shutil.rmtree(root)
 
 
+COLUMNS = (
+    "answers",
+    "pairs",
+    "text GB",
+    "ours s",
+    "ours CPU s",
+    "answers/s",
+    "ours peak GB",
+    "rows s",
+    "rows CPU s",
+    "rows peak GB",
+    "faster",
+    "less CPU",
+)
+
+
 def _run(arguments: argparse.Namespace, root: Path) -> None:
-    print(
-        f"scope {arguments.scope}, {len(LANGUAGES)} languages, {arguments.samples} answers, ~{arguments.tokens} tokens; "
-        f"{len(os.sched_getaffinity(0))} cores; the lowest of {arguments.repeats}"
-    )
-    print(
-        f"{'rows':>10} {'pairs':>7} {'text GB':>7} | {'ours s':>7} {'cpu s':>6} {'rows/s':>10} {'peak GB':>7} | "
-        f"{'rows s':>7} {'cpu s':>6} {'peak GB':>7} | {'faster':>6} {'cpu':>6}"
-    )
+    lines = []
     for prompts in arguments.prompts:
-        folder = root / f"{prompts}x{arguments.samples}x{arguments.tokens}-{arguments.compression}"
-        if not (folder / "made").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            # In a process of its own: a child's peak memory is never less than its parent's size when it was started.
-            maker = multiprocessing.get_context("spawn").Process(
-                target=make, args=(folder, prompts, arguments.samples, arguments.tokens, arguments.compression)
-            )
-            maker.start()
-            maker.join()
-            if maker.exitcode != 0:
-                raise SystemExit("could not make the data")
-            (folder / "made").touch()
-        tries = {
-            side: [measure(side, folder, arguments.scope) for _ in range(arguments.repeats)]
-            for side in ("ours", "rows")
-        }
-        ours, other = (
-            {key: min(t[key] for t in tries[side]) for key in ("wall", "cpu", "peak_gb")} for side in ("ours", "rows")
-        )
-        rows = prompts * arguments.samples * len(LANGUAGES)
-        size = sum(file.stat().st_size for file in folder.glob("*_scored.jsonl")) / 1e9
-        print(
-            f"{rows:>10,} {_same(folder):>7,} {size:>7.2f} | {ours['wall']:>7.1f} {ours['cpu']:>6.1f} "
-            f"{rows / ours['wall']:>10,.0f} {ours['peak_gb']:>7.2f} | {other['wall']:>7.1f} {other['cpu']:>6.1f} "
-            f"{other['peak_gb']:>7.2f} | {other['wall'] / ours['wall']:>5.1f}x {other['cpu'] / ours['cpu']:>5.1f}x",
-            flush=True,
-        )
+        folder = root / f"{prompts}x{arguments.samples}x{arguments.tokens}"
+        _made(folder, prompts, arguments.samples, arguments.tokens)
+        lines.append(_line(folder, prompts * arguments.samples * len(LANGUAGES), arguments))
         if arguments.folder is None:
             shutil.rmtree(folder)
+    title = f"Pairs, {arguments.scope}: {len(LANGUAGES)} languages, {arguments.samples} answers of ~{arguments.tokens} tokens"
+    note = (
+        f"Each side in a process of its own, start-up included; alternated, medians of {arguments.repeats} "
+        f"(lowest and highest in brackets) on {len(os.sched_getaffinity(0))} cores. The two sides' pairs are identical."
+    )
+    write(arguments.out, Table(title, COLUMNS, lines, note))
+
+
+def _made(folder: Path, prompts: int, samples: int, tokens: int) -> None:
+    """The data, in a process of its own: a child's peak memory is never less than its parent's when it was started."""
+    if (folder / "made").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    maker = multiprocessing.get_context("spawn").Process(target=make, args=(folder, prompts, samples, tokens))
+    maker.start()
+    maker.join()
+    if maker.exitcode != 0:
+        raise SystemExit("could not make the data")
+    (folder / "made").touch()
+
+
+def _line(folder: Path, answers: int, arguments: argparse.Namespace) -> tuple[str, ...]:
+    tries: dict[str, list[dict[str, float]]] = {"ours": [], "rows": []}
+    for _ in range(arguments.repeats):
+        for side, measured in tries.items():
+            measured.append(measure(side, folder, arguments.scope))
+    ours, rows = tries["ours"], tries["rows"]
+    middle = {
+        side: {key: statistics.median(t[key] for t in measured) for key in measured[0]}
+        for side, measured in tries.items()
+    }
+    size = sum(file.stat().st_size for file in folder.glob("*_scored.jsonl")) / 1e9
+    return (
+        f"{answers:,}",
+        f"{_same(folder):,}",
+        f"{size:.2f}",
+        f"{middle['ours']['wall']:.1f}",
+        f"{middle['ours']['cpu']:.1f}",
+        f"{answers / middle['ours']['wall']:,.0f}",
+        f"{middle['ours']['peak_gb']:.2f}",
+        f"{middle['rows']['wall']:.1f}",
+        f"{middle['rows']['cpu']:.1f}",
+        f"{middle['rows']['peak_gb']:.2f}",
+        _ratio(rows, ours, "wall"),
+        _ratio(rows, ours, "cpu"),
+    )
+
+
+def _ratio(rows: list[dict[str, float]], ours: list[dict[str, float]], key: str) -> str:
+    ratios = [b[key] / a[key] for a, b in zip(ours, rows, strict=True)]
+    return f"{statistics.median(ratios):.1f}x [{min(ratios):.1f}, {max(ratios):.1f}]"
 
 
 if __name__ == "__main__":

@@ -63,3 +63,16 @@ def text(tables: Sequence[Table]) -> str:
         if table.note:
             console.print(escape(table.note), style="dim")
     return out.getvalue()
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown: title, table, note."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(value.replace("|", "\\|") for value in cells) + " |"
+
+    marks = ["---", *["---:"] * (len(table.columns) - 1)]
+    rows = [line([cell(value, table.digits) for value in row]) for row in table.rows]
+    parts = ["\n".join([line(table.columns), line(marks), *rows])]
+    parts = [f"**{table.title}**", *parts] if table.title else parts
+    return "\n\n".join([*parts, table.note] if table.note else parts)

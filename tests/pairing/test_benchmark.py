@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent.parent
 def test_both_sides_agree(tmp_path: Path) -> None:
     for scope, pairs in (("mono", 140), ("multi", 20)):
         command = [sys.executable, "benchmarks/pairs.py", "--prompts", "20", "--samples", "8", "--scope", scope]
-        done = subprocess.run(
-            [*command, "--folder", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+        table = tmp_path / f"{scope}.md"
+        subprocess.run(
+            [*command, "--folder", str(tmp_path), "--repeats", "1", "--out", str(table)], cwd=ROOT, check=True
         )
-        assert done.stdout.splitlines()[-1].split()[:2] == ["1,120", str(pairs)]
+        assert f"| 1,120 | {pairs} |" in table.read_text(encoding="utf-8")
