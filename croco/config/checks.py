@@ -29,10 +29,6 @@ def check(config: Config) -> None:
     require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
     require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
     require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
-    require(
-        config.trainer.devices * config.trainer.num_nodes == 1,
-        "trainer.devices: training runs in one process; several would each take the whole batch",
-    )
     require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
     require(config.prompts.train >= 1, "prompts.train: must be at least 1")
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
@@ -49,6 +45,7 @@ def check(config: Config) -> None:
         "reward.path: name the reward model's checkpoint",
     )
     bind_target("method.loss", config.method.loss)
+    check_training(config)
     check_shares(config.source)
     check_quality(config.evals.quality, config.prompts)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
@@ -65,6 +62,20 @@ def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None
     require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
     require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
     require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_training(config: Config) -> None:
+    """Checks of hardware and method; raises UserError with the key to change."""
+    trainer, method = config.trainer, config.method
+    processes = trainer.devices * trainer.num_nodes
+    one_of("trainer.strategy", trainer.strategy, ("auto", "ddp", "fsdp"))
+    require(processes >= 1, "trainer.devices: must be at least 1")
+    require(
+        (processes == 1) == (trainer.strategy == "auto"),
+        f"trainer.strategy={trainer.strategy}: {processes} process(es) want {'auto' if processes == 1 else 'ddp or fsdp'}",
+    )
+    require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
+    require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
 
 
 def check_shares(source: SourceConfig) -> None:

@@ -208,6 +208,8 @@ class MethodConfig:
     """`cosine`, `linear` or `constant`, after the warm-up."""
     weight_decay: float
     max_grad_norm: float
+    validation: float
+    """Share of the prompts, by hash of prompt_id, whose examples are not trained on but watched; 0 trains on all."""
 
 
 @dataclass
@@ -253,13 +255,23 @@ class TrainerConfig:
     devices: int
     num_nodes: int
     strategy: str
+    """`auto` (one process), `ddp`, or `fsdp` (weights spread over the processes)."""
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
     packing: bool
     """Rows without padding, each prompt encoded once for its answers; the same numbers as the padded path in less work."""
-    gradient_checkpointing: bool
+    fused_lora: bool
+    """LoRA layers as one function; the same numbers in fewer passes over memory."""
+    gradient_checkpointing: bool | None
+    """Activations computed again in the backward pass; null when the memory asks for it."""
     checkpoint_every: int
     """Optimiser steps between resumable checkpoints."""
+    watch_every: int | None
+    """Optimiser steps between looks at validation pairs and held-out answers; null looks only at the end."""
+    watch_prompts: int
+    """Held-out prompts per language that are answered at each look."""
+    stop_collapsed: bool
+    """End a run whose policy has collapsed, with a line that says so."""
     threads: int | None
     """CPU threads per process; null leaves torch's choice."""
 

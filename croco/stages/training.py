@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from croco import records, text
 from croco.config import Config
 from croco.engines.checkpoints import identity
 from croco.errors import UserError
+from croco.pairing.choose import draw
 from croco.records import Message, Pair, Prompt
 from croco.stages.base import Job, Stage
 
-Rows = list[tuple[list[Message], tuple[str, ...]]]
+if TYPE_CHECKING:
+    from croco.training.data import Probe
+
+Rows = list[tuple[str, list[Message], tuple[str, ...]]]
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -30,18 +35,23 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
-    from croco.training.data import encode
+    from croco.training.data import Material, encode
     from croco.training.loop import train
 
-    model = job.config.model
+    model, method = job.config.model, job.config.method
     tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
     rows = _rows(job)
-    examples, counts = encode(tokenizer, rows, model.max_length)
-    done = train(job.config, examples, job.output.path, job.progress, job.tracker.log)
+    held = {row[0] for row in rows if draw(job.config.seed, "validation", row[0]) < method.validation}
+    parts = [[(p, a) for prompt_id, p, a in rows if (prompt_id in held) is side] for side in (False, True)]
+    examples, counts = encode(tokenizer, parts[0] or parts[1], model.max_length)
+    watched, _ = encode(tokenizer, parts[1] if parts[0] else [], model.max_length, may_be_empty=True)
+    material = Material(examples, watched, _probes(job, tokenizer))
+    done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log)
     tokenizer.save_pretrained(job.output.path / "adapter")
     job.progress.say(f"{job.label}: {done['steps']} steps, {done['verdict']}")
     return {
         "examples": len(examples),
+        "validation": len(watched),
         "left_out": dict(counts),
         "steps": done["steps"],
         "verdict": done["verdict"],
@@ -50,18 +60,32 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _rows(job: Job) -> Rows:
-    """(prompt, answers): chosen and rejected, the chosen alone, or the data set's own answer."""
+    """(prompt_id, prompt, answers): chosen and rejected, the chosen alone, or the data set's own answer."""
     trains_on = job.config.method.trains_on
     if trains_on == "reference":
         prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"]
-        rows: Rows = [(p.messages, (p.reference,)) for p in prompts if p.reference]
+        rows: Rows = [(p.prompt_id, p.messages, (p.reference,)) for p in prompts if p.reference]
         if not rows:
             raise UserError("method.trains_on=reference: no prompt has a `reference` answer in this data")
         return rows
     pairs = job.inputs["pairs"].rows("pairs", Pair)
     if trains_on == "chosen":
-        return [(p.prompt, (p.chosen[0]["content"],)) for p in pairs]
-    return [(p.prompt, (p.chosen[0]["content"], p.rejected[0]["content"])) for p in pairs]
+        return [(p.prompt_id, p.prompt, (p.chosen[0]["content"],)) for p in pairs]
+    return [(p.prompt_id, p.prompt, (p.chosen[0]["content"], p.rejected[0]["content"])) for p in pairs]
 
 
-STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=2)
+def _probes(job: Job, tokenizer: Any) -> list[Probe]:
+    """The first held-out prompts of each language."""
+    from croco.training.data import Probe
+
+    wanted = job.config.trainer.watch_prompts
+    seen: Counter[str] = Counter()
+    probes = []
+    for prompt in job.inputs["prompts"].rows("prompts", Prompt):
+        if prompt.split == "heldout" and seen[prompt.language] < wanted:
+            seen[prompt.language] += 1
+            probes.append(Probe(text.prompt_ids(tokenizer, prompt.messages), prompt.language))
+    return probes
+
+
+STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=3)

@@ -26,14 +26,17 @@ class Example:
     prompt: list[int]
     answers: tuple[list[int], ...]
 
-    @property
-    def tokens(self) -> int:
-        """Length of all its sequences together."""
-        return sum(len(self.prompt) + len(answer) for answer in self.answers)
+    def size(self, shared: bool) -> int:
+        """Tokens it takes in a forward pass: its prompt once for all answers where it is `shared`, else once for each."""
+        prompts = 1 if shared else len(self.answers)
+        return prompts * len(self.prompt) + sum(map(len, self.answers))
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[list[Message], tuple[str, ...]]], max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[tuple[list[Message], tuple[str, ...]]],
+    max_length: int,
+    may_be_empty: bool = False,
 ) -> tuple[list[Example], Counter[str]]:
     """Examples in the order of the rows, and how many answers were cut at `max_length` (prompt plus answer) or dropped.
 
@@ -41,7 +44,7 @@ def encode(
     dropped.
 
     Raises:
-        UserError: nothing is left.
+        UserError: nothing is left, and `may_be_empty` is false.
     """
     examples = []
     counts: Counter[str] = Counter()
@@ -57,9 +60,27 @@ def encode(
             counts["identical after the cut"] += 1
             continue
         examples.append(Example(prompt, cut))
-    if not examples:
+    if not examples and not may_be_empty:
         raise UserError(f"training: no example is left ({dict(counts)}); raise model.max_length={max_length}")
     return examples, counts
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A held-out prompt that training's watch answers."""
+
+    prompt: list[int]
+    language: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run trains on and watches."""
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    """Of prompts that are not trained on; may be empty."""
+    probes: Sequence[Probe] = ()
 
 
 @dataclass(frozen=True)
@@ -86,30 +107,44 @@ class Plan:
         return np.random.default_rng([self.seed, epoch]).permutation(self.examples)
 
 
+def share(batch: Sequence[int], sizes: Sequence[int], world: int) -> list[list[int]]:
+    """The examples of each process: longest first, each to the process with the fewest tokens so far."""
+    if world == 1:
+        return [list(batch)]
+    loads = [0] * world
+    parts: list[list[int]] = [[] for _ in range(world)]
+    for index in sorted(batch, key=lambda i: (-sizes[i], i)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += sizes[index]
+        parts[lightest].append(index)
+    return parts
+
+
 class PlannedData(lightning.LightningDataModule):
-    """One Lightning batch is one optimiser step, one Lightning epoch the whole run; the position is the global step."""
+    """One Lightning batch is one optimiser step (the same in every process), one epoch the whole run; the global step is the
+    position."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
 
     def train_dataloader(self) -> _Loader:
-        return _Loader(self.plan, self)
+        return _Loader(self)
 
 
 class _Loader:
     """Starts at the trainer's global step; has no state of its own that a prefetched batch could put out of step."""
 
-    def __init__(self, plan: Plan, module: PlannedData) -> None:
-        self.plan, self.module = plan, module
+    def __init__(self, data: PlannedData) -> None:
+        self.data = data
 
     def __len__(self) -> int:
-        return self.plan.steps
+        return self.data.plan.steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        trainer: Any = self.module.trainer
-        for step in range(trainer.global_step, self.plan.steps):
-            yield self.plan.batch(step)
+        trainer: Any = self.data.trainer
+        for step in range(trainer.global_step, self.data.plan.steps):
+            yield self.data.plan.batch(step)
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -118,16 +153,15 @@ class _Loader:
         pass
 
 
-def packs(indices: Sequence[int], examples: Sequence[Example], budget: int) -> list[list[int]]:
+def packs(indices: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
     """First-fit decreasing: groups of examples with at most `budget` tokens each; a longer example goes alone."""
     groups: list[tuple[int, list[int]]] = []
-    for index in sorted(indices, key=lambda i: (-examples[i].tokens, i)):
-        size = examples[index].tokens
+    for index in sorted(indices, key=lambda i: (-sizes[i], i)):
         for place, (used, group) in enumerate(groups):
-            if used + size <= budget:
+            if used + sizes[index] <= budget:
                 group.append(index)
-                groups[place] = (used + size, group)
+                groups[place] = (used + sizes[index], group)
                 break
         else:
-            groups.append((size, [index]))
+            groups.append((sizes[index], [index]))
     return [group for _, group in groups]

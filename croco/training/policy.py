@@ -4,11 +4,12 @@ Departures from the paper:
 1. Dropout. The paper sets LoRA dropout 0.05, but its trainer switches dropout off in preference training and leaves it on in
    supervised fine-tuning. So does this module: `model.lora.dropout` acts when the method trains on single answers.
 2. The reference's log-probs are computed once, before training, instead of in every step. The numbers are the same.
-3. An optimiser step weights examples equally however they fall into micro-batches.
+3. An optimiser step weights examples equally however they fall into micro-batches and processes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,87 +17,20 @@ from typing import Any
 
 import lightning
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from croco.config import Config
-from croco.engines import factory
-from croco.engines.checkpoints import load
 from croco.errors import UserError
-from croco.maths.logps import answer_logps
-from croco.training.data import Example, Plan, packs
+from croco.training.data import Example, Plan, packs, share
+from croco.training.forward import Forward, padded
 
 ROLES = ("chosen", "rejected")
-Forward = Callable[[Any, Sequence[Example]], tuple[Tensor, Tensor]]
-"""Summed log-probs and token counts of every answer, as `forward` returns them."""
-START_TOLERANCE = 1e-4  # how far a DPO loss may be from ln 2 before the first update
+START_TOLERANCE = {
+    torch.float32: 1e-3
+}  # nats per square root of a token: how far rounding takes policy and reference apart
+START_TOLERANCE_HALF = 0.05  # ... in half precision
 
-
-def build_model(config: Config, dropout: float) -> Any:
-    """The base with a fresh adapter; frozen weights in `model.dtype`, adapters in float32.
-
-    Raises:
-        UserError: the checkpoint has none of `model.lora.targets`.
-    """
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(config.seed)
-    base, _ = load(AutoModelForCausalLM, factory.policy(config.model))
-    lora = config.model.lora
-    settings = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=dropout,
-        target_modules=list(lora.targets),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        model = get_peft_model(base, settings, autocast_adapter_dtype=True)
-    except ValueError as error:
-        raise UserError(f"model.lora.targets: {str(error).splitlines()[0]}") from None
-    if dropout == 0:
-        for module in model.modules():  # the base's own too, as the authors' trainer does
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-    model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
-    if config.trainer.gradient_checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return model
-
-
-def forward(model: Any, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Summed log-probs and token counts of every answer, both of shape (answers per example, examples)."""
-    sequences = [(e.prompt, answer) for e in examples for answer in e.answers]
-    longest = max(len(p) + len(a) for p, a in sequences)
-    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    answer = torch.zeros_like(ids, dtype=torch.bool)
-    for row, (p, a) in enumerate(sequences):
-        ids[row, : len(p) + len(a)] = torch.tensor(p + a)
-        mask[row, : len(p) + len(a)] = 1
-        answer[row, len(p) : len(p) + len(a)] = True
-    ids, mask, answer = ids.to(model.device), mask.to(model.device), answer.to(model.device)
-    logps = answer_logps(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, ids, answer)
-    width = len(examples[0].answers)
-    return logps.sum(1).view(-1, width).T, answer.sum(1).view(-1, width).T.to(logps.dtype)
-
-
-@torch.no_grad()
-def reference_logps(
-    model: Any, examples: Sequence[Example], budget: int, done: Callable[[int], None], forward: Forward = forward
-) -> Tensor:
-    """Summed log-probs of every answer with the adapter off, shape (answers per example, examples), float32 on the CPU."""
-    out = torch.empty(len(examples[0].answers), len(examples))
-    was_training = model.training
-    model.eval()
-    with model.disable_adapter():
-        for group in packs(range(len(examples)), examples, budget):
-            out[:, group] = forward(model, [examples[i] for i in group])[0].cpu()
-            done(len(group))
-    model.train(was_training)
-    return out
+Measured = dict[str, float]
 
 
 class Policy(lightning.LightningModule):
@@ -108,21 +42,46 @@ class Policy(lightning.LightningModule):
         loss: Callable[..., Tensor],
         loss_settings: Mapping[str, Any],
         examples: Sequence[Example],
-        reference: Tensor | None,
         plan: Plan,
         config: Config,
-        record: Callable[[int, dict[str, float]], None],
-        forward: Forward = forward,
+        record: Callable[[int, Measured], None] = lambda step, values: None,
+        forward: Forward = padded,
+        watch: Callable[[Policy], Measured] | None = None,
+        prepare: Callable[[Policy], Tensor | None] = lambda policy: None,
     ) -> None:
+        """What the arguments are:
+
+        record: called behind every optimiser step, in the first process.
+        watch: what is measured every `trainer.watch_every` steps and at the end.
+        prepare: gives the reference's summed log-probs, (answers per example, examples) float64, once the processes are up.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False  # checkpoints hold the adapter only
         self.model = model
         self.loss, self.loss_settings = loss, dict(loss_settings)
         self.needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-        self.examples, self.reference = examples, reference
-        self.plan, self.method, self.pack_tokens = plan, config.method, config.trainer.tokens_per_pack
-        self.seed, self.record, self.sums = config.seed, record, forward
+        self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
+        self.sizes = [e.size(forward is not padded) for e in examples]
+        self.seed, self.record, self.logps = config.seed, record, forward
+        self.watch, self.prepare = watch, prepare
+        self.reference: Tensor | None = None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether a layer's weights are spread over the processes, which then must take every forward pass together."""
+        return self.hardware.strategy == "fsdp"
+
+    def configure_model(self) -> None:
+        if not self.sharded:
+            return
+        from torch.distributed.fsdp import FSDPModule, fully_shard
+
+        layers = self.model.get_base_model().model.layers
+        if isinstance(layers[0], FSDPModule):
+            return
+        for layer in layers:  # embeddings and output layer stay whole: the chunked log-probs read the latter directly
+            fully_shard(layer, mesh=self.device_mesh["data_parallel"])  # type: ignore[index]
 
     def configure_optimizers(self) -> Any:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -130,44 +89,97 @@ class Policy(lightning.LightningModule):
         shape = schedule(self.method.schedule, self.plan.steps, self.method.warmup_ratio)
         return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimiser, shape)}
 
+    def on_fit_start(self) -> None:
+        self.reference = self.prepare(self)
+
     def training_step(self, batch: list[int], batch_index: int) -> None:
-        step = self.global_step
-        torch.manual_seed(self.seed * 1_000_003 + step)  # dropout is the same after a resume
+        step, world = self.global_step, self.trainer.world_size
+        torch.manual_seed(self.seed * 1_000_003 + step * world + self.global_rank)  # dropout is the same after a resume
         optimiser: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
         optimiser.zero_grad(set_to_none=True)
-        totals: dict[str, float] = {}
-        groups = packs(batch, self.examples, self.pack_tokens)
-        for group in groups:
-            values, measured = self._losses(group)
-            self.manual_backward(values.sum() / len(batch))
-            for name, value in measured.items():
-                totals[name] = totals.get(name, 0.0) + value / len(batch)
-        self._check_start(step, totals["loss"])
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.method.max_grad_norm)
+        totals: dict[str, Tensor] = {}
+        groups = self._groups(batch)
+        for number, group in enumerate(groups):
+            with self._synchronised(number == len(groups) - 1):
+                # A process without work of its own takes part with an example that counts for nothing.
+                values, measured = self._losses(group or batch[:1])
+                self.manual_backward(values.sum() * (world / len(batch) if group else 0.0))
+            for name, value in (measured if group else {}).items():
+                totals[name] = totals[name] + value if name in totals else value
         rate = scheduler.get_last_lr()[0]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.method.max_grad_norm)
+        row = {**self._means(totals, len(batch)), "grad_norm": float(whole(norm)), "learning_rate": float(rate)}
+        self._check_start(step, row)
         optimiser.step()
         scheduler.step()
-        self.record(step, {**totals, "grad_norm": float(norm), "learning_rate": float(rate)})
+        if self.watch is not None and self._watches(step):
+            row |= self.watch(self)
+        if self.trainer.is_global_zero:
+            self.record(step, row)
 
-    def _losses(self, group: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def _watches(self, step: int) -> bool:
+        every = self.hardware.watch_every
+        return step + 1 == self.plan.steps or (every is not None and (step + 1) % every == 0)
+
+    def _groups(self, batch: list[int]) -> list[list[int]]:
+        """This process's packs, at least one; where weights are sharded, as many as the process with the most."""
+        every = [
+            packs(own, self.sizes, self.hardware.tokens_per_pack)
+            for own in share(batch, self.sizes, self.trainer.world_size)
+        ]
+        own = every[self.global_rank]
+        count = max(map(len, every)) if self.sharded else max(1, len(own))
+        return [*own, *([[]] * (count - len(own)))]
+
+    def _synchronised(self, now: bool) -> Any:
+        """Gradients are exchanged between processes once a step, in the last backward pass."""
+        block = getattr(self.trainer.strategy, "block_backward_sync", None)
+        return contextlib.nullcontext() if now or self.sharded or block is None else block()
+
+    def _losses(self, group: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """One loss per example of a pack, and sums over the pack of what is recorded."""
-        sums, tokens = self.sums(self.model, [self.examples[i] for i in group])
-        known: dict[str, Tensor] = {}
-        for role, total, count in zip(ROLES, sums, tokens, strict=False):
-            known |= {role: total, f"{role}_tokens": count}
-        if self.reference is not None:
-            for role, value in zip(ROLES, self.reference[:, group].to(sums.device), strict=False):
-                known[f"reference_{role}"] = value
+        known = self.known(
+            [self.examples[i] for i in group], None if self.reference is None else self.reference[:, group]
+        )
         values = self.loss(*(known[name] for name in self.needs), **self.loss_settings)
         return values, measure(values, known)
 
-    def _check_start(self, step: int, loss: float) -> None:
-        """Policy and reference are the same model before the first update, so a DPO loss is ln 2."""
-        if step == 0 and self.loss.__name__ == "dpo" and abs(loss - math.log(2)) > START_TOLERANCE:
+    def known(self, examples: Sequence[Example], reference: Tensor | None) -> dict[str, Tensor]:
+        """What losses may ask for, each (examples,) float64: see croco.maths.losses."""
+        logps, width = self.logps(self.model, examples), len(examples[0].answers)
+        known: dict[str, Tensor] = {}
+        for role, total, count in zip(ROLES, logps.sums(width), logps.tokens(width), strict=False):
+            known |= {role: total, f"{role}_tokens": count}
+        if reference is not None:
+            for role, value in zip(ROLES, reference.to(logps.values.device), strict=False):
+                known[f"reference_{role}"] = value
+        return known
+
+    def _means(self, totals: Mapping[str, Tensor], count: int) -> Measured:
+        """Per example, over all processes; the one place a step waits for the device."""
+        names = sorted(totals) if totals else []
+        stacked = torch.stack([totals[name] for name in names]) if names else torch.zeros(0, device=self.device)
+        if self.trainer.world_size > 1:
+            names, stacked = self._summed(names, stacked)
+        return {name: value / count for name, value in zip(names, stacked.tolist(), strict=True)}
+
+    def _summed(self, names: list[str], values: Tensor) -> tuple[list[str], Tensor]:
+        import torch.distributed as dist
+
+        gathered: list[Any] = [None] * self.trainer.world_size
+        dist.all_gather_object(gathered, dict(zip(names, values.tolist(), strict=True)))
+        every = sorted(set().union(*gathered))
+        return every, torch.tensor([sum(part.get(name, 0.0) for part in gathered) for name in every])
+
+    def _check_start(self, step: int, row: Measured) -> None:
+        """Policy and reference are the same model before the first update of a fresh adapter: a DPO loss starts at ln 2."""
+        drift = row.get("chosen_against_reference", 0.0)
+        tolerance = START_TOLERANCE.get(self.model.get_base_model().dtype, START_TOLERANCE_HALF)
+        if step == 0 and abs(drift) > tolerance * max(1.0, row.get("chosen_tokens", 1.0)) ** 0.5:
             raise UserError(
-                f"training: the DPO loss starts at {loss:.6f} instead of ln 2 = {math.log(2):.6f}: policy and reference differ "
-                "before the first update (is dropout on, or a stale reference in the artifact's folder?)"
+                f"training: before the first update the chosen answers differ from the reference by {drift:.6f} nats, and should "
+                "not (a DPO loss would not start at ln 2): is dropout on, or a reference of other weights in the cache?"
             )
 
     def state_dict(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -175,22 +187,24 @@ class Policy(lightning.LightningModule):
         return {name: value for name, value in super().state_dict(*arguments, **keywords).items() if name in trainable}
 
 
-def measure(values: Tensor, known: Mapping[str, Tensor]) -> dict[str, float]:
+def whole(value: Tensor) -> Tensor:
+    """A tensor that is spread over processes, in one piece."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def measure(values: Tensor, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Sums over a pack: loss, log-probs per token, and against the reference margin, accuracy and drift (nats)."""
     with torch.no_grad():
-        out = {"loss": float(values.sum())}
+        out = {"loss": values.detach().sum()}
         for role in ROLES:
             if role in known:
-                per_token = known[role] / known[f"{role}_tokens"]
-                out |= {
-                    f"{role}_logp_per_token": float(per_token.sum()),
-                    f"{role}_tokens": float(known[f"{role}_tokens"].sum()),
-                }
+                out[f"{role}_logp_per_token"] = (known[role].detach() / known[f"{role}_tokens"]).sum()
+                out[f"{role}_tokens"] = known[f"{role}_tokens"].sum()
             if f"reference_{role}" in known:
-                out[f"{role}_against_reference"] = float((known[role] - known[f"reference_{role}"]).sum())
+                out[f"{role}_against_reference"] = (known[role].detach() - known[f"reference_{role}"]).sum()
         if "reference_rejected" in known:
             margin = (known["chosen"] - known["reference_chosen"]) - (known["rejected"] - known["reference_rejected"])
-            out |= {"margin": float(margin.sum()), "accuracy": float((margin > 0).float().sum())}
+            out |= {"margin": margin.sum(), "accuracy": (margin > 0).double().sum()}
     return out
 
 

@@ -13,8 +13,8 @@ from croco.maths import losses
 from croco.maths.logps import chunked_logps
 from croco.training import packed
 from croco.training.data import Example
-from croco.training.policy import build_model
-from croco.training.policy import forward as padded
+from croco.training.forward import padded
+from croco.training.model import build_model
 from tests.builders import build_policy
 from tests.training.test_training import config_of
 
@@ -31,7 +31,8 @@ def random_examples() -> list[Example]:
 
 def step(model: Any, forward: Any, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
     model.zero_grad()
-    sums, tokens = forward(model, examples)
+    logps = forward(model, examples)
+    sums, tokens = logps.sums(2), logps.tokens(2)
     losses.dpo(sums[0], sums[1], sums[0].detach() - 1, sums[1].detach() + 2, beta=0.1).mean().backward()
     return sums.detach(), tokens, [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
@@ -69,12 +70,6 @@ def test_a_layout_by_hand() -> None:
     assert (row.ids, row.positions) == ([7, 8, 5], [0, 1, 2])
     assert row.segments == [(0, 2, 0, 0), (2, 3, 0, 2)]
     assert (row.sources, row.targets, row.lengths) == ([1, 2, 1], [5, 6, 4], [2, 1])
-
-
-def test_what_a_window_of_two_shows() -> None:
-    """Two queries at places 1 and 2 of three keys."""
-    seen = packed.visible(2, 3, 2, torch.device("cpu"))
-    assert seen.tolist() == [[True, True, False], [False, True, True]]
 
 
 def test_capped_logits_are_refused() -> None:

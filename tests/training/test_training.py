@@ -16,9 +16,11 @@ from croco import text
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
 from croco.progress import Progress
-from croco.training import loop
-from croco.training.data import Example, Plan, encode, packs
-from croco.training.policy import build_model, forward, schedule
+from croco.training import loop, metrics
+from croco.training.data import Example, Material, Plan, encode, packs, share
+from croco.training.forward import padded
+from croco.training.model import build_model
+from croco.training.policy import schedule
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "hvad", "hedder", "du"]
 
@@ -44,14 +46,15 @@ def examples(policy: Path) -> list[Example]:
 
 def fit(config: Config, examples: list[Example], folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     folder.mkdir(parents=True, exist_ok=True)
-    last = loop.train(config, examples, folder, Progress(), lambda values, step: None)
-    return last, loop.read_metrics(folder / "metrics.jsonl")
+    last = loop.train(config, Material(examples, ()), folder, folder.parent, Progress(), lambda values, step: None)
+    return last, metrics.read(folder)
 
 
 def test_sums_equal_one_sequence_at_a_time(policy: Path, examples: list[Example]) -> None:
     """Padding must not matter: each answer by itself, from the full log-softmax."""
     model = build_model(config_of(policy), 0.0)
-    sums, tokens = forward(model, examples)
+    logps = padded(model, examples)
+    sums, tokens = logps.sums(2), logps.tokens(2)
     for column, example in enumerate(examples):
         for row, answer in enumerate(example.answers):
             ids = torch.tensor([example.prompt + answer])
@@ -63,10 +66,10 @@ def test_sums_equal_one_sequence_at_a_time(policy: Path, examples: list[Example]
 
 def test_dpo_starts_at_ln_2_and_learns(policy: Path, examples: list[Example], tmp_path: Path) -> None:
     config = config_of(policy, "method.epochs=6", "method.learning_rate=0.005")
-    _, metrics = fit(config, examples, tmp_path)
-    assert metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert metrics[-1]["loss"] < 0.6
-    assert metrics[-1]["accuracy"] > 0.9
+    _, rows = fit(config, examples, tmp_path / "run")
+    assert rows[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert rows[-1]["loss"] < 0.6
+    assert rows[-1]["accuracy"] > 0.9
 
 
 def test_the_result_does_not_depend_on_the_packs(policy: Path, examples: list[Example], tmp_path: Path) -> None:
@@ -101,10 +104,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     folder = tmp_path / "killed"
     folder.mkdir()
     with pytest.raises(Killed):
-        loop.train(config, rows, folder, Progress(), log)
-    _, metrics = fit(config, rows, folder)
-    assert [m["step"] for m in metrics] == [m["step"] for m in expected]
-    assert [m["loss"] for m in metrics] == [m["loss"] for m in expected]
+        loop.train(config, Material(rows, ()), folder, tmp_path, Progress(), log)
+    _, again = fit(config, rows, folder)
+    assert [m["step"] for m in again] == [m["step"] for m in expected]
+    assert [m["loss"] for m in again] == [m["loss"] for m in expected]
     a, b = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -118,7 +121,7 @@ def test_dropout_acts_in_sft_and_not_in_dpo(policy: Path, examples: list[Example
         if "lora_B" in name:  # starts at 0, behind which dropout cannot be seen
             torch.nn.init.normal_(parameter)
     torch.manual_seed(0)
-    first, second = (forward(model, examples[:2])[0] for _ in range(2))
+    first, second = (padded(model, examples[:2]).values for _ in range(2))
     assert torch.equal(first, second) is not acts
 
 
@@ -134,10 +137,10 @@ def test_the_adapter_is_a_peft_folder_that_changes_the_model(
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    fit(config_of(policy, "method.learning_rate=0.01"), examples, tmp_path)
-    settings = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    fit(config_of(policy, "method.learning_rate=0.01"), examples, tmp_path / "run")
+    settings = json.loads((tmp_path / "run/adapter/adapter_config.json").read_text())
     assert (settings["r"], settings["lora_alpha"], settings["base_model_name_or_path"]) == (16, 32, str(policy))
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(policy), tmp_path / "adapter")
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(policy), tmp_path / "run/adapter")
     ids = torch.tensor([examples[0].prompt])
     tuned = model(input_ids=ids).logits
     with model.disable_adapter():
@@ -176,10 +179,21 @@ def test_plan_takes_every_example_once_an_epoch() -> None:
 
 
 def test_packs_hold_the_budget_and_lose_nothing() -> None:
-    examples = [Example([0] * n, ([0],)) for n in (3, 9, 1, 4, 2)]
-    groups = packs(range(5), examples, 8)
+    sizes = [4, 10, 2, 5, 3]
+    groups = packs(range(5), sizes, 8)
     assert sorted(i for g in groups for i in g) == list(range(5))
-    assert all(len(g) == 1 or sum(examples[i].tokens for i in g) <= 8 for g in groups)
+    assert all(len(g) == 1 or sum(sizes[i] for i in g) <= 8 for g in groups)
+
+
+def test_shares_by_hand() -> None:
+    """10 goes to the first, 5 and 4 to the second (5, then 9 < 10), 3 to the second (9), 2 to the first (10 < 12)."""
+    assert share([0, 1, 2, 3, 4], [4, 10, 2, 5, 3], 2) == [[1, 2], [3, 0, 4]]
+    assert share([7], [0] * 7 + [3], 2) == [[7], []]
+
+
+def test_an_example_counts_its_prompt_once_where_it_is_shared() -> None:
+    example = Example([1, 2, 3], ([4], [5, 6]))
+    assert (example.size(shared=True), example.size(shared=False)) == (6, 9)
 
 
 def test_schedule_by_hand() -> None:

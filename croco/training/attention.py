@@ -1,0 +1,172 @@
+"""Attention over one row of many prompts and answers: a prompt sees itself, an answer sees its prompt and itself.
+
+Two ways to compute it, one result: one SDPA per segment (any device), or one call of the variable-length flash kernel that torch
+ships (CUDA, half precision). That the kernel aligns causal masks at the last query and key, which sharing a prompt needs, and
+counts a window as transformers does, is not documented; `kernel_fits` tries it on the real device before it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 3e-2  # of bfloat16 outputs of order 1
+
+
+class Segment(NamedTuple):
+    """Tokens [start, stop) of the row; they also see those of their prompt, [prompt_start, prompt_stop)."""
+
+    start: int
+    stop: int
+    prompt_start: int
+    prompt_stop: int
+
+
+class Layout:
+    """The segments of a row on a device, with what the layers of a model would otherwise compute again and again."""
+
+    def __init__(self, segments: Sequence[Segment], device: torch.device) -> None:
+        self.segments, self.device = list(segments), device
+        self._masks: dict[tuple[int, int, int | None], Tensor] = {}
+
+    def mask(self, queries: int, keys: int, window: int | None) -> Tensor | None:
+        """(queries, keys) of what is seen; None where plain causal attention sees the same."""
+        if queries == keys and (window is None or window >= keys):
+            return None
+        shape = (queries, keys, window)
+        if shape not in self._masks:
+            self._masks[shape] = visible(*shape, self.device)
+        return self._masks[shape]
+
+    @functools.cached_property
+    def places(self) -> Tensor:
+        """(K,) the row's place of every key, segment after segment: the prompt's, then the segment's own."""
+        parts = [torch.arange(a, b) for s, t, p, q in self.segments for a, b in ((p, q), (s, t))]
+        return torch.cat(parts).to(self.device)
+
+    @functools.cached_property
+    def bounds(self) -> tuple[Tensor, Tensor, int, int]:
+        """Cumulative queries and keys, (segments + 1,) int32 each, and the longest of each."""
+        queries = [t - s for s, t, _, _ in self.segments]
+        keys = [n + q - p for n, (_, _, p, q) in zip(queries, self.segments, strict=True)]
+        ends = [F.pad(torch.tensor(n).cumsum(0), (1, 0)).to(self.device, torch.int32) for n in (queries, keys)]
+        return ends[0], ends[1], max(queries), max(keys)
+
+
+def visible(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
+    """(queries, keys): the last query is at the last key's place, and a token sees itself and at most window - 1 before it."""
+    places = torch.arange(keys, device=device)
+    distance = places[keys - queries :, None] - places[None]
+    seen = distance >= 0
+    return seen if window is None else seen & (distance < window)
+
+
+def by_segment(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, dropout: float, window: int | None
+) -> Tensor:
+    """query (1, heads, T, D), key and value (1, key heads, T, D); returns (1, T, heads, D)."""
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    parts = []
+    for start, stop, prompt_start, prompt_stop in layout.segments:
+        keys, values = key[:, :, start:stop], value[:, :, start:stop]
+        if prompt_stop > prompt_start:
+            keys = torch.cat([key[:, :, prompt_start:prompt_stop], keys], 2)
+            values = torch.cat([value[:, :, prompt_start:prompt_stop], values], 2)
+        mask = layout.mask(stop - start, keys.shape[2], window)
+        own = query[:, :, start:stop]
+        parts.append(
+            F.scaled_dot_product_attention(own, keys, values, mask, dropout, is_causal=mask is None, scale=scale)
+        )
+    return torch.cat(parts, 2).transpose(1, 2).contiguous()
+
+
+def by_kernel(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, dropout: float, window: int | None
+) -> Tensor:
+    """As `by_segment`, without dropout."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    queries, keys, longest_query, longest_key = layout.bounds
+    out = varlen_attn(
+        query[0].transpose(0, 1).contiguous(),
+        key[0].transpose(0, 1)[layout.places],
+        value[0].transpose(0, 1)[layout.places],
+        queries,
+        keys,
+        longest_query,
+        longest_key,
+        scale=scale,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    assert isinstance(out, Tensor)
+    return out[None]
+
+
+Attention = Callable[[Tensor, Tensor, Tensor, Layout, float | None, float, int | None], Tensor]
+
+
+def best(device: torch.device, dtype: torch.dtype) -> Attention:
+    """The kernel where it can be used and does what is needed, else a call per segment."""
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
+        return by_segment
+    reason = kernel_fits(device, dtype)
+    if reason is None:
+        return by_kernel
+    log.warning(
+        "trainer.packing: the variable-length attention kernel is not used (%s); one call per segment instead", reason
+    )
+    return by_segment
+
+
+def kernel_fits(device: torch.device, dtype: torch.dtype, kernel: Attention = by_kernel) -> str | None:
+    """Why a kernel does not compute what `by_segment` does on this device, values and gradients; None when it does."""
+    generator = torch.Generator().manual_seed(0)
+    layout = Layout([Segment(0, 7, 0, 0), Segment(7, 12, 0, 7), Segment(12, 13, 0, 7), Segment(13, 40, 13, 13)], device)
+    shapes = ((1, 4, 40, 64), (1, 2, 40, 64), (1, 2, 40, 64))
+    start = [torch.randn(s, generator=generator).to(device, dtype) for s in shapes]
+    for window in (None, 4):
+        results = []
+        for attention in (by_segment, kernel):
+            inputs = [x.clone().requires_grad_() for x in start]
+            try:
+                out = attention(inputs[0], inputs[1], inputs[2], layout, None, 0.0, window)
+                out.float().square().sum().backward()
+            except (RuntimeError, NotImplementedError, ImportError, TypeError) as error:
+                return str(error).splitlines()[0]
+            results.append([out, *(x.grad for x in inputs)])
+        for expected, found in zip(*results, strict=True):
+            assert expected is not None
+            if found is None or not torch.allclose(expected.float(), found.float(), atol=TOLERANCE, rtol=TOLERANCE):
+                return f"its numbers are others (window {window})"
+    return None
+
+
+def registered(attention: Attention) -> Callable[..., tuple[Tensor, None]]:
+    """For transformers' attention interface; the layout comes through the model's keyword arguments."""
+
+    def attend(
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        sliding_window: int | None = None,
+        layout: Layout | None = None,
+        **_: Any,
+    ) -> tuple[Tensor, None]:
+        assert layout is not None, "the packed path passes it"
+        return attention(query, key, value, layout, scaling, dropout, sliding_window), None
+
+    return attend

@@ -1,0 +1,245 @@
+"""Runs the LightningModule in one process (of one or of several): resumes, records, watches, and leaves a PEFT adapter."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from croco import text
+from croco.config import Config, bind_target
+from croco.engines.checkpoints import identity
+from croco.errors import UserError
+from croco.training import metrics, packed, probe
+from croco.training.data import Example, Material, Plan, PlannedData, packs
+from croco.training.forward import Forward
+from croco.training.model import build_model
+from croco.training.policy import Policy, measure, whole
+from croco.training.reference import ReferenceCache, compute, lacking
+from croco.training.watch import verdict
+
+LAST = "checkpoints/last.ckpt"
+
+
+def fit(
+    config: Config,
+    material: Material,
+    folder: Path,
+    store: Path,
+    note: Callable[[metrics.Row], None],
+    say: Callable[[str], None],
+) -> None:
+    """Train to the end of the plan, from the last checkpoint in `folder` where there is one; `note` takes each step's row."""
+    quieten()
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    loss = bind_target("method.loss", config.method.loss)
+    settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
+    supervised = config.method.trains_on != "pairs"
+    model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
+    forward = packed.choose(model, config.trainer.packing)
+    plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
+    first = step_of(folder)
+    module = Policy(
+        model,
+        loss,
+        settings,
+        material.train,
+        plan,
+        config,
+        record=_recorder(config, folder, first, material, note),
+        forward=forward,
+        watch=Watch(config, material, forward),
+        prepare=(lambda policy: None) if supervised else _Reference(config, material, forward, store, say),
+    )
+    trainer = _trainer(config, folder)
+    trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
+    _save_adapter(module, folder / "adapter")
+
+
+def step_of(folder: Path) -> int:
+    """Optimiser steps behind the last checkpoint; 0 without one."""
+    checkpoint = folder / LAST
+    if not checkpoint.is_file():
+        return 0
+    return int(torch.load(checkpoint, weights_only=False, map_location="cpu")["global_step"])
+
+
+def _recorder(
+    config: Config, folder: Path, first: int, material: Material, note: Callable[[metrics.Row], None]
+) -> Callable[[int, dict[str, float]], None]:
+    """What becomes of a step's figures: a line of metrics.jsonl, and the end of a run that has collapsed."""
+    record: metrics.Record | None = None
+    started = last = time.monotonic()
+
+    def take(step: int, values: dict[str, float]) -> None:
+        nonlocal record, last
+        if record is None:  # in the first process only
+            record = metrics.Record(folder, first)
+        now = time.monotonic()
+        row = {"step": step, **values, "step_seconds": round(now - last, 4), "seconds": round(now - started, 3)}
+        last = now
+        record(row)
+        note(row)
+        if config.trainer.stop_collapsed and verdict(record.rows) == "collapsed":
+            raise UserError(
+                f"training: the policy has collapsed at step {step + 1} (chosen answers are at "
+                f"{row['chosen_against_reference'] / row['chosen_tokens']:+.2f} nats per token against the reference); lower "
+                "method.learning_rate, or trainer.stop_collapsed=false to go on"
+            )
+
+    return take
+
+
+class _Reference:
+    """The reference's log-probs of the training examples and, for the watch, of the validation examples."""
+
+    def __init__(
+        self, config: Config, material: Material, forward: Forward, store: Path, say: Callable[[str], None]
+    ) -> None:
+        self.config, self.material, self.forward, self.store, self.say = config, material, forward, store, say
+
+    def __call__(self, policy: Policy) -> Tensor:
+        model = self.config.model
+        examples = [*self.material.train, *self.material.validation]
+        depends = {
+            "model": identity(model.path, model.revision),
+            "dtype": model.dtype,
+            "attention": model.attention,
+            "path": self.forward.__name__,
+            "device": policy.device.type,
+        }
+        cache = ReferenceCache(self.store, depends)
+        lacks = len(lacking(examples, cache.read(examples)))
+        if lacks:
+            self.say(f"training: computing the reference of {lacks:,} of {len(examples):,} examples")
+        known = self._known(policy, cache, examples)
+        sums = cache.sums(examples, known)
+        if policy.watch is not None:
+            policy.watch.reference = sums[:, len(self.material.train) :]  # type: ignore[attr-defined]
+        return sums[:, : len(self.material.train)]
+
+    def _known(self, policy: Policy, cache: ReferenceCache, examples: Sequence[Example]) -> dict[bytes, Any]:
+        """Each process computes a part; where weights are sharded, all compute the same and the first writes."""
+        rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
+
+        def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
+            sizes = [e.size(self.forward.__name__ == "packed") for e in some]
+            return compute(policy.model, self.forward, some, sizes, self.config.trainer.tokens_per_pack)
+
+        if world == 1:
+            waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
+            return cache.of(examples, logps, waiting=waiting)
+        if policy.sharded:
+            known = cache.read(examples)
+            strategy.barrier()  # all have read the same before anybody writes
+            return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
+        cache.of(examples[rank::world], logps, lock=f".lock-{rank}")
+        strategy.barrier()
+        return cache.of(examples, logps, lock=f".lock-{rank}")
+
+
+class Watch:
+    """What is looked at every `trainer.watch_every` steps: validation pairs, and answers to held-out prompts."""
+
+    def __init__(self, config: Config, material: Material, forward: Forward) -> None:
+        self.config, self.material, self.forward = config, material, forward
+        self.reference: Tensor | None = None
+        self.tokenizer = None
+        if material.probes:
+            model = config.model
+            self.tokenizer = text.load_tokenizer(
+                model.path, model.revision, model.chat_template, model.trust_remote_code
+            )
+
+    def __call__(self, policy: Policy) -> dict[str, float]:
+        found = self._validation(policy) if self.material.validation else {}
+        if self.tokenizer is not None:
+            sampling = self.config.sampling
+            seen = probe.look(
+                policy.model,
+                self.tokenizer,
+                self.forward,
+                self.material.probes,
+                sampling.temperature,
+                sampling.max_new_tokens,
+            )
+            found |= {f"heldout_{name}": value for name, value in seen.items()}
+        return found
+
+    @torch.no_grad()
+    def _validation(self, policy: Policy) -> dict[str, float]:
+        """Loss, and against the reference margin and accuracy, of preferences that are not trained on."""
+        examples = self.material.validation
+        sizes = [e.size(self.forward.__name__ == "packed") for e in examples]
+        totals: dict[str, float] = {}
+        policy.model.eval()
+        for group in packs(range(len(examples)), sizes, self.config.trainer.tokens_per_pack):
+            reference = None if self.reference is None else self.reference[:, group]
+            known = policy.known([examples[i] for i in group], reference)
+            values = policy.loss(*(known[name] for name in policy.needs), **policy.loss_settings)
+            for name, value in measure(values, known).items():
+                totals[name] = totals.get(name, 0.0) + float(value) / len(examples)
+        policy.model.train()
+        return {f"validation_{name}": totals[name] for name in ("loss", "margin", "accuracy") if name in totals}
+
+
+def _save_adapter(module: Policy, folder: Path) -> None:
+    """The adapter in PEFT's format, in one piece, written by the first process."""
+    trained = {name: whole(p.detach()).cpu() for name, p in module.model.named_parameters() if p.requires_grad}
+    if module.trainer.is_global_zero:
+        module.model.save_pretrained(folder, safe_serialization=True, state_dict=trained)
+
+
+def _trainer(config: Config, folder: Path) -> lightning.Trainer:
+    hardware = config.trainer
+    saver = ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename="{step}",
+        every_n_train_steps=hardware.checkpoint_every,
+        save_last=True,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    return lightning.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.num_nodes,
+        strategy=_strategy(config),
+        # The base is loaded in its own type and adapters are float32; any other setting would round the adapters too.
+        precision="32-true",
+        max_epochs=1,
+        callbacks=[saver],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def _strategy(config: Config) -> Any:
+    if config.trainer.strategy != "fsdp":
+        return config.trainer.strategy
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    processes = config.trainer.devices * config.trainer.num_nodes
+    return ModelParallelStrategy(
+        data_parallel_size=processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+    )
+
+
+def quieten() -> None:
+    """Lightning's and torch's notes about things that are so on purpose go to the log."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")

@@ -1,0 +1,85 @@
+"""The policy: the base with a LoRA adapter, set up for what the configuration asks of memory and speed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from croco.config import Config
+from croco.engines import factory
+from croco.engines.checkpoints import load
+from croco.errors import UserError
+from croco.training.fused_lora import fuse
+
+log = logging.getLogger(__name__)
+
+RESERVE = 0.1  # share of the free memory that is left to fragmentation and the optimiser
+
+
+def build_model(config: Config, dropout: float) -> Any:
+    """The base with a fresh adapter; frozen weights in `model.dtype`, adapters in float32.
+
+    Raises:
+        UserError: the checkpoint has none of `model.lora.targets`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(config.seed)
+    base, _ = load(AutoModelForCausalLM, factory.policy(config.model))
+    lora = config.model.lora
+    settings = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=dropout,
+        target_modules=list(lora.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        model = get_peft_model(base, settings, autocast_adapter_dtype=True)
+    except ValueError as error:
+        raise UserError(f"model.lora.targets: {str(error).splitlines()[0]}") from None
+    if dropout == 0:
+        for module in model.modules():  # the base's own too, as the authors' trainer does
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    if config.trainer.fused_lora:
+        fuse(model)
+    model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
+    if recomputes(config, base):
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model
+
+
+def recomputes(config: Config, base: Any) -> bool:
+    """Whether the backward pass computes activations again: as `trainer.gradient_checkpointing` says, or as memory asks."""
+    wanted = config.trainer.gradient_checkpointing
+    if wanted is not None:
+        return wanted
+    if base.device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(base.device)
+    needed = config.trainer.tokens_per_pack * bytes_per_token(base.config, base.dtype.itemsize)
+    if needed > (1 - RESERVE) * free:
+        log.warning(
+            "trainer.gradient_checkpointing: on, %.0f GB of activations do not fit %.0f GB", needed / 1e9, free / 1e9
+        )
+        return True
+    return False
+
+
+def bytes_per_token(config: Any, element: int) -> int:
+    """Activations that a forward pass keeps per token, over all layers; an estimate from the shapes of a decoder layer.
+
+    Per layer: the input, two norms' outputs and the residual (4 hidden), queries, keys, values and attention's output, and the
+    gated feed-forward's three inner tensors and their product (4 intermediate); norms keep theirs in float32.
+    """
+    text = config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    attention = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * head
+    per_layer = element * (4 * text.hidden_size + attention + 4 * text.intermediate_size) + 4 * 2 * text.hidden_size
+    return int(text.num_hidden_layers * per_layer)

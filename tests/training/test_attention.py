@@ -1,0 +1,61 @@
+"""Attention over a packed row, and the self-test that a kernel must pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from croco.training.attention import Layout, Segment, best, by_kernel, by_segment, kernel_fits, visible
+
+CPU = torch.device("cpu")
+
+
+def test_what_a_window_of_two_shows() -> None:
+    """Two queries at places 1 and 2 of three keys."""
+    seen = visible(2, 3, 2, CPU)
+    assert seen.tolist() == [[True, True, False], [False, True, True]]
+
+
+def test_the_kernels_index_maps_by_hand() -> None:
+    """A prompt of 2 tokens, answers of 1 and 2: keys are 0 1 | 0 1 2 | 0 1 3 4."""
+    layout = Layout([Segment(0, 2, 0, 0), Segment(2, 3, 0, 2), Segment(3, 5, 0, 2)], CPU)
+    assert layout.places.tolist() == [0, 1, 0, 1, 2, 0, 1, 3, 4]
+    queries, keys, longest_query, longest_key = layout.bounds
+    assert (queries.tolist(), keys.tolist(), longest_query, longest_key) == ([0, 2, 3, 5], [0, 2, 5, 9], 2, 4)
+
+
+def emulated(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: Any, dropout: float, window: Any
+) -> Tensor:
+    """What the kernel should compute, from its own arguments: causal to the bottom right, one sequence after the other."""
+    queries, keys, _, _ = layout.bounds
+    repeats = query.shape[1] // key.shape[1]
+    k, v = (x[0].transpose(0, 1)[layout.places].repeat_interleave(repeats, 1) for x in (key, value))
+    q = query[0].transpose(0, 1)
+    out = []
+    for n in range(len(queries) - 1):
+        a, b, c, d = (int(x) for x in (queries[n], queries[n + 1], keys[n], keys[n + 1]))
+        scores = torch.einsum("qhd,khd->hqk", q[a:b], k[c:d]) * (q.shape[-1] ** -0.5)
+        distance = torch.arange(d - c - (b - a), d - c)[:, None] - torch.arange(d - c)[None]
+        seen = (distance >= 0) & (distance < (window or 10**6))
+        out.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v[c:d]))
+    return torch.cat(out)[None]
+
+
+def test_a_kernel_that_computes_the_same_passes() -> None:
+    assert kernel_fits(CPU, torch.float32, emulated) is None
+
+
+def test_a_kernel_that_aligns_at_the_first_key_does_not() -> None:
+    def top_left(query: Tensor, key: Tensor, value: Tensor, layout: Layout, *more: Any) -> Tensor:
+        moved = Layout([Segment(s, t, s, s) for s, t, _, _ in layout.segments], CPU)  # as if answers saw no prompt
+        return by_segment(query, key, value, moved, *more)
+
+    assert kernel_fits(CPU, torch.float32, top_left) == "its numbers are others (window None)"
+
+
+def test_without_the_device_the_kernel_is_refused_with_its_reason() -> None:
+    assert kernel_fits(CPU, torch.bfloat16, by_kernel)
+    assert best(CPU, torch.bfloat16) is by_segment
