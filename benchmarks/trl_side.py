@@ -1,0 +1,122 @@
+"""TRL's DPOTrainer on our examples: its own collator, loss and optimiser settings, driven step by step."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from croco.config import Config
+from croco.training.data import Example
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+class TRL:
+    """One optimiser step at a time, in micro-batches."""
+
+    def __init__(
+        self,
+        config: Config,
+        adapter: Mapping[str, Tensor],
+        folder: Path,
+        micro_batch: int = 1,
+        checkpointing: bool = True,
+        reference: Tensor | None = None,
+        **settings: Any,
+    ) -> None:
+        """What the arguments are:
+
+        adapter: the LoRA weights to start from, by parameter name.
+        reference: summed log-probs (2, examples) in place of the reference's forward pass, as `precompute_ref_log_probs`.
+        settings: of trl.DPOConfig.
+        """
+        from datasets import Dataset, disable_progress_bars
+        from peft import LoraConfig
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from trl import DPOConfig, DPOTrainer
+
+        logging.getLogger("trl").setLevel(logging.ERROR)
+        disable_progress_bars()
+        lora = config.model.lora
+        arguments = DPOConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=1,
+            max_length=None,
+            bf16=config.model.dtype == "bfloat16",
+            use_cpu=not torch.cuda.is_available(),
+            report_to="none",
+            gradient_checkpointing=checkpointing,
+            learning_rate=config.method.learning_rate,
+            disable_tqdm=True,
+            logging_strategy="no",
+            save_strategy="no",
+            **settings,
+        )
+        model = AutoModelForCausalLM.from_pretrained(config.model.path, dtype=getattr(torch, config.model.dtype))
+        tokenizer = AutoTokenizer.from_pretrained(config.model.path)
+        some = Dataset.from_dict(
+            {"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}
+        )  # the steps bring their own examples
+        self.trainer = DPOTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=some,
+            processing_class=tokenizer,
+            peft_config=LoraConfig(
+                r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.targets), bias="none", task_type="CAUSAL_LM"
+            ),
+        )
+        self.model: Any = self.trainer.model
+        self.model.load_state_dict(dict(adapter), strict=False)
+        self.model.train()
+        if checkpointing:  # the trainer does so when its loop starts, which is not used here
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.micro_batch, self.reference = micro_batch, reference
+        self.trainer.precompute_ref_logps = reference is not None
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=config.method.learning_rate, weight_decay=config.method.weight_decay
+        )
+        self.max_norm = config.method.max_grad_norm
+
+    def batch(self, examples: Sequence[Example], places: Sequence[int] = ()) -> dict[str, Any]:
+        rows = [{"prompt_ids": e.prompt, "chosen_ids": e.answers[0], "rejected_ids": e.answers[1]} for e in examples]
+        if self.reference is not None:
+            for row, place in zip(rows, places, strict=True):
+                row["ref_chosen_logps"], row["ref_rejected_logps"] = self.reference[:, place].float().tolist()  # type: ignore[assignment]
+        batch = self.trainer.data_collator(rows)
+        return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def loss(self, examples: Sequence[Example]) -> Tensor:
+        """TRL's own loss of one batch, with its graph."""
+        loss: Tensor = self.trainer.compute_loss(self.model, self.batch(examples))
+        return loss
+
+    def backward(self, examples: Sequence[Example], places: Sequence[int]) -> float:
+        """Gradients of the mean loss over all examples, a micro-batch at a time; returns that loss."""
+        total = 0.0
+        steps = range(0, len(examples), self.micro_batch)
+        self.trainer.current_gradient_accumulation_steps = len(steps)
+        for start in steps:
+            part = slice(start, start + self.micro_batch)
+            batch = self.batch(examples[part], places[part])
+            total += float(self.trainer.training_step(self.model, batch, None))
+        return total
+
+    def step(self, examples: Sequence[Example], places: Sequence[int], learning_rate: float | None = None) -> float:
+        """One optimiser step; returns the loss before it."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.backward(examples, places)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
+        if learning_rate is not None:
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate
+        self.optimiser.step()
+        return loss
