@@ -1,0 +1,375 @@
+"""One optimiser step of preference training against TRL's DPOTrainer: time, tokens, counted FLOPs and peak memory.
+
+    python benchmarks/training.py                               # the CPU proxies; about half an hour on two cores
+    python benchmarks/training.py --shapes euro --rounds 3      # shorter
+    python benchmarks/training.py --flops                       # counted FLOPs alone: no noise, a minute
+    python benchmarks/training.py --shapes eurollm-9b --device cuda --dtype bfloat16   # a GPU with 80 GB or more
+
+All sides take the same pairs of random token ids (prompt and answer lengths log-normal), the same random weights, LoRA on all
+projections, 8 pairs a step. In every round the sides run in a new random order; ratios are taken within a round, and the table
+gives their median with the lowest and highest. CPU seconds count all threads of this process and are what a loaded machine
+disturbs least. TRL's log-probs are computed as on a GPU (answer positions only), which on a CPU it does not do by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.results import RESULTS, write
+from benchmarks.trl_side import TRL
+from croco.config import Config
+from croco.maths import losses
+from croco.tables import Table
+from croco.training.data import Example, packs
+from croco.training.model import build_model
+from croco.training.packed import choose
+from croco.training.policy import Policy
+
+PAIRS = 8
+SHAPES = {
+    # Ratios of EuroLLM-9B: feed-forward 3 x hidden, 4 query heads per key head, output layer 6.5 % of the body's FLOPs.
+    "euro": {"hidden_size": 512, "layers": 8, "heads": 8, "kv": 2, "vocab_size": 3072},
+    # A small body under a large vocabulary, as in the smaller multilingual models.
+    "128k": {"hidden_size": 384, "layers": 8, "heads": 6, "kv": 2, "vocab_size": 128_000},
+    "eurollm-9b": {"hidden_size": 4096, "layers": 42, "heads": 32, "kv": 8, "vocab_size": 128_000},
+}
+LENGTHS = {  # (median, log sd, least, most) of prompts, then of answers
+    "euro": ((220, 0.45, 128, 512), (220, 0.6, 64, 512)),
+    "chat": ((120, 0.8, 16, 1024), (400, 0.8, 16, 1500)),
+    "long": ((700, 0.5, 256, 2048), (300, 0.6, 32, 2048)),
+}
+
+
+class Side(Protocol):
+    """One way to make a step."""
+
+    def step(self, examples: Sequence[Example], places: Sequence[int]) -> float: ...
+
+
+def made_pairs(count: int, vocabulary: int, mix: str, seed: int = 21) -> list[Example]:
+    """Chosen and rejected of a prompt have correlated lengths (0.6)."""
+    draw = random.Random(seed)
+
+    def length(shape: tuple[float, float, int, int], z: float) -> int:
+        median, spread, least, most = shape
+        return int(min(max(math.exp(math.log(median) + spread * z), least), most))
+
+    def ids(size: int) -> list[int]:
+        return [draw.randrange(3, vocabulary) for _ in range(size)]
+
+    examples = []
+    for _ in range(count):
+        common = draw.gauss(0, 1)
+        prompt, answer = LENGTHS[mix]
+        both = [length(answer, math.sqrt(0.6) * common + math.sqrt(0.4) * draw.gauss(0, 1)) for _ in range(2)]
+        examples.append(Example(ids(length(prompt, draw.gauss(0, 1))), tuple([*ids(n - 1), 2] for n in both)))
+    return examples
+
+
+def save_model(folder: Path, shape: str, dtype: str) -> None:
+    """A Llama of random weights and a word tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    sizes = SHAPES[shape]
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=sizes["hidden_size"],
+        intermediate_size=3 * sizes["hidden_size"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        num_key_value_heads=sizes["kv"],
+        vocab_size=sizes["vocab_size"],
+        max_position_embeddings=8192,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    torch.set_default_dtype(getattr(torch, dtype))
+    LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "c": 5}, unk_token="a"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="a"
+    ).save_pretrained(folder)
+
+
+def config_of(folder: Path, dtype: str, *more: str) -> Config:
+    from hydra import compose, initialize_config_dir
+
+    from croco.config import CONF, strict
+
+    settings = [f"model.path={folder}", f"model.dtype={dtype}", "trainer.tokens_per_pack=4096", *more]
+    with initialize_config_dir(str(CONF), version_base=None):
+        return strict(compose("config", overrides=settings))
+
+
+class Ours:
+    """The LightningModule's own packs, losses and backward passes, without Lightning's loop around them."""
+
+    def __init__(
+        self,
+        config: Config,
+        adapter: dict[str, Tensor],
+        examples: list[Example],
+        reference: Tensor | None,
+        packing: bool = True,
+    ) -> None:
+        self.model = build_model(config, 0.0)
+        self.model.load_state_dict(adapter, strict=False)
+        forward = choose(self.model, packing)
+        plan: Any = SimpleNamespace(steps=1)
+        settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
+        self.policy = Policy(self.model, losses.dpo, settings, examples, plan, config, forward=forward)
+        self.policy.reference, self.online = reference, reference is None
+        self.examples, self.config = examples, config
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=config.method.learning_rate)
+
+    def step(self, examples: Sequence[Example], places: Sequence[int]) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64)
+        for group in packs(places, self.policy.sizes, self.config.trainer.tokens_per_pack):
+            if self.online:
+                self._refer(group)
+            values, measured = self.policy._losses(group)
+            (values.sum() / len(places)).backward()
+            total = total + measured["loss"].cpu() / len(places)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        return float(total)
+
+    @torch.no_grad()
+    def _refer(self, group: list[int]) -> None:
+        if self.policy.reference is None:
+            self.policy.reference = torch.zeros(2, len(self.examples), dtype=torch.float64)
+        with self.model.disable_adapter():
+            sums = self.policy.logps(self.model, [self.examples[i] for i in group]).sums(2)
+        self.policy.reference[:, group] = sums.cpu()
+
+
+def as_on_a_gpu() -> None:
+    """Let TRL's fused head look at answer positions only."""
+    import trl.trainer.utils as utils
+
+    utils._use_triton = lambda device: True
+
+
+def sides(folder: Path, dtype: str, examples: list[Example], scratch: Path) -> dict[str, Callable[[], Side]]:
+    """Name -> how to make it; made one by one where memory is measured."""
+    as_on_a_gpu()
+    config = config_of(folder, dtype)
+    start = build_model(config, 0.0)
+    torch.manual_seed(5)
+    adapter = {n: torch.randn(p.shape, device=p.device) * 0.02 for n, p in start.named_parameters() if p.requires_grad}
+    del start
+    reference = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
+    plain = config_of(folder, dtype, "trainer.fused_lora=false")
+    return {
+        "TRL, default": lambda: TRL(config, adapter, scratch),
+        "TRL, hand-tuned": lambda: TRL(config, adapter, scratch, checkpointing=False, reference=reference),
+        "TRL, micro-batch 8": lambda: TRL(config, adapter, scratch, micro_batch=8),
+        "croco": lambda: Ours(config, adapter, examples, reference),
+        "croco, reference in the step": lambda: Ours(config, adapter, examples, None),
+        "croco, PEFT's LoRA layers": lambda: Ours(plain, adapter, examples, reference),
+        "croco, padded rows": lambda: Ours(config, adapter, examples, reference, packing=False),
+    }
+
+
+def flops(side: Side, examples: Sequence[Example], places: Sequence[int]) -> int:
+    """Floating-point operations of a step, counted operation by operation."""
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+    aten = torch.ops.aten
+
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return int(sdpa_flop_count(query, key, value))
+
+    def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
+        return int(2.5 * sdpa_flop_count(query, key, value))
+
+    on_cpu = {
+        aten._scaled_dot_product_flash_attention_for_cpu: forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+        side.step(examples, places)
+    return int(counter.get_total_flops())
+
+
+def peak(device: str, work: Callable[[], object]) -> float:
+    """MB that the work needs beyond what is held before it."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    work()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def timed(
+    made: dict[str, Side], examples: list[Example], rounds: int, device: str
+) -> dict[str, list[tuple[float, float]]]:
+    """(wall, CPU) seconds of each side's step in each round; the first round warms up."""
+    order, draw = list(made), random.Random(0)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in made}
+    for number in range(rounds + 1):
+        places = list(range(PAIRS * number, PAIRS * (number + 1)))
+        draw.shuffle(order)
+        for name in order:
+            wall, cpu = time.perf_counter(), time.process_time()
+            made[name].step([examples[i] for i in places], places)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if number:
+                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return seconds
+
+
+def measured(shape: str, mix: str, arguments: argparse.Namespace) -> Table:
+    """The table of one model shape and one mix of lengths."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        save_model(folder, shape, arguments.dtype)
+        examples = made_pairs(PAIRS * (arguments.rounds + 1), SHAPES[shape]["vocab_size"], mix)
+        makers = sides(folder, arguments.dtype, examples, Path(scratch))
+        if arguments.sides:
+            makers = {name: makers[name] for name in arguments.sides}
+        first = list(range(PAIRS))
+        counted, memory, seconds = {}, {}, {}
+        for name, maker in makers.items():
+            side = maker()
+            counted[name] = flops(side, [examples[i] for i in first], first)
+            del side
+        if not arguments.flops:
+            memory = {name: _memory(name, folder, mix, arguments) for name in makers}
+            seconds = timed(
+                {name: maker() for name, maker in makers.items()}, examples, arguments.rounds, arguments.device
+            )
+        return _table(shape, mix, examples, counted, memory, seconds, arguments)
+
+
+def _memory(name: str, folder: Path, mix: str, arguments: argparse.Namespace) -> float:
+    """In a process of its own, in which nothing has been allocated before."""
+    command = [sys.executable, __file__, "--memory", name, "--folder", str(folder), "--mix", mix]
+    command += ["--device", arguments.device, "--dtype", arguments.dtype, "--threads", str(arguments.threads)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def only_memory(arguments: argparse.Namespace) -> None:
+    vocabulary = json.loads((arguments.folder / "config.json").read_text())["vocab_size"]
+    examples = made_pairs(PAIRS, vocabulary, arguments.mix[0])
+    side = sides(arguments.folder, arguments.dtype, examples, arguments.folder)[arguments.memory]()
+    print(peak(arguments.device, lambda: side.step(examples, list(range(PAIRS)))))
+
+
+def _table(
+    shape: str,
+    mix: str,
+    examples: list[Example],
+    counted: dict[str, int],
+    memory: dict[str, float],
+    seconds: dict[str, list[tuple[float, float]]],
+    arguments: argparse.Namespace,
+) -> Table:
+    default, tuned = "TRL, default", "TRL, hand-tuned"
+    base = counted.get(default, next(iter(counted.values())))
+    columns = ["", "GFLOP", "of default"]
+    rows: list[list[Any]] = [[name, f"{count / 1e9:,.0f}", f"{count / base:.3f}"] for name, count in counted.items()]
+    if seconds:
+        columns += ["CPU s", "pairs/s", "tokens/s", "CPU, default", "CPU, hand-tuned", "wall, default", "peak MB"]
+        tokens = [
+            sum(e.size(shared=False) for e in examples[PAIRS * n : PAIRS * (n + 1)])
+            for n in range(1, arguments.rounds + 1)
+        ]
+        for row in rows:
+            own = seconds[row[0]]
+            wall = statistics.median(w for w, _ in own)
+            row += [
+                f"{statistics.median(c for _, c in own):.2f}",
+                f"{PAIRS / wall:.2f}",
+                f"{statistics.median(t / w for t, (w, _) in zip(tokens, own, strict=True)):,.0f}",
+                _ratio(seconds.get(default), own, 1),
+                _ratio(seconds.get(tuned), own, 1),
+                _ratio(seconds.get(default), own, 0),
+                f"{memory[row[0]]:,.0f}",
+            ]
+    parts = zip(*((len(e.prompt), *map(len, e.answers)) for e in examples), strict=True)
+    prompt, chosen, rejected = (statistics.mean(lengths) for lengths in parts)
+    title = (
+        f"{shape}, {arguments.dtype}: prompts of {prompt:.0f} tokens, answers of {chosen:.0f} and {rejected:.0f} "
+        f"(mix {mix}; means)"
+    )
+    note = (
+        f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads; medians of {arguments.rounds} rounds, "
+        "ratios with the lowest and highest round. Tokens are those of prompt and answer of both sides of a pair. Peak is memory "
+        "above the loaded model."
+    )
+    return Table(title, columns, rows, note)
+
+
+def _ratio(other: list[tuple[float, float]] | None, own: list[tuple[float, float]], which: int) -> str:
+    if other is None:
+        return "–"
+    ratios = [a[which] / b[which] for a, b in zip(other, own, strict=True)]
+    return f"{statistics.median(ratios):.2f}x [{min(ratios):.2f}, {max(ratios):.2f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=["euro", "128k"])
+    parser.add_argument("--mix", nargs="+", choices=sorted(LENGTHS), default=["euro"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sides", nargs="+", help="only these")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--flops", action="store_true", help="only count")
+    parser.add_argument("--out", type=Path, default=RESULTS / "training.md")
+    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    os.environ["WANDB_MODE"] = "disabled"
+    there = "cuda" if torch.cuda.is_available() else "cpu"
+    if arguments.device != there:
+        raise SystemExit(f"--device {arguments.device}: models are loaded on {there} on this machine")
+    torch.set_num_threads(arguments.threads)
+    if arguments.memory:
+        only_memory(arguments)
+        return
+    write(arguments.out, *(measured(shape, mix, arguments) for shape in arguments.shapes for mix in arguments.mix))
+
+
+if __name__ == "__main__":
+    main()
