@@ -331,9 +331,9 @@ def _table(
         f"(mix {mix}; means)"
     )
     note = (
-        f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads; medians of {arguments.rounds} rounds, "
-        "ratios with the lowest and highest round. Tokens are those of prompt and answer of both sides of a pair. Peak is memory "
-        "above the loaded model."
+        f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads; medians of {arguments.rounds} "
+        "rounds, ratios with the lowest and highest round. Tokens are those of prompt and answer of both sides of a pair. "
+        "Peak is memory above the loaded model."
     )
     return Table(title, columns, rows, note)
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 460, 220, 56, 28, 10, 10
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito
+MARKED = 12  # a line of so few points has each of them marked; a single one could not be seen otherwise
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Lines over the same steps."""
+    """Lines over the same steps; None where a line has no point."""
 
     title: str
     steps: Sequence[int]
-    lines: Mapping[str, Sequence[float]]
+    lines: Mapping[str, Sequence[float | None]]
 
 
 def curve(data: Curve) -> str:
     """The SVG of a plot; a plot without a finite value says so."""
-    values = [v for line in data.lines.values() for v in line if v == v and abs(v) != float("inf")]
+    values = [v for line in data.lines.values() for v in line if v is not None and math.isfinite(v)]
     if not data.steps or not values:
         return "<p>nothing was recorded</p>"
     low, high = min(values), max(values)
@@ -44,9 +46,12 @@ def curve(data: Curve) -> str:
     for step in sorted({first, (first + last) // 2, last}):
         parts.append(f'<text x="{x(step):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{step}</text>')
     for index, line in enumerate(data.lines.values()):
-        points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in zip(data.steps, line, strict=True) if low <= v <= high)
+        points = [(x(s), y(v)) for s, v in zip(data.steps, line, strict=True) if v is not None and low <= v <= high]
         style = f'stroke="{COLOURS[index % 4]}" stroke-dasharray="{DASHES[index % 4]}"'
-        parts.append(f'<polyline fill="none" stroke-width="2" {style} points="{points}"/>')
+        joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        parts.append(f'<polyline fill="none" stroke-width="2" {style} points="{joined}"/>')
+        if len(points) <= MARKED:
+            parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{COLOURS[index % 4]}"/>' for a, b in points]
     parts.append("</svg>")
     legend = "".join(
         f'<span class="key"><i style="border-top:3px {"dashed" if i else "solid"} {COLOURS[i % 4]}"></i>'

@@ -72,21 +72,31 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], folders: dict[str, 
     )
 
 
+PLOTS = {
+    "loss": ("loss", "validation_loss"),
+    "margin (nats)": ("margin", "validation_margin"),
+    "reward accuracy": ("accuracy", "validation_accuracy"),
+    "log-prob per token (nats)": ("chosen_logp_per_token", "rejected_logp_per_token"),
+    "log-prob against the reference (nats)": ("chosen_against_reference", "rejected_against_reference"),
+    "KL to the reference on held-out answers (nats per token)": ("heldout_kl",),
+    "held-out answers: share in the prompt's language, share of repeated text": (
+        "heldout_answer_language",
+        "heldout_answer_repetition",
+    ),
+}
+
+
 def _curves(metrics: Any) -> list[Curve]:
+    """What training recorded; a name's line has a point wherever it was recorded."""
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    steps = [int(row["step"]) for row in rows]
-    plots = {
-        "loss": ("loss",),
-        "margin (nats)": ("margin",),
-        "reward accuracy": ("accuracy",),
-        "log-prob per token (nats)": ("chosen_logp_per_token", "rejected_logp_per_token"),
-        "log-prob against the reference (nats)": ("chosen_against_reference", "rejected_against_reference"),
-    }
-    return [
-        Curve(title, steps, {name: [row[name] for row in rows] for name in names})
-        for title, names in plots.items()
-        if rows and all(name in rows[0] for name in names)
-    ]
+    curves = []
+    for title, names in PLOTS.items():
+        known = [name for name in names if any(name in row for row in rows)]
+        if known:
+            steps = [int(row["step"]) for row in rows if any(name in row for name in known)]
+            values = {name: [row.get(name) for row in rows if any(n in row for n in known)] for name in known}
+            curves.append(Curve(title, steps, values))
+    return curves
 
 
 def _answers(job: Job) -> Any:
