@@ -1,4 +1,4 @@
-"""Settings that destroy a policy are caught while it trains, and the run says so."""
+"""Settings that destroy the embedded policy are caught while it trains, and the run says so."""
 
 from __future__ import annotations
 
@@ -6,33 +6,48 @@ from pathlib import Path
 
 import pytest
 
+from croco import text, tiny
 from croco.errors import UserError
 from croco.training import metrics
-from croco.training.data import Example
-from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
+from croco.training.data import Example, encode
+from tests.training.test_training import config_of, fit
+
+POLICY = tiny.MODELS / "policy"
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Example]:
+    """Questions with the same words in order and backwards."""
+    answers = [
+        "The red house is big.",
+        "My brother has two dogs.",
+        "We drink coffee in the morning.",
+        "She reads a long book.",
+    ]
+    rows = [
+        ([{"role": "user", "content": f"Say it again, number {i}: {a}"}], (a, " ".join(reversed(a.split()))))
+        for i, a in enumerate(answers * 4)
+    ]
+    return encode(text.load_tokenizer(str(POLICY)), rows, 200)[0]
 
 
 @pytest.mark.parametrize(
     "settings",
-    [("method=dpo", "method.learning_rate=1.0"), ("method=simpo", "method.learning_rate=0.1", "method.epochs=60")],
+    [("method=dpo", "method.learning_rate=0.1"), ("method=simpo", "method.learning_rate=0.02")],
 )
-def test_a_collapsed_run_ends_early(
-    settings: tuple[str, ...],
-    policy: Path,
-    examples: list[Example],  # noqa: F811
-    tmp_path: Path,
-) -> None:
+def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Example], tmp_path: Path) -> None:
     """A huge learning rate; and SimPO, which nothing holds to the reference, run too long."""
-    config = config_of(policy, "method.epochs=20", *settings)
+    config = config_of(POLICY, "method.epochs=15", "method.warmup_ratio=0", *settings)
     with pytest.raises(UserError, match=r"collapsed at step \d+ .*method\.learning_rate"):
-        fit(config, examples, tmp_path / "run")
-    planned = len(examples) * config.method.epochs / config.method.batch_size
-    assert len(metrics.read(tmp_path / "run")) < planned / 2
+        fit(config, pairs, tmp_path / "run")
+    assert len(metrics.read(tmp_path / "run")) < 30  # of 60 steps
     assert not (tmp_path / "run" / "adapter").exists()
 
 
-def test_the_switch_lets_it_go_on(policy: Path, examples: list[Example], tmp_path: Path) -> None:  # noqa: F811
-    config = config_of(policy, "method.learning_rate=1.0", "method.epochs=4", "trainer.stop_collapsed=false")
-    result, rows = fit(config, examples, tmp_path / "run")
+def test_the_switch_lets_it_go_on(pairs: list[Example], tmp_path: Path) -> None:
+    config = config_of(
+        POLICY, "method.learning_rate=0.1", "method.epochs=3", "method.warmup_ratio=0", "trainer.stop_collapsed=false"
+    )
+    result, rows = fit(config, pairs, tmp_path / "run")
     assert result["verdict"] == "collapsed"
     assert len(rows) == result["steps"] == 12
