@@ -190,3 +190,15 @@ def test_unknown_choice_names_the_valid_ones() -> None:
     done = subprocess.run([sys.executable, "-m", "croco.run", "method=dop"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert re.search(r"\bdpo\b", done.stderr)
+
+
+def test_checks_beside_quality(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Two evaluations in one run, the second found again."""
+    first = run(
+        policy, reward, tmp_path, "evals=[quality,checks]", "evals.checks.prompts=3", "evals.checks.resamples=20"
+    )
+    assert "checks_prompts/da: made" in first
+    assert "Instructions followed, all languages" in first
+    again = run(policy, reward, tmp_path, "evals=checks", "evals.checks.prompts=3", "evals.checks.resamples=20")
+    assert "checks: found" in again
+    assert "answers_base" not in again

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from croco.config.checks import check, check_pairing
 from croco.config.groups import (
+    ChecksConfig,
     Config,
     EngineConfig,
     EvalsConfig,
@@ -38,6 +39,7 @@ from croco.errors import UserError
 
 __all__ = [
     "CONF",
+    "ChecksConfig",
     "Config",
     "EngineConfig",
     "EvalsConfig",

@@ -241,10 +241,32 @@ class QualityConfig:
 
 
 @dataclass
+class ChecksConfig:
+    """Instruction following that a rule can check, and what an answer's text shows without a judge."""
+
+    prompts: int
+    """Prompts of our own per language, drawn from templates in seven languages; 0 for none."""
+    path: str | None
+    """A file in IFEval's format, or a folder of `<language>.jsonl`, whose prompts are asked too."""
+    seed: int
+    """Of our own prompts."""
+    samples: int
+    """Answers per prompt and language."""
+    temperature: float
+    """0 takes the likeliest token."""
+    max_new_tokens: int | None
+    """null takes sampling's."""
+    resamples: int
+    """Bootstrap resamples of prompts."""
+    confidence: float
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
     quality: QualityConfig | None = None
+    checks: ChecksConfig | None = None
 
 
 @dataclass
