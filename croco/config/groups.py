@@ -262,11 +262,34 @@ class ChecksConfig:
 
 
 @dataclass
+class EuroEvalConfig:
+    """EuroEval's benchmarks, run by its own command in its own environment."""
+
+    executable: str
+    """`bin/euroeval` of the environment that `make euroeval` sets up, or of another."""
+    datasets: dict[str, list[str]]
+    """Data sets of each language; a language with an empty list has none."""
+    languages: list[str] | None
+    """Languages that are measured, of `datasets`; null takes those of lang.languages."""
+    iterations: int
+    """Bootstrap samples of every test set; the standard error comes from their spread, so a few are too few."""
+    few_shot: bool
+    test_split: bool
+    """Else the validation split."""
+    custom_datasets: str | None
+    """A Python file that defines further data sets."""
+    options: dict[str, Any]
+    """Further options of the command, e.g. `gpu-memory-utilization: 0.95`."""
+    confidence: float
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
     quality: QualityConfig | None = None
     checks: ChecksConfig | None = None
+    euroeval: EuroEvalConfig | None = None
 
 
 @dataclass

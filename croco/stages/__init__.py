@@ -9,6 +9,7 @@ def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
     from croco.stages import (
         checks,
+        euroeval,
         generations,
         pairs,
         prompts,
@@ -23,6 +24,7 @@ def stages() -> tuple[Stage, ...]:
     return (
         prompts.STAGE,
         checks.PROMPTS,
+        euroeval.DATA,
         generations.STAGE,
         scores.STAGE,
         sources.other_generations(generations.STAGE),
@@ -37,5 +39,8 @@ def stages() -> tuple[Stage, ...]:
         generations.CHECKED_BASE,
         generations.CHECKED_TUNED,
         checks.STAGE,
+        euroeval.BASE,
+        euroeval.TUNED,
+        euroeval.STAGE,
         report.STAGE,
     )
