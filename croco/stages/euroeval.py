@@ -83,20 +83,26 @@ def _measure(job: Job, tuned: bool) -> dict[str, Any]:
     checkpoint = factory.policy(job.config.model)
     if tuned:
         checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")
-    folder = job.output.path / "model"
     names = [name for sets in _datasets(job.config).values() for name in sets]
-    measured = tool.run(_tool(job.config), _model(checkpoint, folder), names, job.output.path)
-    shutil.rmtree(folder, ignore_errors=True)
+    measured = tool.run(_tool(job.config), _model(checkpoint, job.output.path), names, job.output.path)
+    shutil.rmtree(job.output.path / "model", ignore_errors=True)
+    (job.output.path / "base").unlink(missing_ok=True)
     return {"rows": len(measured), "versions": sorted({str(m.version) for m in measured})}
 
 
 def _model(checkpoint: Checkpoint, folder: Path) -> str:
-    """What the tool can load: the model as it is, or a folder written for it."""
+    """What the tool can load: a folder written for it, or the model as it is.
+
+    The tool keeps answers by the model's name, so a local checkpoint goes by the artifact's own path, which changes with it.
+    """
     if checkpoint.adapter is not None or checkpoint.chat_template is not None:
-        merged.write(checkpoint, folder)
-        return str(folder.absolute())
+        merged.write(checkpoint, folder / "model")
+        return str((folder / "model").absolute())
     if Path(checkpoint.path).is_dir():
-        return str(Path(checkpoint.path).absolute())
+        link = folder / "base"
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(checkpoint.path).absolute())
+        return str(link.absolute())
     return checkpoint.path + (f"@{checkpoint.revision}" if checkpoint.revision else "")
 
 

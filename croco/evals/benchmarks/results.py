@@ -44,7 +44,7 @@ def read(file: Path) -> list[Measured]:
     for number, row in records.read_jsonl(file):
         try:
             measured = _every_eval_ever(row) if "schema_version" in row else _flat(row)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
             raise UserError(f"{file}:{number}: not a result of EuroEval ({type(error).__name__}: {error})") from None
         found[measured.model, measured.dataset] = measured
     return list(found.values())
@@ -65,9 +65,12 @@ def _every_eval_ever(row: Mapping[str, Any]) -> Measured:
     return Measured(model, dataset, details["task"], metric, scores, row["eval_library"].get("version"))
 
 
-def _primary(raw: list[dict[str, float]] | dict[str, list[dict[str, float]]]) -> tuple[str, tuple[float, ...]]:
-    """The first metric and its scores by iteration."""
+def _primary(raw: list[dict[str, Any]] | dict[str, list[dict[str, Any]]]) -> tuple[str, tuple[float, ...]]:
+    """The first metric and its scores by iteration; what failed is listed among them, and is no metric."""
     iterations = raw["test"] if isinstance(raw, dict) else raw
-    plain = [{name.removeprefix("test_"): float(value) for name, value in one.items()} for one in iterations]
+    plain = [
+        {name.removeprefix("test_"): float(value) for name, value in one.items() if isinstance(value, int | float)}
+        for one in iterations
+    ]
     metric = next((name for name in PRIMARY if name in plain[0]), next(iter(plain[0])))
     return metric, tuple(100 * one[metric] for one in plain)

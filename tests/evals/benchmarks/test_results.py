@@ -36,7 +36,8 @@ EVERY_EVAL_EVER = {
             "task": "reading-comprehension",
             "few_shot": "true",
             "validation_split": "false",
-            "raw_results": '[{"test_em": 0.125, "test_f1": 0.5}, {"test_em": 0.25, "test_f1": 0.75}]',
+            "raw_results": '[{"test_em": 0.125, "test_f1": 0.5, "failed_instances": [{"sample_index": 1, "error": "?"}]}, '
+            '{"test_em": 0.25, "test_f1": 0.75, "failed_instances": []}]',
         },
     },
     "evaluation_results": [
