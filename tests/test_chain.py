@@ -205,6 +205,7 @@ def test_checks_beside_quality(policy: Path, reward: Path, tmp_path: Path) -> No
     assert "answers_base" not in again
 
 
+@pytest.mark.slow
 def test_euroeval_of_base_and_tuned(policy: Path, reward: Path, tmp_path: Path) -> None:
     """With a stand-in for its command; the tuned model is merged into a folder that is gone afterwards."""
     executable = stub.install(tmp_path / "environment")
