@@ -15,7 +15,7 @@ FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null |
 LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check tiny bench clean
+.PHONY: help setup demo test test-all check tiny bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,10 +39,10 @@ demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method
 	$(RUN) -m croco.run $(ARGS)
 
 test: setup  ## the fast tests
-	$(RUN) -m pytest -m "not slow and not vllm and not slurm and not gpu" $(ARGS)
+	$(RUN) -m pytest -m "not slow and not vllm and not slurm and not gpu and not euroeval" $(ARGS)
 
 test-all: setup  ## the slow ones too
-	$(RUN) -m pytest -m "not vllm and not slurm and not gpu" $(ARGS)
+	$(RUN) -m pytest -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)
 
 check: setup  ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -54,6 +54,17 @@ tiny: setup  ## train the embedded models again, from nothing
 
 bench: setup  ## the benchmarks, one table each under benchmarks/results
 	for file in benchmarks/pairs.py benchmarks/training.py; do $(RUN) $$file || exit 1; done
+
+# EuroEval needs Python 3.12 and pins what croco does not. [generative] brings vLLM; without it only an endpoint can be measured.
+EUROEVAL ?= EuroEval[generative]==18.3.0
+EUROEVAL_VENV ?= .venv-euroeval
+EUROEVAL_PYTHON ?= $(shell for p in python3.12 python3.13 python3.14 python3 python; do \
+  $$p -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
+
+euroeval: setup  ## set up EuroEval in .venv-euroeval (EUROEVAL_PYTHON=a Python of at least 3.12)
+	@test -n "$(EUROEVAL_PYTHON)" || { echo "EuroEval needs Python 3.12 to 3.14; set EUROEVAL_PYTHON=..."; exit 2; }
+	test -x $(EUROEVAL_VENV)/bin/python || $(EUROEVAL_PYTHON) -m venv $(EUROEVAL_VENV)
+	$(VENV)/bin/uv pip install -q -p $(EUROEVAL_VENV)/bin/python '$(EUROEVAL)' 'torch==2.13.*'
 
 clean:  ## remove what runs and tests leave; artifacts under runs/ stay
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -20,6 +20,7 @@ from croco.config import CONF
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
+from tests.evals.benchmarks import stub
 
 ROOT = Path(__file__).parent.parent
 
@@ -190,3 +191,41 @@ def test_unknown_choice_names_the_valid_ones() -> None:
     done = subprocess.run([sys.executable, "-m", "croco.run", "method=dop"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert re.search(r"\bdpo\b", done.stderr)
+
+
+def test_checks_beside_quality(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Two evaluations in one run, the second found again."""
+    first = run(
+        policy, reward, tmp_path, "evals=[quality,checks]", "evals.checks.prompts=3", "evals.checks.resamples=20"
+    )
+    assert "checks_prompts/da: made" in first
+    assert "Instructions followed, all languages" in first
+    again = run(policy, reward, tmp_path, "evals=checks", "evals.checks.prompts=3", "evals.checks.resamples=20")
+    assert "checks: found" in again
+    assert "answers_base" not in again
+
+
+@pytest.mark.slow
+def test_euroeval_of_base_and_tuned(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """With a stand-in for its command; the tuned model is merged into a folder that is gone afterwards."""
+    executable = stub.install(tmp_path / "environment")
+    chosen = [
+        "evals=euroeval",
+        f"evals.euroeval.executable={executable}",
+        "evals.euroeval.datasets={da: [scala-da, danwic], en: [squad]}",
+    ]
+    out = run(policy, reward, tmp_path / "runs", *chosen)
+    assert "EuroEval by data set" in out
+    assert (
+        "data sets fell"
+        in json.loads(next(tmp_path.glob("runs/report/*/manifest.json")).read_text())["summary"]["evaluated"][
+            "euroeval"
+        ]
+    )
+    logs = [path.read_text() for path in tmp_path.glob("runs/euroeval_scores/*/euroeval.log")]
+    assert sorted(log.split()[-1].rsplit("/")[-1] for log in logs) == ["base", "model"]
+    assert not [*tmp_path.glob("runs/euroeval_scores/*/model"), *tmp_path.glob("runs/euroeval_scores/*/base")]
+    assert "euroeval: found" in run(policy, reward, tmp_path / "runs", *chosen)
+    with pytest.raises(UserError, match=r"datasets\.en: the installed EuroEval has 'squat' nowhere"):
+        run(policy, reward, tmp_path / "other", *chosen[:2], "evals.euroeval.datasets={da: [danwic], en: [squat]}")
+    assert not list(tmp_path.glob("other/generations/*"))

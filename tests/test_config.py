@@ -105,3 +105,19 @@ def test_languages_have_every_field() -> None:
         language = yaml.safe_load(path.read_text())
         assert set(language) == fields, path
         assert language["iso"] == path.stem
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["evals=checks", "evals.checks.prompts=0"], "evals.checks.prompts"),
+        (["evals=checks", "evals.checks.samples=2"], "evals.checks.samples"),
+        (["evals=checks", "evals.checks.path=nowhere.jsonl"], "evals.checks.path: nowhere.jsonl"),
+        (["evals=euroeval", "evals.euroeval.iterations=1"], "evals.euroeval.iterations"),
+        (["evals=euroeval", "lang.languages=[gl,cy]"], "no data set in any of gl, cy"),
+        (["evals=euroeval", "evals.euroeval.datasets.de=[a,a]"], "evals.euroeval.datasets.de"),
+    ],
+)
+def test_bad_evaluations_name_their_key(overrides: list[str], key: str) -> None:
+    with pytest.raises(UserError, match=re.escape(key)):
+        composed(*overrides)

@@ -25,7 +25,7 @@ ONLY_IN = {
     "wandb": ("tracking",),
     "trl": (),
     "lightning": ("training",),
-    "peft": ("training", "merge"),
+    "peft": ("training", "merge", "evals.benchmarks.merged"),
 }
 
 

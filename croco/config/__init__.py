@@ -12,8 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from croco.config.checks import check, check_pairing
 from croco.config.groups import (
+    ChecksConfig,
     Config,
     EngineConfig,
+    EuroEvalConfig,
     EvalsConfig,
     FiltersConfig,
     LangConfig,
@@ -38,8 +40,10 @@ from croco.errors import UserError
 
 __all__ = [
     "CONF",
+    "ChecksConfig",
     "Config",
     "EngineConfig",
+    "EuroEvalConfig",
     "EvalsConfig",
     "FiltersConfig",
     "LangConfig",

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from croco.config.groups import Config, PairingConfig, PromptsConfig, QualityConfig, SourceConfig
+from pathlib import Path
+
+from croco.config.groups import (
+    ChecksConfig,
+    Config,
+    EuroEvalConfig,
+    PairingConfig,
+    PromptsConfig,
+    QualityConfig,
+    SourceConfig,
+)
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, one_of, require
 
@@ -48,6 +58,8 @@ def check(config: Config) -> None:
     check_training(config)
     check_shares(config.source)
     check_quality(config.evals.quality, config.prompts)
+    check_checks(config.evals.checks)
+    check_euroeval(config.evals.euroeval, config.lang.languages)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
 
 
@@ -76,6 +88,57 @@ def check_training(config: Config) -> None:
     )
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
+
+
+def check_checks(checks: ChecksConfig | None) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if checks is None:
+        return
+    require(
+        checks.prompts >= 1 or checks.path is not None,
+        "evals.checks.prompts: nothing is asked; at least 1, or evals.checks.path=FILE",
+    )
+    require(checks.prompts >= 0, "evals.checks.prompts: must be at least 0")
+    require(
+        checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"
+    )
+    require(checks.samples >= 1, "evals.checks.samples: must be at least 1")
+    require(checks.temperature >= 0, "evals.checks.temperature: must be at least 0")
+    require(
+        checks.samples == 1 or checks.temperature > 0,
+        "evals.checks.samples: at temperature 0 all answers to a prompt are the same; 1, or a temperature above 0",
+    )
+    require(
+        checks.max_new_tokens is None or checks.max_new_tokens >= 1, "evals.checks.max_new_tokens: must be at least 1"
+    )
+    require(checks.resamples >= 1, "evals.checks.resamples: must be at least 1")
+    require(0 < checks.confidence < 1, "evals.checks.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if euroeval is None:
+        return
+    measured = euroeval.languages if euroeval.languages is not None else languages
+    for language in measured:
+        require(
+            language in euroeval.datasets,
+            f"evals.euroeval.datasets: no list for '{language}'; give one, [] where EuroEval has no data set",
+        )
+    require(
+        any(euroeval.datasets[language] for language in measured),
+        f"evals.euroeval.datasets: no data set in any of {', '.join(measured)}",
+    )
+    for language, names in euroeval.datasets.items():
+        require(len(set(names)) == len(names), f"evals.euroeval.datasets.{language}: a data set is listed twice")
+    every = [name for language in measured for name in euroeval.datasets[language]]
+    require(len(set(every)) == len(every), "evals.euroeval.datasets: a data set is listed in two languages")
+    require(euroeval.iterations >= 2, "evals.euroeval.iterations: must be at least 2, or there is no standard error")
+    require(
+        euroeval.custom_datasets is None or Path(euroeval.custom_datasets).is_file(),
+        f"evals.euroeval.custom_datasets: {euroeval.custom_datasets}: no such file",
+    )
+    require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
 
 
 def check_shares(source: SourceConfig) -> None:

@@ -241,10 +241,55 @@ class QualityConfig:
 
 
 @dataclass
+class ChecksConfig:
+    """Instruction following that a rule can check, and what an answer's text shows without a judge."""
+
+    prompts: int
+    """Prompts of our own per language, drawn from templates in seven languages; 0 for none."""
+    path: str | None
+    """A file in IFEval's format, or a folder of `<language>.jsonl`, whose prompts are asked too."""
+    seed: int
+    """Of our own prompts."""
+    samples: int
+    """Answers per prompt and language."""
+    temperature: float
+    """0 takes the likeliest token."""
+    max_new_tokens: int | None
+    """null takes sampling's."""
+    resamples: int
+    """Bootstrap resamples of prompts."""
+    confidence: float
+
+
+@dataclass
+class EuroEvalConfig:
+    """EuroEval's benchmarks, run by its own command in its own environment."""
+
+    executable: str
+    """`bin/euroeval` of the environment that `make euroeval` sets up, or of another."""
+    datasets: dict[str, list[str]]
+    """Data sets of each language; a language with an empty list has none."""
+    languages: list[str] | None
+    """Languages that are measured, of `datasets`; null takes those of lang.languages."""
+    iterations: int
+    """Bootstrap samples of every test set; the standard error comes from their spread, so a few are too few."""
+    few_shot: bool
+    test_split: bool
+    """Else the validation split."""
+    custom_datasets: str | None
+    """A Python file that defines further data sets."""
+    options: dict[str, Any]
+    """Further options of the command, e.g. `gpu-memory-utilization: 0.95`."""
+    confidence: float
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
     quality: QualityConfig | None = None
+    checks: ChecksConfig | None = None
+    euroeval: EuroEvalConfig | None = None
 
 
 @dataclass

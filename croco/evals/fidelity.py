@@ -37,11 +37,11 @@ def known_languages() -> dict[str, tuple[str, ...]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _identifier(among: tuple[str, ...]) -> LanguageIdentifier:
+def _identifier(among: tuple[str, ...], also: tuple[str, ...] = ()) -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    labels = {code for language in among for code in _codes(language)} | set(OTHER_SCRIPTS)
+    labels = {code for language in among for code in _codes(language)} | set(OTHER_SCRIPTS) | set(also)
     identifier.set_languages(sorted(labels & set(identifier.labels)))
     return identifier
 
@@ -77,3 +77,15 @@ def matches(language: str, text: str, among: Sequence[str] | None = None) -> boo
     codes = _codes(language)
     (found,) = identify([text], among)
     return None if found is None else found in codes
+
+
+def spoken(code: str, text: str) -> bool | None:
+    """As `matches`, for any ISO 639-1 code: one that conf/language lacks comes into question beside those it has.
+
+    None also for a language that identification does not know.
+    """
+    if code in known_languages():
+        return matches(code, text)
+    identifier = _identifier(tuple(sorted(known_languages())), (code,))
+    found = _identify(identifier, text)
+    return None if found is None or code not in identifier.labels else found == code

@@ -7,10 +7,24 @@ from croco.stages.base import Stage
 
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
-    from croco.stages import generations, pairs, prompts, quality, references, report, scores, sources, training
+    from croco.stages import (
+        checks,
+        euroeval,
+        generations,
+        pairs,
+        prompts,
+        quality,
+        references,
+        report,
+        scores,
+        sources,
+        training,
+    )
 
     return (
         prompts.STAGE,
+        checks.PROMPTS,
+        euroeval.DATA,
         generations.STAGE,
         scores.STAGE,
         sources.other_generations(generations.STAGE),
@@ -22,5 +36,11 @@ def stages() -> tuple[Stage, ...]:
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
         quality.STAGE,
+        generations.CHECKED_BASE,
+        generations.CHECKED_TUNED,
+        checks.STAGE,
+        euroeval.BASE,
+        euroeval.TUNED,
+        euroeval.STAGE,
         report.STAGE,
     )

@@ -48,13 +48,30 @@ def evaluation_sampling(config: Config) -> SamplingConfig:
     return replace(config.sampling, samples=samples, seed=config.sampling.seed + 1)
 
 
-def generate(job: Job, checkpoint: Checkpoint, split: str, sampling: SamplingConfig) -> dict[str, Any]:
-    """Fill `generations` with `sampling.samples` answers of the checkpoint to every prompt of a split."""
+def checks_sampling(config: Config) -> SamplingConfig:
+    """How prompts with checkable instructions are answered."""
+    checks = config.evals.checks
+    if checks is None:
+        return config.sampling
+    return replace(
+        config.sampling,
+        samples=checks.samples,
+        temperature=checks.temperature,
+        top_p=1.0,
+        max_new_tokens=checks.max_new_tokens or config.sampling.max_new_tokens,
+        seed=config.sampling.seed + 2,
+    )
+
+
+def generate(
+    job: Job, checkpoint: Checkpoint, split: str, sampling: SamplingConfig, source: str = "prompts"
+) -> dict[str, Any]:
+    """Fill `generations` with `sampling.samples` answers of the checkpoint to every prompt of a split of `source`."""
     config = job.config
     tokenizer = text.load_tokenizer(
         checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
     )
-    prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == split]
+    prompts = [p for p in job.inputs[source].rows("prompts", Prompt) if p.split == split]
     done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
     requests = list(_requests(tokenizer, prompts, sampling, done))
     total = len(prompts) * sampling.samples
@@ -157,11 +174,17 @@ def _candidates(job: Job) -> dict[str, Any]:
     return generate(job, candidates_checkpoint(job.config), "train", job.config.sampling)
 
 
-def _answers(job: Job, tuned: bool) -> dict[str, Any]:
+def _system(job: Job, tuned: bool) -> Checkpoint:
     checkpoint = factory.policy(job.config.model)
-    if tuned:
-        checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")
-    return generate(job, checkpoint, "heldout", evaluation_sampling(job.config))
+    return replace(checkpoint, adapter=job.single("training").path / "adapter") if tuned else checkpoint
+
+
+def _answers(job: Job, tuned: bool) -> dict[str, Any]:
+    return generate(job, _system(job, tuned), "heldout", evaluation_sampling(job.config))
+
+
+def _checked(job: Job, tuned: bool) -> dict[str, Any]:
+    return generate(job, _system(job, tuned), "checks", checks_sampling(job.config), "checks_prompts")
 
 
 def _evaluates(config: Config) -> bool:
@@ -188,4 +211,18 @@ ANSWERS_BASE = Stage(
 )
 ANSWERS_TUNED = replace(
     ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), run=functools.partial(_answers, tuned=True)
+)
+CHECKED_BASE = replace(
+    ANSWERS_BASE,
+    name="checked_base",
+    needs=("checks_prompts",),
+    config=lambda c: slice_of(c, factory.policy(c.model), "checks", checks_sampling(c)),
+    run=functools.partial(_checked, tuned=False),
+    wanted=lambda c: c.evals.checks is not None,
+)
+CHECKED_TUNED = replace(
+    CHECKED_BASE,
+    name="checked_tuned",
+    needs=("checks_prompts", "training"),
+    run=functools.partial(_checked, tuned=True),
 )

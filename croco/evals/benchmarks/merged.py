@@ -1,0 +1,35 @@
+"""A checkpoint that other tools can load by its folder: adapter merged, with tokenizer, chat template and generation config."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from croco import text
+from croco.engines.checkpoints import Checkpoint, load
+
+
+def write(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the checkpoint, its adapter merged where it has one, to a folder that is there whole or not at all.
+
+    Raises:
+        UserError: the checkpoint cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if folder.is_dir():
+        return
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model, _ = load(AutoModelForCausalLM, replace(checkpoint, adapter=None))
+    if checkpoint.adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(checkpoint.adapter)).merge_and_unload()
+    model.save_pretrained(temporary)
+    tokenizer = text.load_tokenizer(
+        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+    )
+    tokenizer.save_pretrained(temporary)
+    temporary.rename(folder)

@@ -1,0 +1,1 @@
+"""Instruction following that a rule can check: prompts in seven languages, checkers, and their scores."""

@@ -1,0 +1,147 @@
+"""Which instructions an answer follows, and what its text shows without any: language, repetition, length, ending.
+
+Accuracy at prompt level is the share of answers that follow all their instructions, at instruction level the share of all
+instructions that are followed. The second is a ratio over prompts of unequal size; where base and tuned are compared prompt
+by prompt, a prompt counts with the share of its instructions that is followed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from croco.evals import compare, fidelity
+from croco.evals.checks import checkers
+from croco.pairing.filters import repeated_share
+from croco.records import Generation, Prompt, Result
+from croco.tables import Table
+
+NAME = "checks"
+LEVELS = ("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose")
+PRIMARY = LEVELS[0]
+MEASURES = {
+    "prompt_loose": "prompt, loose",
+    "instruction_strict": "instruction, strict",
+    "instruction_loose": "instruction, loose",
+    "language": "right language",
+    "repetition": "repetition",
+    "tokens": "tokens",
+    "ended": "ended",
+}
+
+
+def grade(prompts: Mapping[tuple[str, str], Prompt], answers: Sequence[Generation], system: str) -> Iterator[Result]:
+    """The measurements of every answer; `followed_*` is one per instruction, whose id is its category."""
+    for answer in answers:
+        instructions = json.loads(prompts[answer.prompt_id, answer.language].meta)["instructions"]
+        where = (NAME, system, answer.prompt_id, answer.language, answer.sample)
+        followed = {"strict": checkers.follows, "loose": checkers.follows_loosely}
+        for reading, follows in followed.items():
+            marks = [float(follows(answer.text, answer.language, i["id"], i["arguments"])) for i in instructions]
+            yield Result(*where, f"prompt_{reading}", min(marks))
+            yield Result(*where, f"instruction_{reading}", sum(marks) / len(marks))
+            for instruction, mark in zip(instructions, marks, strict=True):
+                yield Result(*where, f"followed_{reading}", mark, instruction["id"])
+        for metric, value in _without_instructions(answer, instructions).items():
+            yield Result(*where, metric, value)
+
+
+def _without_instructions(answer: Generation, instructions: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The right language is the prompt's, or the one an instruction asks for."""
+    asked = [i["arguments"]["language"] for i in instructions if i["id"] == "language:response_language"]
+    text = answer.text.lower() if answer.text.isupper() else answer.text
+    spoken = fidelity.spoken(asked[-1] if asked else answer.language, text)
+    return {
+        "language": None if spoken is None else float(spoken),
+        "repetition": repeated_share(answer.text),
+        "tokens": float(answer.tokens),
+        "ended": float(answer.finish_reason == "stop"),
+    }
+
+
+def comparisons(
+    results: pa.Table, languages: Sequence[str], resamples: int, confidence: float
+) -> dict[str, list[compare.Comparison]]:
+    """Base against tuned by measure, PRIMARY first; a language none of whose answers could be told is left out of its own."""
+    known = results.filter(pc.is_valid(results["value"]))
+    found = {}
+    for measure in (PRIMARY, *MEASURES):
+        rows = known.filter(pc.equal(known["metric"], measure))
+        systems = [rows.filter(pc.equal(rows["system"], system)).to_pylist() for system in compare.SYSTEMS]
+        pairs = set.intersection(*({(r["language"], r["prompt_id"]) for r in system} for system in systems))
+        there = [language for language in languages if any(language == pair[0] for pair in pairs)]
+        if there:
+            shown = known if measure == PRIMARY else rows
+            found[measure] = compare.compare(shown, measure, there, resamples, confidence)
+    return found
+
+
+def tables(results: pa.Table, found: Mapping[str, Sequence[compare.Comparison]], confidence: float) -> list[Table]:
+    """The primary comparison, the four accuracies, the other measures, and the instructions."""
+    return [
+        compare.table(
+            "Prompts with every instruction followed (strict), base against tuned", found[PRIMARY], confidence
+        ),
+        _accuracies(results),
+        _others(found, confidence),
+        _instructions(results),
+    ]
+
+
+def _accuracies(results: pa.Table) -> Table:
+    """IFEval's four figures by language, over all prompts or all instructions of the language."""
+    means = _means(results, "language")
+    columns = [
+        (f"{level} {reading} {system}", f"{metric}_{reading}", system)
+        for level, metric in (("prompt", "prompt"), ("instr.", "followed"))
+        for reading in ("strict", "loose")
+        for system in compare.SYSTEMS
+    ]
+    languages = list(dict.fromkeys(results["language"].to_pylist()))
+    rows = [[lang, *(means.get((metric, system, lang)) for _, metric, system in columns)] for lang in languages]
+    note = (
+        "Share of prompts with every instruction followed, and of all instructions; loose: also without the first or last line "
+        "or asterisks."
+    )
+    return Table("Instruction following by language", ("language", *(head for head, _, _ in columns)), rows, note)
+
+
+def _others(found: Mapping[str, Sequence[compare.Comparison]], confidence: float) -> Table:
+    rows = [
+        [MEASURES[measure], r.language, r.prompts, r.base, r.tuned, r.difference, r.low, r.high, r.p]
+        for measure, compared in found.items()
+        if measure in MEASURES
+        for r in compared
+    ]
+    heads = ("measure", "language", "prompts", "base", "tuned", "difference", "low", "high", "p")
+    note = (
+        f"Means over prompts; difference: tuned minus base with its {confidence:.0%} interval; p Holm-adjusted over the "
+        "languages of a measure. Right language: the prompt's or the one asked for, where it can be told; repetition: share of "
+        "word 4-grams that occurred before in the answer; ended: share of answers the model ended itself."
+    )
+    return Table("Instruction following and form of the answers, base against tuned", heads, rows, note)
+
+
+def _instructions(results: pa.Table) -> Table:
+    means = _means(results, "category")
+    counts = results.filter(pc.equal(results["metric"], "followed_strict")).group_by(["system", "category"])
+    numbers = {
+        (r["system"], r["category"]): r["value_count"] for r in counts.aggregate([("value", "count")]).to_pylist()
+    }
+    columns = [(reading, system) for reading in ("strict", "loose") for system in compare.SYSTEMS]
+    rows = [
+        [name, numbers["base", name], *(means[f"followed_{reading}", system, name] for reading, system in columns)]
+        for name in sorted({category for _, category in numbers})
+    ]
+    heads = ("instruction", "answers", *(f"{reading} {system}" for reading, system in columns))
+    return Table("Instructions followed, all languages", heads, rows)
+
+
+def _means(results: pa.Table, column: str) -> dict[tuple[str, str, str], float]:
+    """(metric, system, value of the column) -> mean of the values there are."""
+    grouped = results.group_by(["metric", "system", column]).aggregate([("value", "mean")]).to_pylist()
+    return {(row["metric"], row["system"], row[column]): row["value_mean"] for row in grouped}

@@ -1,0 +1,83 @@
+"""Answers to prompts with checkable instructions, base compared with tuned; the prompts are an artifact of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from croco import records
+from croco.config import Config
+from croco.errors import UserError
+from croco.evals import compare
+from croco.evals.checks import prompts, score
+from croco.records import Generation, Prompt, Result
+from croco.stages.base import Job, Stage
+
+
+def _asked(config: Config) -> dict[str, Any]:
+    checks = config.evals.checks
+    if checks is None:
+        return {}
+    files = prompts.files(Path(checks.path)) if checks.path is not None else []
+    read = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+    return {"prompts": checks.prompts, "seed": checks.seed, "files": read}
+
+
+def _write(job: Job) -> dict[str, Any]:
+    checks, language = job.config.evals.checks, str(job.language)
+    assert checks is not None, "stages are asked whether they are wanted"
+    asked = list(prompts.own(language, checks.prompts, checks.seed)) if checks.prompts else []
+    own = len(asked)
+    if checks.path is not None:
+        asked += prompts.read(Path(checks.path), [language])
+    if not asked:
+        raise UserError(f"evals.checks.path: {checks.path}: no prompt in '{language}'")
+    asked.sort(key=lambda p: p.prompt_id)
+    job.output.write_table("prompts", records.schema(Prompt), map(records.as_dict, asked))
+    return {"rows": len(asked), "own": own}
+
+
+def _compare(job: Job) -> dict[str, Any]:
+    checks = job.config.evals.checks
+    assert checks is not None, "stages are asked whether they are wanted"
+    asked = {(p.prompt_id, p.language): p for p in job.inputs["checks_prompts"].rows("prompts", Prompt)}
+    results = itertools.chain.from_iterable(
+        score.grade(asked, job.inputs[f"checked_{system}"].rows("generations", Generation), system)
+        for system in compare.SYSTEMS
+    )
+    count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
+    table = job.output.table("results")
+    found = score.comparisons(table, job.config.lang.languages, checks.resamples, checks.confidence)
+    macro = found[score.PRIMARY][-1]
+    return {
+        "rows": count,
+        "comparison": {measure: [asdict(row) for row in rows] for measure, rows in found.items()},
+        "headline": f"Checks {macro.base:.3f} before, {macro.tuned:.3f} after: {macro.difference:+.3f} "
+        f"({macro.low:+.3f} to {macro.high:+.3f}).",
+        "metric": macro.difference,
+        "tables": [asdict(shown) for shown in score.tables(table, found, checks.confidence)],
+    }
+
+
+def _wanted(config: Config) -> bool:
+    return config.evals.checks is not None
+
+
+PROMPTS = Stage(
+    name="checks_prompts", needs=(), config=_asked, run=_write, version=1, per_language=True, wanted=_wanted
+)
+STAGE = Stage(
+    name="checks",
+    needs=("checks_prompts", "checked_base", "checked_tuned"),
+    config=lambda c: (
+        {"confidence": c.evals.checks.confidence, "resamples": c.evals.checks.resamples}
+        if c.evals.checks is not None
+        else {}
+    ),
+    run=_compare,
+    version=1,
+    wanted=_wanted,
+)

@@ -1,0 +1,81 @@
+"""Accuracies of answers that were counted by hand, and their tables."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from croco import records
+from croco.evals.checks import score
+from croco.records import Generation, Prompt, Result
+
+COMMA = {"id": "punctuation:no_comma", "arguments": {}}
+BULLETS = {"id": "detectable_format:number_bullet_lists", "arguments": {"num_bullets": 1}}
+DANISH = "Jeg kan godt lide at læse bøger om aftenen når børnene er lagt i seng"
+
+
+def prompt(name: str, *instructions: dict[str, object]) -> Prompt:
+    return Prompt(
+        name, "da", [{"role": "user", "content": "?"}], "checks", meta=json.dumps({"instructions": instructions})
+    )
+
+
+def answer(name: str, text: str, ended: bool = True) -> Generation:
+    return Generation(name, "da", 0, text, [1] * 5, "stop" if ended else "length", 3, 5, 0, "m", "")
+
+
+PROMPTS = {(p.prompt_id, p.language): p for p in (prompt("a", COMMA), prompt("b", COMMA, BULLETS))}
+BASE = [answer("a", "ja, tak"), answer("b", "ja", ended=False)]
+TUNED = [answer("a", DANISH), answer("b", "ja, her:\n* ja")]
+
+
+@pytest.fixture(scope="module")
+def results() -> pa.Table:
+    rows = [*score.grade(PROMPTS, BASE, "base"), *score.grade(PROMPTS, TUNED, "tuned")]
+    return pa.Table.from_pylist([records.as_dict(r) for r in rows], schema=records.schema(Result))
+
+
+def test_values_by_hand(results: pa.Table) -> None:
+    """base a: comma, neither reading. base b: no comma, no bullet: 1 of 2. tuned a: all. tuned b: strictly the bullet only;
+    without its first line both."""
+    values = {(r["system"], r["prompt_id"], r["metric"]): r["value"] for r in results.to_pylist() if not r["category"]}
+    assert [values["base", p, "prompt_strict"] for p in "ab"] == [0, 0]
+    assert [values["base", p, "instruction_strict"] for p in "ab"] == [0, 0.5]
+    assert [values["tuned", p, "prompt_strict"] for p in "ab"] == [1, 0]
+    assert [values["tuned", p, "instruction_strict"] for p in "ab"] == [1, 0.5]
+    assert [values["tuned", p, "prompt_loose"] for p in "ab"] == [1, 1]
+    assert values["tuned", "a", "language"] == 1
+    assert values["base", "b", "language"] is None  # two letters tell no language
+    assert [values["base", p, "ended"] for p in "ab"] == [1, 0]
+
+
+def test_tables(results: pa.Table) -> None:
+    """Instruction level pools instructions: base follows 1 of 3 strictly, tuned 2 of 3; loosely tuned follows all."""
+    found = score.comparisons(results, ["da"], 50, 0.95)
+    assert (found["prompt_strict"][0].base, found["prompt_strict"][0].tuned) == (0, 0.5)
+    assert found["ended"][0].difference == 0.5
+    assert "language" not in found  # no prompt whose language both systems' answers show
+    _, accuracies, others, instructions = score.tables(results, found, 0.95)
+    da = dict(zip(accuracies.columns, accuracies.rows[0], strict=True))
+    assert da["instr. strict base"] == pytest.approx(1 / 3)
+    assert da["instr. strict tuned"] == pytest.approx(2 / 3)
+    assert da["instr. loose tuned"] == 1
+    assert {row[0] for row in others.rows} == set(score.MEASURES.values()) - {"right language"}
+    assert instructions.rows == [
+        ["detectable_format:number_bullet_lists", 1, 0, 1, 0, 1],
+        ["punctuation:no_comma", 2, 0.5, 0.5, 0.5, 1],
+    ]
+
+
+def test_the_language_that_was_asked_for_is_the_right_one() -> None:
+    """A Danish prompt that asks for English."""
+    english = {"id": "language:response_language", "arguments": {"language": "en"}}
+    text = "I like to read books in the evening when the children have gone to bed"
+    (value,) = [
+        r.value
+        for r in score.grade({("c", "da"): prompt("c", english)}, [answer("c", text)], "base")
+        if r.metric == "language"
+    ]
+    assert value == 1
