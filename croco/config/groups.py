@@ -218,12 +218,16 @@ class EngineConfig:
 
     name: str
     """`hf`, `vllm` or `fake`."""
+    isolate: bool
+    """In a process of its own, which gives back all memory when its phase ends, and whose crash loses nothing."""
     prompts_per_unit: int
-    """Prompts whose samples are computed, and written, together: the unit of work and of resuming."""
+    """Prompts whose samples are computed together (hf), or that are in the engine at a time (vllm)."""
     score_tokens: int
     """Tokens, padding included, in a scoring batch."""
     options: dict[str, Any]
     """Keyword arguments for the engine itself (vLLM's `LLM`)."""
+    environment: dict[str, str]
+    """Environment variables of the engine's own process."""
 
 
 @dataclass

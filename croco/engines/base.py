@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from croco.errors import UserError
 
 Message = dict[str, str]
 
@@ -36,10 +38,17 @@ class Completion:
 
 
 class Generator(Protocol):
-    """Samples answers."""
+    """Samples answers; a judge is one whose answers are read as verdicts."""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """All samples of all requests, in any order, each as soon as it is there."""
+    settings: dict[str, Any]
+    """What is really used, for the artifact's record: engine, version, precision, sampling parameters, stop ids. JSON values."""
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """All samples of all requests, in any order, each as soon as it is there; requests are taken as they are needed.
+
+        Raises:
+            UserError: a prompt does not fit the model's context; names it.
+        """
 
     def close(self) -> None:
         """Give back what the engine holds."""
@@ -55,6 +64,8 @@ class Answered:
     language: str
     meta: str
     """JSON, see `records.Prompt.meta`."""
+    prompt_id: str = ""
+    """For messages to people; no scorer reads it."""
 
 
 class Scorer(Protocol):
@@ -65,6 +76,14 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds."""
+
+
+def over_long(request: Request, context: int) -> UserError:
+    """The refusal of a prompt that leaves no room for an answer."""
+    return UserError(
+        f"prompt {request.prompt_id} ({request.language}) has {len(request.token_ids)} tokens, and the model's context "
+        f"is {context}; prompts.max_tokens drops such prompts"
+    )
 
 
 def seed_of(run_seed: int, prompt_id: str, language: str) -> int:

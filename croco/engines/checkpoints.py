@@ -11,7 +11,7 @@ from croco.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,32 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def precision(dtype: str) -> torch.dtype:
+    """The configured precision; float32 for bfloat16 where the hardware would only emulate it."""
+    import torch
+
+    if dtype != "bfloat16":
+        return getattr(torch, dtype)
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return torch.bfloat16 if native else torch.float32
+
+
 def load(auto_class: Any, checkpoint: Checkpoint, **keywords: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model on this process's device, in evaluation mode, and transformers' loading report.
 
     Raises:
         UserError: nothing loadable is there, or the hub cannot be reached.
     """
-    import torch
 
     quieten()
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.path,
             revision=checkpoint.revision,
-            dtype=getattr(torch, checkpoint.dtype),
+            dtype=precision(checkpoint.dtype),
             attn_implementation=checkpoint.attention,
             trust_remote_code=checkpoint.trust_remote_code,
             use_safetensors=True,
@@ -69,6 +81,48 @@ def load(auto_class: Any, checkpoint: Checkpoint, **keywords: Any) -> tuple[PreT
     if checkpoint.adapter is not None:
         model.load_adapter(str(checkpoint.adapter))
     return model.to(device()).eval(), report
+
+
+def check_reward(checkpoint: Checkpoint) -> None:
+    """Refuse, from its configuration alone, what is no reward model.
+
+    Raises:
+        UserError: no classification head, or not one label.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
+    architecture = (config.architectures or ["nothing"])[0]
+    if "SequenceClassification" not in architecture:
+        raise UserError(
+            f"{checkpoint.path}: is no reward model: it holds {architecture}, without a classification head"
+        )
+    if config.num_labels != 1:
+        raise UserError(f"{checkpoint.path}: has {config.num_labels} labels; a reward model has one")
+
+
+def check_reward_template(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a chat template through which the reward model would not see the conversation.
+
+    Raises:
+        UserError: the template cannot render a question and its answer, or leaves one of them out.
+    """
+    question, answer = "croco-question", "croco-answer"
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    try:
+        seen = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except Exception as error:  # a template is a program, and may raise anything
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: its chat template cannot render an answer ({reason})") from None
+    for part, sentinel in (("question", question), ("answer", answer)):
+        if sentinel not in seen:
+            raise UserError(f"{checkpoint.path}: its chat template leaves out the {part}; it is not for scoring")
 
 
 def quieten() -> None:

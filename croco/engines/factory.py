@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
@@ -20,6 +22,11 @@ def generator(
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
     """
+    if engine.isolate:
+        from croco.engines.process import IsolatedGenerator
+
+        inside = replace(engine, isolate=False)
+        return IsolatedGenerator(partial(generator, inside, checkpoint, tokenizer, sampling), engine.environment)
     if engine.name == "fake":
         from croco.engines.fake import FakeGenerator
 
@@ -53,6 +60,10 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
         from croco.engines.function import FunctionScorer
 
         return FunctionScorer(locate("reward.function", str(reward.function)))
+    if engine.isolate:
+        from croco.engines.process import IsolatedScorer
+
+        return IsolatedScorer(partial(scorer, replace(engine, isolate=False), reward), engine.environment)
     if engine.name == "fake":
         from croco.engines.fake import FakeScorer
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,9 @@ class FakeGenerator:
         self.words = [i for i in range(len(tokenizer)) if i not in special]
         self.end = text.end_of_turn(tokenizer)
         self.longest = min(LONGEST, max_new_tokens)
+        self.settings: dict[str, Any] = {"engine": "fake", "max_new_tokens": self.longest, "stop_token_ids": [self.end]}
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
             for sample in request.samples:
                 draw = np.random.default_rng(request.seed + sample)

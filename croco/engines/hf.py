@@ -8,23 +8,26 @@ distribution at the row's next uniform number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
 
 from croco import text
-from croco.engines.base import Answered, Completion, Request
-from croco.engines.checkpoints import Checkpoint, context_length, load
+from croco.engines.base import Answered, Completion, Request, over_long
+from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+UNITS_SORTED = 64  # prompts are brought in order of length within so many units, whatever their number
 COMPACT_BELOW = 0.75  # share of rows still writing below which the others are dropped from the batch
 
 
@@ -45,18 +48,27 @@ class HFGenerator:
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
         self.prompts_per_unit = prompts_per_unit
         self.stops = stop_ids(self.model.generation_config, tokenizer)
+        self.settings: dict[str, Any] = {
+            "engine": "transformers",
+            "version": transformers.__version__,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_new_tokens": max_new_tokens,
+            "context": self.context,
+            "stop_token_ids": sorted(self.stops),
+        }
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """All samples, a unit of similar prompts at a time; see `base.Generator`."""
-        for request in requests:
-            if len(request.token_ids) >= self.context:
-                raise UserError(
-                    f"prompt {request.prompt_id} ({request.language}) has {len(request.token_ids)} tokens, and the model's "
-                    f"context is {self.context}; prompts.max_tokens drops such prompts"
-                )
-        ordered = sorted(requests, key=lambda r: (len(r.token_ids), r.language, r.prompt_id))
-        for start in range(0, len(ordered), self.prompts_per_unit):
-            yield from self._unit(ordered[start : start + self.prompts_per_unit])
+        coming = iter(requests)
+        while window := list(islice(coming, UNITS_SORTED * self.prompts_per_unit)):
+            for request in window:
+                if len(request.token_ids) >= self.context:
+                    raise over_long(request, self.context)
+            window.sort(key=lambda r: (len(r.token_ids), r.language, r.prompt_id))
+            for start in range(0, len(window), self.prompts_per_unit):
+                yield from self._unit(window[start : start + self.prompts_per_unit])
 
     def _unit(self, requests: Sequence[Request]) -> list[Completion]:
         """One unit; when the device has no memory for it, its halves."""
@@ -183,11 +195,10 @@ class HFScorer:
         self.tokenizer = text.load_tokenizer(
             checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
         )
+        check_reward(checkpoint)
+        check_reward_template(checkpoint, self.tokenizer)
         self.model, report = load(AutoModelForSequenceClassification, checkpoint)
         self.max_length, self.score_tokens = max_length, score_tokens
-        labels = self.model.config.num_labels
-        if labels != 1:
-            raise UserError(f"{checkpoint.path}: has {labels} labels; a reward model has one")
         if report["missing_keys"]:
             raise UserError(
                 f"{checkpoint.path}: is no reward model, its {sorted(report['missing_keys'])[0]} is missing"

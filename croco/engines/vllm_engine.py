@@ -1,25 +1,31 @@
 """Generation and scoring with vLLM.
 
-Ids go in and ids come out, so the conversation is encoded by croco.text and nowhere else. Every request has its seed, and
-sample i of a request uses seed + i, so that samples can be added without drawing the others again. A reward is the raw
-logit: vLLM's default would pass it through a sigmoid.
+Ids go in and ids come out, so the conversation is encoded by croco.text and nowhere else. Every sample is a request of its own
+with its own seed (sample i of a prompt uses seed + i, as vLLM would number the samples of one request), so that samples can be
+added without drawing the others again, and each is handed over when it is finished. A reward is the raw logit: vLLM's default
+would pass it through a sigmoid.
+
+An adapter gets a new name and a new number whenever it is taken into use: the weights are kept by number and the cached
+prefixes by name, so that either alone would answer with what was there before.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco import text
-from croco.engines.base import Answered, Completion, Request
-from croco.engines.checkpoints import Checkpoint
+from croco.engines.base import Answered, Completion, Request, over_long
+from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template
 from croco.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-NEWLY_LOADED = 1  # number of the adapter within an engine that has only one
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the bounds on an adapter's rank that vLLM takes
 
 
 def _vllm() -> Any:
@@ -34,17 +40,21 @@ def _vllm() -> Any:
 
 def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any) -> Any:
     """vLLM's `LLM` for a checkpoint; `engine.options` wins over what is set here."""
-    return _vllm().LLM(
-        **{
-            "model": checkpoint.path,
-            "revision": checkpoint.revision,
-            "dtype": checkpoint.dtype,
-            "trust_remote_code": checkpoint.trust_remote_code,
-            "enable_prefix_caching": True,
-            **settings,
-            **options,
-        }
-    )
+    vllm = _vllm()
+    try:
+        return vllm.LLM(
+            **{
+                "model": checkpoint.path,
+                "revision": checkpoint.revision,
+                "dtype": checkpoint.dtype,
+                "trust_remote_code": checkpoint.trust_remote_code,
+                "enable_prefix_caching": True,
+                **settings,
+                **options,
+            }
+        )
+    except TypeError as error:
+        raise UserError(f"engine.options: vLLM {vllm.__version__} does not take them ({error})") from None
 
 
 class VLLMGenerator:
@@ -57,7 +67,7 @@ class VLLMGenerator:
         temperature: float,
         top_p: float,
         max_new_tokens: int,
-        prompts_per_unit: int,
+        prompts_in_engine: int,
         options: Mapping[str, Any],
     ) -> None:
         from transformers import GenerationConfig
@@ -66,51 +76,108 @@ class VLLMGenerator:
 
         vllm = _vllm()
         lora: dict[str, Any] = {}
-        self.lora_request = None
         if checkpoint.adapter is not None:
-            lora = {"enable_lora": True, "max_lora_rank": max(8, _rank(checkpoint.adapter))}
-            from vllm.lora.request import LoRARequest
-
-            self.lora_request = LoRARequest(str(checkpoint.adapter), NEWLY_LOADED, str(checkpoint.adapter))
+            lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank_bound(checkpoint.adapter)}
         self.llm = _engine(checkpoint, options, **lora)
+        self.context = int(self.llm.llm_engine.model_config.max_model_len)
         try:
             own = GenerationConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision or "main")
         except OSError:
             own = GenerationConfig()
         self.stops = stop_ids(own, tokenizer)
-        self.prompts_per_unit = prompts_per_unit
-        self.parameters = lambda request: vllm.SamplingParams(
-            n=len(request.samples),
+        self.prompts_in_engine = prompts_in_engine
+        self.parameters = vllm.SamplingParams(
             temperature=temperature,
             top_p=top_p,
             max_tokens=max_new_tokens,
-            seed=request.seed + request.samples.start,
             stop_token_ids=sorted(self.stops),
             detokenize=False,
+            output_kind=vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+        self.settings = self._effective(vllm.__version__)
+        self._adapters = 0
+        self._lora: Any = None
+        self.use(checkpoint.adapter)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        for start in range(0, len(requests), self.prompts_per_unit):
-            unit = requests[start : start + self.prompts_per_unit]
-            outputs = self.llm.generate(
-                [{"prompt_token_ids": r.token_ids} for r in unit],
-                [self.parameters(r) for r in unit],
-                lora_request=self.lora_request,
-                use_tqdm=False,
-            )
-            for request, output in zip(unit, outputs, strict=True):
-                for sample, out in zip(request.samples, output.outputs, strict=True):
-                    ids = list(out.token_ids)
-                    yield Completion(request, sample, ids, "stop" if ids and ids[-1] in self.stops else "length")
+    def _effective(self, version: str) -> dict[str, Any]:
+        model = self.llm.llm_engine.model_config
+        parameters = self.parameters
+        return {
+            "engine": "vllm",
+            "version": version,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "temperature": parameters.temperature,
+            "top_p": parameters.top_p,
+            "top_k": parameters.top_k,
+            "min_p": parameters.min_p,
+            "repetition_penalty": parameters.repetition_penalty,
+            "max_new_tokens": parameters.max_tokens,
+            "context": self.context,
+            "stop_token_ids": sorted(parameters.stop_token_ids or []),
+        }
+
+    def use(self, adapter: Path | None) -> None:
+        """Further requests are answered with this LoRA adapter, read again even from the same folder; None takes it off."""
+        if adapter is None:
+            self._lora = None
+            return
+        from vllm.lora.request import LoRARequest
+
+        self._adapters += 1
+        self._lora = LoRARequest(f"{adapter}#{self._adapters}", self._adapters, str(adapter))
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """See `base.Generator`; at most `prompts_in_engine` prompts are in the engine, and one comes in as one is finished."""
+        engine = self.llm.llm_engine
+        coming = iter(requests)
+        more = True
+        sample_of: dict[str, tuple[Request, int]] = {}
+        waiting: dict[str, int] = {}  # samples still to come, by prompt
+        number = 0
+        while more or sample_of:
+            while more and len(waiting) < self.prompts_in_engine:
+                request = next(coming, None)
+                if request is None:
+                    more = False
+                    break
+                for sample in request.samples:
+                    name = str(number := number + 1)
+                    self._add(name, request, sample)
+                    sample_of[name] = request, sample
+                waiting[_key(request)] = len(request.samples)
+            if not sample_of:
+                continue
+            for output in engine.step():
+                request, sample = sample_of.pop(output.request_id)
+                waiting[_key(request)] -= 1
+                if not waiting[_key(request)]:
+                    del waiting[_key(request)]
+                ids = list(output.outputs[0].token_ids)
+                yield Completion(request, sample, ids, "stop" if ids and ids[-1] in self.stops else "length")
+
+    def _add(self, name: str, request: Request, sample: int) -> None:
+        if len(request.token_ids) >= self.context:
+            raise over_long(request, self.context)
+        parameters = self.parameters.clone()
+        parameters.seed = request.seed + sample
+        prompt = {"prompt_token_ids": request.token_ids}
+        self.llm.llm_engine.add_request(name, prompt, parameters, lora_request=self._lora)
 
     def close(self) -> None:
+        self.llm.llm_engine.engine_core.shutdown()
         del self.llm
 
 
-def _rank(adapter: Any) -> int:
-    import json
+def _key(request: Request) -> str:
+    return f"{request.prompt_id}/{request.language}/{request.samples.start}"
 
-    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+
+def _rank_bound(adapter: Path) -> int:
+    rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+    for bound in RANKS:
+        if rank <= bound:
+            return bound
+    raise UserError(f"{adapter}: its rank {rank} is more than vLLM's {RANKS[-1]}")
 
 
 class VLLMScorer:
@@ -118,14 +185,17 @@ class VLLMScorer:
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
         vllm = _vllm()
+        check_reward(checkpoint)
         self.tokenizer = text.load_tokenizer(
             checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
         )
+        check_reward_template(checkpoint, self.tokenizer)
         self.llm = _engine(checkpoint, options, runner="pooling", max_model_len=max_length)
         self.max_length = max_length
         self.parameters = vllm.PoolingParams(use_activation=False)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        """See `base.Scorer`; a conversation longer than `max_length` gets None."""
         conversations = [
             text.conversation_ids(self.tokenizer, [*a.messages, {"role": "assistant", "content": a.answer}])
             for a in answers
@@ -139,11 +209,10 @@ class VLLMScorer:
         )
         rewards: list[float | None] = [None] * len(answers)
         for i, output in zip(fitting, outputs, strict=True):
-            if output.outputs.data.numel() != 1:
-                raise UserError(f"reward.path: has {output.outputs.data.numel()} labels; a reward model has one")
             reward = output.outputs.data.item()
             rewards[i] = reward if math.isfinite(reward) else None
         return rewards
 
     def close(self) -> None:
+        self.llm.llm_engine.engine_core.shutdown()
         del self.llm

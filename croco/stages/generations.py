@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from croco.errors import UserError
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
+SETTINGS = "engine.json"  # what the engine that made the rows really used
 FLUSH_SECONDS = 2.0  # a row waits at most this long before it is on the disk
 
 
@@ -73,19 +75,19 @@ def generate(
     )
     prompts = [p for p in job.inputs[source].rows("prompts", Prompt) if p.split == split]
     done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
-    requests = list(_requests(tokenizer, prompts, sampling, done))
     total = len(prompts) * sampling.samples
-    if requests:
+    if len(done) < total:
         engine = job.engines.get(
             ("generator", checkpoint, sampling),
             lambda: factory.generator(config.engine, checkpoint, tokenizer, sampling),
         )
         rows = _Rows(job, tokenizer, checkpoint)
+        (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
         try:
             with job.progress.task(f"{job.label}", total, "answers", done=len(done)) as task:
-                for completion in engine.generate(requests):
+                for completion in engine.generate(_requests(tokenizer, prompts, sampling, done)):
                     rows.add(completion)
-                    task.advance(1)
+                    task.advance(1, tokens=len(completion.token_ids))
         finally:
             rows.close()
     count = job.output.seal_journal("generations", Generation, order=lambda r: (r["prompt_id"], r["sample"]))
@@ -166,6 +168,7 @@ def _summary(job: Job) -> dict[str, Any]:
         "tokens": int(tokens.sum()),
         "mean_tokens": round(float(tokens.mean()), 2),
         "finish_reason": dict(reasons),
+        "engine": json.loads((job.output.path / SETTINGS).read_text(encoding="utf-8")),
         "empty": sum(not t for t in table["text"].to_pylist()),
     }
 

@@ -83,13 +83,13 @@ def _score(job: Job, prompts: dict[str, Prompt], missing: Iterator[Generation], 
                     )
                     for g, reward in zip(rows, scorer.score(answered), strict=True)
                 )
-                task.advance(len(rows))
+                task.advance(len(rows), tokens=sum(g.tokens for g in rows))
     finally:
         journal.close()
 
 
 def _answered(prompt: Prompt, generation: Generation) -> Answered:
-    return Answered(prompt.messages, generation.text, prompt.language, prompt.meta)
+    return Answered(prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id)
 
 
 def _summary(job: Job) -> dict[str, Any]:

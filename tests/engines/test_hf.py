@@ -132,3 +132,46 @@ def test_a_reward_model_must_have_one_label_and_a_head(tmp_path: Path, policy: P
 def test_token_batches_hold_the_budget() -> None:
     rows = [(0,) * n for n in (1, 2, 2, 5, 9)]
     assert [[len(r) for r in b] for b in token_batches(rows, 6)] == [[1, 2, 2], [5], [9]]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_out_of_memory_halves_the_batch_and_the_answers_stay(
+    policy: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A device with room for `limit` prompts gives the answers that a larger one gives."""
+    tokenizer = text.load_tokenizer(str(policy))
+    engine = generator(policy, tokenizer)
+    expected = by_key(list(engine.generate(requests(tokenizer))))
+    sample = engine._sample
+
+    def small(some: list[Request]) -> list[Completion]:
+        if len(some) > limit:
+            raise torch.OutOfMemoryError
+        return sample(some)
+
+    monkeypatch.setattr(engine, "_sample", small)
+    assert by_key(list(engine.generate(requests(tokenizer)))) == expected
+    monkeypatch.setattr(engine, "_sample", lambda _: small([None] * 9))  # type: ignore[list-item]
+    with pytest.raises(UserError, match=r"out of memory with 4 samples of prompt p0 \(en\) alone"):
+        list(engine.generate(requests(tokenizer)[:1]))
+
+
+def test_a_score_that_is_no_number_is_none(reward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = HFScorer(Checkpoint(str(reward)), max_length=64, score_tokens=100)
+    monkeypatch.setattr(scorer, "_forward", lambda batch: [float("nan"), *[float("inf")] * (len(batch) - 1)])
+    answers = [Answered([{"role": "user", "content": "what?"}], a, "en", "{}") for a in ("yes", "no")]
+    assert scorer.score(answers) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for m in messages %}{{ m['content'] if m['role'] == 'user' }}{% endfor %}", "leaves out the answer"),
+        ("{{ raise_exception('roles must alternate') }}", r"cannot render an answer \(roles must alternate\)"),
+    ],
+)
+def test_a_reward_model_with_another_template_is_refused(tmp_path: Path, template: str, reason: str) -> None:
+    path = build_reward(tmp_path)
+    (path / "chat_template.jinja").write_text(template, encoding="utf-8")
+    with pytest.raises(UserError, match=reason):
+        HFScorer(Checkpoint(str(path)), 64, 100)

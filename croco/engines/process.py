@@ -1,0 +1,211 @@
+"""An engine in a process of its own, behind the same protocols.
+
+What the engine held, a GPU's memory included, is given back when its process ends, whatever the libraries inside keep. The
+engine asks for requests when it has room and hands answers over one by one, so it never runs dry between pieces of work and
+nothing queues without bound. When it dies, what it was working on is named; what it had handed over is kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from croco.engines.base import Answered, Completion, Generator, Request, Scorer
+from croco.errors import UserError
+
+REQUESTS_PER_ASKING = 16
+NAMED_AT_MOST = 32  # prompts in the message of a crash
+CLOSING_SECONDS = 60.0
+
+
+_Key = tuple[str, str, int]
+
+
+class EngineCrash(UserError):
+    """The engine's process ended before its work; names the prompts it was working on."""
+
+
+class EngineProcess:
+    """A child process that builds an engine and serves one caller.
+
+    Raises:
+        UserError: as `build` does, in the caller's process.
+        EngineCrash: the process ended while it was needed.
+    """
+
+    def __init__(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
+        # Spawned, not forked: a fork would share the parent's CUDA context and threads.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, build, dict(environment)), name="engine")
+        self._process.start()
+        theirs.close()  # so that the child's end is noticed here
+        self._idle = False
+        self._in_flight: Callable[[], list[str]] = list  # names of prompts, for the message of a crash
+        self.settings: dict[str, Any] = self._receive("ready")
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def _ask(self, command: str, argument: Any) -> None:
+        self._idle = False
+        self._send((command, argument))
+
+    def _send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._died()
+
+    def _receive(self, expected: str) -> Any:
+        """The next message's content, which ends the command; see `_next`."""
+        kind, content = self._next()
+        assert kind == expected, (kind, expected)
+        self._idle = True
+        return content
+
+    def _next(self) -> tuple[str, Any]:
+        try:
+            kind, content = self._connection.recv()
+        except (EOFError, OSError):
+            self._died()
+        if kind == "refused":
+            raise UserError(content)
+        if kind == "failed":
+            self._crashed(content)
+        return kind, content
+
+    def _died(self) -> NoReturn:
+        self._process.join(CLOSING_SECONDS)
+        code = self._process.exitcode
+        how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        self._crashed(how)
+
+    def _crashed(self, how: str) -> NoReturn:
+        names = list(dict.fromkeys(self._in_flight()))
+        shown = ", ".join(names[:NAMED_AT_MOST])
+        if len(names) > NAMED_AT_MOST:
+            shown += f" and {len(names) - NAMED_AT_MOST} more"
+        during = f"while it worked on prompts {shown}" if names else "before it had work"
+        raise EngineCrash(f"the engine's process ended ({how}) {during}; the same command goes on where it stopped")
+
+    def close(self) -> None:
+        """End the process; at once when it is in the middle of something."""
+        if not self._idle:
+            self._process.terminate()
+        self._connection.close()
+        self._process.join(CLOSING_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class IsolatedGenerator(EngineProcess):
+    """A `base.Generator` in its own process."""
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """See `base.Generator`."""
+        coming = iter(requests)
+        in_flight: dict[_Key, tuple[Request, set[int]]] = {}
+        self._in_flight = lambda: [f"{r.prompt_id} ({r.language})" for r, _ in in_flight.values()]
+        self._ask("generate", None)
+        while True:
+            kind, content = self._next()
+            if kind == "asks":
+                some = list(islice(coming, REQUESTS_PER_ASKING))
+                in_flight.update({_key(request): (request, set(request.samples)) for request in some})
+                self._send(some)
+            elif kind == "completion":
+                key, sample, ids, reason = content
+                request, missing = in_flight[key]
+                missing.discard(sample)
+                if not missing:
+                    del in_flight[key]
+                yield Completion(request, sample, ids.tolist(), reason)
+            else:
+                self._idle = True
+                return
+
+    def use(self, adapter: Path | None) -> None:
+        """Further requests are answered with this LoRA adapter, read again even from the same folder; None takes it off."""
+        self._ask("use", adapter)
+        self._receive("done")
+
+
+class IsolatedScorer(EngineProcess):
+    """A `base.Scorer` in its own process."""
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        """See `base.Scorer`."""
+        self._in_flight = lambda: [f"{a.prompt_id} ({a.language})" for a in answers]
+        self._ask("score", list(answers))
+        rewards: list[float | None] = self._receive("rewards")
+        return rewards
+
+
+def _key(request: Request) -> _Key:
+    """Which request: a prompt may have several runs of samples."""
+    return request.prompt_id, request.language, request.samples.start
+
+
+def _serve(connection: Connection, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
+    """The child: builds the engine, then does what it is told until the other end closes."""
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the engine's own children are ended too
+    engine = None
+    try:
+        engine = build()
+        connection.send(("ready", getattr(engine, "settings", {})))
+        while True:
+            command, argument = connection.recv()
+            COMMANDS[command](connection, engine, argument)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # nobody is listening any more
+    except UserError as error:
+        connection.send(("refused", str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        connection.send(("failed", " ".join([f"{type(error).__name__}:", *str(error).split()])))
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+def _generate(connection: Connection, engine: Generator, _: None) -> None:
+    def asked() -> Iterator[Request]:
+        while True:
+            connection.send(("asks", None))
+            some = connection.recv()
+            if not some:
+                return
+            yield from some
+
+    for completion in engine.generate(asked()):
+        ids = array("q", completion.token_ids)  # packs tightly
+        connection.send(("completion", (_key(completion.request), completion.sample, ids, completion.finish_reason)))
+    connection.send(("end", None))
+
+
+def _score(connection: Connection, engine: Scorer, answers: list[Answered]) -> None:
+    connection.send(("rewards", engine.score(answers)))
+
+
+def _use(connection: Connection, engine: Any, adapter: Path | None) -> None:
+    engine.use(adapter)
+    connection.send(("done", None))
+
+
+COMMANDS: dict[str, Callable[[Connection, Any, Any], None]] = {"generate": _generate, "score": _score, "use": _use}

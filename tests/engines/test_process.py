@@ -1,0 +1,121 @@
+"""Engines in a process of their own: the same answers, and what happens when it refuses its work, fails, or is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from croco.engines.base import Answered, Completion, Request
+from croco.engines.process import EngineCrash, IsolatedGenerator, IsolatedScorer
+from croco.errors import UserError
+
+
+class Counting:
+    """Answers with [seed, sample]; takes one request at a time."""
+
+    def __init__(self, fail_at: str | None = None, how: str = "kill") -> None:
+        self.fail_at, self.how = fail_at, how
+        self.settings = {"engine": "counting", "told": os.environ.get("CROCO_TEST_TOLD")}
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        for request in requests:
+            for sample in request.samples:
+                if request.prompt_id == self.fail_at and sample == 1:
+                    self.fail()
+                yield Completion(request, sample, [request.seed, sample], "stop")
+
+    def fail(self) -> None:
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise UserError("no room for p1") if self.how == "refuse" else ValueError("broken\nin two lines")
+
+    def score(self, answers: list[Answered]) -> list[float | None]:
+        if any(a.answer == self.fail_at for a in answers):
+            self.fail()
+        return [float(len(a.answer)) for a in answers]
+
+    def close(self) -> None:
+        pass
+
+
+def refuses() -> Any:
+    raise UserError("cannot load this checkpoint")
+
+
+def wanted(count: int, samples: int = 2) -> list[Request]:
+    return [Request(f"p{i}", "da", [i], range(samples), 10 * i) for i in range(count)]
+
+
+def test_answers_come_back_from_another_process_again_and_again() -> None:
+    engine = IsolatedGenerator(Counting, {"CROCO_TEST_TOLD": "yes"})
+    assert engine.settings == {"engine": "counting", "told": "yes"}
+    assert "CROCO_TEST_TOLD" not in os.environ
+    assert engine.pid != os.getpid()
+    for count in (40, 0, 3):  # more than are asked for at once, none, and few
+        made = [(c.request.prompt_id, c.sample, c.token_ids) for c in engine.generate(iter(wanted(count)))]
+        assert made == [(r.prompt_id, s, [r.seed, s]) for r in wanted(count) for s in range(2)]
+    engine.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(engine.pid, 0)
+
+
+def test_requests_are_taken_as_they_are_needed() -> None:
+    """However long the list, only a few are out of it before the first answer."""
+    taken = []
+
+    def coming() -> Iterator[Request]:
+        for request in wanted(1000):
+            taken.append(request)
+            yield request
+
+    engine = IsolatedGenerator(Counting, {})
+    next(engine.generate(coming()))
+    assert len(taken) <= 32
+    engine.close()
+
+
+def test_a_kill_names_the_prompts_in_flight_and_keeps_what_was_handed_over() -> None:
+    """p0 is finished, p1 is half done, p2 was handed over and not begun."""
+    engine = IsolatedGenerator(partial(Counting, fail_at="p1"), {})
+    made = []
+    with pytest.raises(
+        EngineCrash, match=r"killed by SIGKILL.* worked on prompts p1 \(da\), p2 \(da\); the same command"
+    ):
+        made += list(_noted(engine.generate(wanted(3)), made))
+    assert made == [("p0", 0), ("p0", 1), ("p1", 0)]
+    engine.close()
+
+
+def _noted(completions: Iterator[Completion], made: list[Any]) -> Iterator[Completion]:
+    for c in completions:
+        made.append((c.request.prompt_id, c.sample))
+    yield from ()
+
+
+def test_an_exception_is_one_line_and_bad_input_stays_bad_input(capfd: pytest.CaptureFixture[str]) -> None:
+    engine = IsolatedGenerator(partial(Counting, fail_at="p0", how="raise"), {})
+    with pytest.raises(EngineCrash, match=r"^[^\n]*ValueError: broken in two lines[^\n]*p0 \(da\)[^\n]*$"):
+        list(engine.generate(wanted(1)))
+    engine.close()
+    assert "Traceback" in capfd.readouterr().err  # the whole story for whoever looks for it
+    engine = IsolatedGenerator(partial(Counting, fail_at="p0", how="refuse"), {})
+    with pytest.raises(UserError, match=r"^no room for p1$"):
+        list(engine.generate(wanted(1)))
+    engine.close()
+    with pytest.raises(UserError, match="cannot load this checkpoint"):
+        IsolatedGenerator(refuses, {})
+
+
+def test_scores_come_back_and_a_kill_names_the_prompts() -> None:
+    answers = [Answered([], "x" * n, "da", "{}", f"p{n}") for n in range(3)]
+    engine = IsolatedScorer(partial(Counting, fail_at="bad"), {})
+    assert engine.score(answers) == [0.0, 1.0, 2.0]
+    assert engine.score([]) == []
+    with pytest.raises(EngineCrash, match=r"prompts p0 \(da\), p7 \(da\)"):
+        engine.score([answers[0], Answered([], "bad", "da", "{}", "p7")])
+    engine.close()
