@@ -25,7 +25,7 @@ ONLY_IN = {
     "wandb": ("tracking",),
     "trl": (),
     "lightning": ("training",),
-    "peft": ("training", "merge", "evals.benchmarks.merged"),
+    "peft": ("training", "engines.merged"),
 }
 
 

@@ -35,7 +35,7 @@ def trained(folder: Path, family: str) -> tuple[Path, torch.Tensor]:
 @pytest.mark.parametrize("family", ["llama", "cohere2"])
 def test_merged_equals_base_with_adapter(family: str, tmp_path: Path) -> None:
     run, expected = trained(tmp_path, family)
-    merge(run, tmp_path / "out")
+    merge(run, tmp_path / "out", "float32")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert torch.allclose(model(input_ids=IDS).logits, expected, atol=1e-4)
     assert model.generation_config.eos_token_id == [1, 5]
@@ -47,11 +47,11 @@ def test_merged_equals_base_with_adapter(family: str, tmp_path: Path) -> None:
 
 def test_what_cannot_be_merged_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no adapter there"):
-        merge(tmp_path, tmp_path / "out")
+        merge(tmp_path, tmp_path / "out", "float32")
     run, _ = trained(tmp_path, "llama")
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="exists already"):
-        merge(run, tmp_path / "there")
+        merge(run, tmp_path / "there", "float32")
     done = subprocess.run(
         [sys.executable, "-m", "croco.merge", str(tmp_path), str(tmp_path / "new")], capture_output=True, text=True
     )

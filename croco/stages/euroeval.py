@@ -12,11 +12,11 @@ from typing import Any
 
 from croco import records, text
 from croco.config import Config
-from croco.engines import factory
+from croco.engines import factory, merged
 from croco.engines.checkpoints import Checkpoint, identity
 from croco.errors import UserError
 from croco.evals import compare
-from croco.evals.benchmarks import merged, paired, results, tool
+from croco.evals.benchmarks import paired, results, tool
 from croco.evals.benchmarks.results import Measured
 from croco.records import Result
 from croco.stages.base import Job, Stage

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from croco.engines import merged
 from croco.engines.checkpoints import Checkpoint, load
-from croco.evals.benchmarks import merged
 
 
 def test_merged_is_base_with_adapter(policy: Path, tmp_path: Path) -> None:
