@@ -7,7 +7,7 @@ result. Intervals: Efron and Tibshirani 1993, chapters 13 (percentile) and 14 (B
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,7 +138,12 @@ def is_binary(values: Floats) -> bool:
 
 def adjusted(p_values: Sequence[float], correction: str) -> list[float]:
     """p-values of one family, adjusted by one of CORRECTIONS, in the order given."""
-    return {"holm": holm, "bh": benjamini_hochberg, "none": list}[correction](p_values)
+    by_name: dict[str, Callable[[Sequence[float]], list[float]]] = {
+        "holm": holm,
+        "bh": benjamini_hochberg,
+        "none": list,
+    }
+    return by_name[correction](p_values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
