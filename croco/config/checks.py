@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from croco.config.groups import Config, PairingConfig, PromptsConfig, QualityConfig, SourceConfig
+from pathlib import Path
+
+from croco.config.groups import Config, PairingConfig, PromptsConfig, QualityConfig, RewardRankingConfig, SourceConfig
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, one_of, require
 
@@ -48,6 +50,7 @@ def check(config: Config) -> None:
     check_training(config)
     check_shares(config.source)
     check_quality(config.evals.quality, config.prompts)
+    check_reward_ranking(config.evals.reward_ranking, known)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
 
 
@@ -76,6 +79,22 @@ def check_training(config: Config) -> None:
     )
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
+
+
+def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if ranking is None:
+        return
+    one_of("evals.reward_ranking.pivot", ranking.pivot, tuple(known))
+    require(ranking.limit is None or ranking.limit >= 1, "evals.reward_ranking.limit: must be at least 1, or null")
+    require(ranking.resamples >= 1, "evals.reward_ranking.resamples: must be at least 1")
+    require(0 < ranking.confidence < 1, "evals.reward_ranking.confidence: must lie in (0, 1), e.g. 0.95")
+    path = ranking.path
+    hub_id = path is not None and not path.startswith((".", "/", "~")) and path.count("/") == 1
+    require(
+        path is None or hub_id or Path(path).exists(),
+        f"evals.reward_ranking.path: {path}: no such file, folder or hub id",
+    )
 
 
 def check_shares(source: SourceConfig) -> None:

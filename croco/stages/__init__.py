@@ -7,7 +7,18 @@ from croco.stages.base import Stage
 
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
-    from croco.stages import generations, pairs, prompts, quality, references, report, scores, sources, training
+    from croco.stages import (
+        generations,
+        pairs,
+        prompts,
+        quality,
+        references,
+        report,
+        reward_ranking,
+        scores,
+        sources,
+        training,
+    )
 
     return (
         prompts.STAGE,
@@ -17,6 +28,7 @@ def stages() -> tuple[Stage, ...]:
         sources.other_scores(scores.STAGE),
         references.STAGE,
         sources.reference_scores(scores.STAGE),
+        reward_ranking.stage(scores.STAGE),
         pairs.STAGE,
         training.STAGE,
         generations.ANSWERS_BASE,
