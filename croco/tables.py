@@ -1,4 +1,4 @@
-"""A table of results as data, and as text: what stages put into their summaries, the console prints and the page sorts."""
+"""A table of results as data, which stages put into their summaries and the page sorts; and as text, Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -76,3 +76,44 @@ def markdown(table: Table) -> str:
     parts = ["\n".join([line(table.columns), line(marks), *rows])]
     parts = [f"**{table.title}**", *parts] if table.title else parts
     return "\n\n".join([*parts, table.note] if table.note else parts)
+
+
+IN_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    MISSING: "--",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def _in_latex(value: str) -> str:
+    return "".join(IN_LATEX.get(sign, sign) for sign in value.replace("\n", " "))
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """The tables one after the other, for a document that loads booktabs; titles and notes are captions."""
+    parts = []
+    for table in tables:
+        lines = [list(table.columns), *([cell(value, table.digits) for value in row] for row in table.rows)]
+        head, *body = [" & ".join(map(_in_latex, line)) + r" \\" for line in lines]
+        caption = f"{table.title}. {table.note}" if table.note else f"{table.title}."
+        parts.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    r"\centering",
+                    rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+                    r"\toprule",
+                    head,
+                    r"\midrule",
+                    *body,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    rf"\caption{{{_in_latex(caption)}}}",
+                    r"\end{table}",
+                    "",
+                ]
+            )
+        )
+    return "\n".join(parts)

@@ -11,6 +11,7 @@ from croco.config.groups import (
     PairingConfig,
     PromptsConfig,
     QualityConfig,
+    RewardRankingConfig,
     SourceConfig,
 )
 from croco.config.paths import CONF
@@ -65,6 +66,8 @@ def check(config: Config) -> None:
     check_quality(config.evals.quality, config.prompts)
     check_checks(config.evals.checks)
     check_euroeval(config.evals.euroeval, config.lang.languages)
+
+    check_reward_ranking(config.evals.reward_ranking, known)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
 
 
@@ -144,6 +147,22 @@ def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> Non
         f"evals.euroeval.custom_datasets: {euroeval.custom_datasets}: no such file",
     )
     require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if ranking is None:
+        return
+    one_of("evals.reward_ranking.pivot", ranking.pivot, tuple(known))
+    require(ranking.limit is None or ranking.limit >= 1, "evals.reward_ranking.limit: must be at least 1, or null")
+    require(ranking.resamples >= 1, "evals.reward_ranking.resamples: must be at least 1")
+    require(0 < ranking.confidence < 1, "evals.reward_ranking.confidence: must lie in (0, 1), e.g. 0.95")
+    path = ranking.path
+    hub_id = path is not None and not path.startswith((".", "/", "~")) and path.count("/") == 1
+    require(
+        path is None or hub_id or Path(path).exists(),
+        f"evals.reward_ranking.path: {path}: no such file, folder or hub id",
+    )
 
 
 def check_shares(source: SourceConfig) -> None:

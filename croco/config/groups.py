@@ -288,12 +288,33 @@ class EuroEvalConfig:
 
 
 @dataclass
+class RewardRankingConfig:
+    """Evaluation of the reward model itself, per language."""
+
+    path: str | None
+    """Preference data (prompt, chosen, rejected; M-RewardBench's schema): a JSONL or Parquet file, a folder of them, or a hub
+    id; null: only the held-out prompts' own answers against corrupted ones."""
+    hub_split: str
+    revision: str | None
+    limit: int | None
+    """At most so many comparisons per language; null takes all."""
+    pivot: str
+    """The language whose rewards the others' are compared with, on parallel answers."""
+    resamples: int
+    """Bootstrap resamples of prompts."""
+    confidence: float
+    seed: int
+    """Of the corruptions."""
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
     quality: QualityConfig | None = None
     checks: ChecksConfig | None = None
     euroeval: EuroEvalConfig | None = None
+    reward_ranking: RewardRankingConfig | None = None
 
 
 @dataclass

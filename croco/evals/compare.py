@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from croco.maths import statistics
+from croco.evals import paired
 from croco.tables import Table
 
 SYSTEMS = ("base", "tuned")
-MACRO = "macro"
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,19 @@ class Comparison:
 
     language: str
     prompts: int
+    """That both systems answered."""
+    not_shared: int
+    """That only one of them answered; they are left out."""
     base: float
     tuned: float
     difference: float
     low: float
     high: float
     p: float
-    """Of no difference, by sign flips; Holm-adjusted over the languages. The macro row's is not adjusted: it is one test."""
+    """Of no difference, see paired.Effect; Holm-adjusted over the languages. The macro row's is not: it is one test."""
     win_rate: float
+    detectable: float | None
+    """Minimum detectable effect: what so many prompts show with 80 % power."""
     fidelity_base: float | None
     """Share of answers in the prompt's language; None where no answer's language could be told."""
     fidelity_tuned: float | None
@@ -45,52 +49,27 @@ def compare(
     """One row per language, then the macro average.
 
     Args:
-        results: columns of records.Result; every language needs a prompt that both systems answered.
+        results: columns of records.Result.
         metric: what is compared, e.g. `quality`.
+
+    Raises:
+        UserError: a language has no prompt that both systems answered.
     """
-    means = _means(results)
-    rows = [_language(means, metric, language, resamples, confidence) for language in languages]
-    adjusted = statistics.holm([row.p for row in rows])
-    rows = [Comparison(**{**asdict(row), "p": p}) for row, p in zip(rows, adjusted, strict=True)]
-    return [*rows, _macro(means, rows, metric, languages, resamples, confidence)]
+    scores = paired.scores(results)
+    base, tuned = (scores.get((metric, system), {}) for system in SYSTEMS)
+    *rows, macro = paired.effects(base, tuned, languages, paired.Settings(resamples, confidence))
+    columns = [_columns(scores, row.language) for row in rows]
+    averaged = {name: _average(column[name] for column in columns) for name in columns[0]}
+    return [_comparison(row, extra) for row, extra in zip([*rows, macro], [*columns, averaged], strict=True)]
 
 
-def _means(results: pa.Table) -> dict[tuple[str, str, str], dict[str, float]]:
-    """(metric, system, language) -> prompt_id -> mean over its samples."""
-    grouped = results.group_by(["metric", "system", "language", "prompt_id"]).aggregate([("value", "mean")])
-    means: dict[tuple[str, str, str], dict[str, float]] = {}
-    for row in grouped.to_pylist():
-        means.setdefault((row["metric"], row["system"], row["language"]), {})[row["prompt_id"]] = row["value_mean"]
-    return means
-
-
-def _paired(means: dict[Any, dict[str, float]], metric: str, language: str) -> dict[str, tuple[float, float]]:
-    base, tuned = (means[metric, system, language] for system in SYSTEMS)
-    return {prompt: (base[prompt], tuned[prompt]) for prompt in sorted(base.keys() & tuned.keys())}
-
-
-def _language(
-    means: dict[Any, dict[str, float]], metric: str, language: str, resamples: int, confidence: float
-) -> Comparison:
-    base, tuned = np.array(list(_paired(means, metric, language).values())).T
-    interval = statistics.bootstrap_mean(tuned - base, resamples, confidence)
-    other: dict[str, Any] = {
-        f"{name}_{system}": _average(means.get((key, system, language), {}).values())
-        for name, key in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
+def _columns(scores: Mapping[tuple[str, str], paired.Scores], language: str) -> dict[str, float | None]:
+    """What is shown beside the metric: fidelity, length, and whether answers ended."""
+    return {
+        f"{name}_{system}": _average(scores.get((metric, system), {}).get(language, {}).values())
+        for name, metric in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
         for system in SYSTEMS
     }
-    return Comparison(
-        language=language,
-        prompts=len(base),
-        base=float(base.mean()),
-        tuned=float(tuned.mean()),
-        difference=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        p=statistics.sign_flip_p(tuned - base, resamples),
-        win_rate=statistics.win_rate(base, tuned),
-        **other,
-    )
 
 
 def _average(values: Iterable[float | None]) -> float | None:
@@ -99,44 +78,9 @@ def _average(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _macro(
-    means: dict[Any, dict[str, float]],
-    rows: list[Comparison],
-    metric: str,
-    languages: Sequence[str],
-    resamples: int,
-    confidence: float,
-) -> Comparison:
-    """The mean of the languages' differences. Translations of a prompt are dependent, so a prompt is drawn with all of them.
-
-    Where every prompt is there in every language, a prompt's share in the macro difference is its mean over the languages. Where
-    not, it is n / L * sum_l d_l / n_l (n_l prompts in language l of L, n in all), so that the shares' mean is still the
-    languages' mean; the interval is over the shares of d_l - mean_l around it, the ratio estimator's linearisation.
-    """
-    by_language = [_paired(means, metric, language) for language in languages]
-    prompts = sorted(set().union(*by_language))
-    shares, centred = np.zeros(len(prompts)), np.full(len(prompts), np.mean([row.difference for row in rows]))
-    for row, paired in zip(rows, by_language, strict=True):
-        there = [position for position, prompt in enumerate(prompts) if prompt in paired]
-        differences = np.array([tuned - base for base, tuned in (paired[prompts[position]] for position in there)])
-        weight = len(prompts) / (len(rows) * row.prompts)
-        shares[there] += weight * differences
-        centred[there] += weight * (differences - row.difference)
-    interval = statistics.bootstrap_mean(centred, resamples, confidence)
-    names = [
-        f for f in Comparison.__dataclass_fields__ if f not in ("language", "prompts", "difference", "low", "high", "p")
-    ]
-    averaged: dict[str, Any] = {name: _average(getattr(row, name) for row in rows) for name in names}
-    p = statistics.sign_flip_p(shares, resamples)
-    return Comparison(
-        language=MACRO,
-        prompts=len(prompts),
-        difference=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        p=p,
-        **averaged,
-    )
+def _comparison(effect: paired.Effect, columns: Mapping[str, Any]) -> Comparison:
+    same = {name: getattr(effect, name) for name in Comparison.__dataclass_fields__ if hasattr(effect, name)}
+    return Comparison(base=effect.first, tuned=effect.second, **same, **columns)
 
 
 COLUMNS = {
@@ -164,4 +108,7 @@ def table(title: str, rows: Sequence[Comparison], confidence: float) -> Table:
         f"Difference: tuned minus base, prompts as the unit, with its {confidence:.0%} interval; p Holm-adjusted over languages; "
         "wins count ties half; fid.: share of answers in the prompt's language."
     )
+    left_out = sum(row.not_shared for row in rows if row.language != paired.MACRO)
+    if left_out:
+        note += f" Left out: {left_out} prompts (over the languages) that only one of the two answered."
     return Table(title, tuple(COLUMNS.values()), [[getattr(row, name) for name in COLUMNS] for row in rows], note)

@@ -52,6 +52,6 @@ STAGE = Stage(
     needs=("prompts", "answers_base", "answers_tuned"),
     config=slice_of,
     run=run,
-    version=2,
+    version=3,
     wanted=lambda config: config.evals.quality is not None,
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from croco import records, tables
+from croco.errors import UserError
 from croco.evals.compare import Comparison, compare
 from croco.evals.compare import table as table_of
 from croco.maths import statistics
@@ -72,3 +73,18 @@ def test_fidelity_that_cannot_be_told_is_none_not_right() -> None:
     assert english.fidelity_base is None
     assert english.fidelity_tuned is macro.fidelity_tuned is None
     assert "–" in tables.text([table_of("one", [english], 0.95)])
+
+
+def test_prompts_that_one_system_answered_are_counted() -> None:
+    """Of a, b, c, only a is shared; b and c are left out, and the table says so."""
+    values = {("base", "en"): {"a": 0.0, "b": 1.0}, ("tuned", "en"): {"a": 1.0, "c": 0.0}}
+    english, macro = compared(values, ["en"])
+    assert (english.prompts, english.not_shared, english.base, english.tuned) == (1, 2, 0.0, 1.0)
+    assert macro.not_shared == 2
+    assert "2 prompts" in table_of("one", [english, macro], 0.95).note
+
+
+def test_a_language_without_a_shared_prompt_is_named() -> None:
+    values = {("base", "en"): {"a": 0.0}, ("tuned", "en"): {"b": 1.0}}
+    with pytest.raises(UserError, match="en: the two systems have no prompt in common"):
+        compared(values, ["en"])
