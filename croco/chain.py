@@ -43,13 +43,14 @@ class Chain:
 
     def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
         inputs: dict[str, Artifact | Artifacts] = {}
-        for name in stage.needs:
+        for need in (*stage.needs, *stage.also(self.config)):
+            name, _, other = need.partition("@")
             if name not in self.artifacts:  # its stage was not wanted
                 continue
             artifact = self.artifacts[name]
-            if isinstance(artifact, Artifacts) and language is not None:
-                artifact = artifact.by_language[language]
-            inputs[name] = artifact
+            if isinstance(artifact, Artifacts) and (other or language) is not None:
+                artifact = artifact.by_language[other or str(language)]
+            inputs[need] = artifact
         return inputs
 
     def _one(self, stage: Stage, language: str | None) -> Artifact:

@@ -14,14 +14,13 @@ from croco.config.groups import (
     SourceConfig,
 )
 from croco.config.paths import CONF
+from croco.config.scorers import check_reward
 from croco.config.targets import bind_target, one_of, require
 
 
 def check(config: Config) -> None:
     """Cross-field checks; raises UserError with the key to change."""
     one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
-    one_of("reward.dtype", config.reward.dtype, ("float32", "bfloat16"))
-    one_of("reward.kind", config.reward.kind, ("sequence_classification", "function"))
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
@@ -51,14 +50,7 @@ def check(config: Config) -> None:
         config.source.kind == "on_policy" or config.source.model is not None,
         "source.model: off-policy data needs the checkpoint that answers",
     )
-    require(
-        config.reward.kind != "function" or config.reward.function is not None,
-        "reward.function: name it as module:function",
-    )
-    require(
-        config.reward.kind != "sequence_classification" or config.reward.path is not None,
-        "reward.path: name the reward model's checkpoint",
-    )
+    check_reward(config.reward, config.lang.languages)
     bind_target("method.loss", config.method.loss)
     check_training(config)
     check_shares(config.source)

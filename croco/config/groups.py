@@ -52,7 +52,8 @@ class RewardConfig:
     """What scores an answer."""
 
     kind: str
-    """`sequence_classification` (a checkpoint with one label) or `function` (Python)."""
+    """`sequence_classification` (a checkpoint with one label), `function` (Python), `implicit` (a tuned policy against its
+    reference), `alignment` (a translation model), `judge` (a language model that writes a number) or `combination`."""
     path: str | None
     revision: str | None
     dtype: str
@@ -61,6 +62,8 @@ class RewardConfig:
     function: str | None
     """`module:name` of f(messages, answer, language, meta) -> float or None."""
     trust_remote_code: bool
+    options: dict[str, Any]
+    """What this kind asks for besides (croco/config/scorers.py)."""
 
 
 @dataclass

@@ -57,3 +57,5 @@ class Stage:
     accept: Callable[[Config, dict[str, Any]], None] = field(default=lambda config, summary: None)
     """Raises UserError on the summary of an artifact, made or found, that the configuration does not let through."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)
+    also: Callable[[Config], tuple[str, ...]] = field(default=lambda config: ())
+    """Further inputs that some configurations need; `generations@en` is the artifact of that one language."""
