@@ -29,14 +29,17 @@ class Chain:
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
         try:
-            for stage in stages:
-                if stage.wanted(self.config):
-                    self.artifacts[stage.name] = (
-                        self._all_languages(stage) if stage.per_language else self._one(stage, None)
-                    )
+            self._walk(stages)
         finally:
             self.engines.close()
         return self.artifacts
+
+    def _walk(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            if stage.name in self.artifacts or not stage.wanted(self.config):
+                continue
+            self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
+            self._walk(stage.more(self.config, self.artifacts))
 
     def _all_languages(self, stage: Stage) -> Artifacts:
         return Artifacts({language: self._one(stage, language) for language in self.config.lang.languages})

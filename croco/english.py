@@ -27,7 +27,7 @@ def prepared(config: Config, store: Store, progress: Progress, tracker: Tracker)
 
 def _english(config: Config, reward: RewardConfig, options: ImplicitOptions) -> Config:
     """The same run in English alone, with the reward that trains on preferences."""
-    method = replace(config.method, loss=options.trained_loss)
+    method = replace(config.method, loss=options.trained_loss, refresh_every=None)
     return replace(config, lang=LangConfig([ENGLISH]), reward=reward, method=method, evals=EvalsConfig())
 
 

@@ -84,6 +84,7 @@ def check_training(config: Config) -> None:
         f"trainer.strategy={trainer.strategy}: {processes} process(es) want {'auto' if processes == 1 else 'ddp or fsdp'}",
     )
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
+    check_rounds(config)
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
 
 
@@ -136,6 +137,24 @@ def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> Non
         f"evals.euroeval.custom_datasets: {euroeval.custom_datasets}: no such file",
     )
     require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_rounds(config: Config) -> None:
+    """Checks of the dial from offline to online; raises UserError with the key to change."""
+    method = config.method
+    one_of("method.reference", method.reference, ("initial", "previous"))
+    one_of("method.round_data", method.round_data, ("new", "accumulated"))
+    if method.refresh_every is None:
+        return
+    require(method.refresh_every >= 1, "method.refresh_every: must be at least 1, or null for offline")
+    require(
+        config.source.kind == "on_policy" and config.source.shares is None,
+        "method.refresh_every: fresh answers are the policy's own; choose source=on_policy, or refresh_every=null",
+    )
+    require(
+        method.trains_on != "reference", "method.refresh_every: method.trains_on=reference reads no answers to refresh"
+    )
+    require(config.trainer.strategy != "fsdp", "method.refresh_every: rounds do not run with trainer.strategy=fsdp")
 
 
 def check_shares(source: SourceConfig) -> None:

@@ -41,6 +41,8 @@ class ModelConfig:
     trust_remote_code: bool
     attention: str
     """transformers' attn_implementation: sdpa, eager, flash_attention_2."""
+    adapter: str | None
+    """PEFT folder the policy starts from; null starts from the checkpoint itself."""
     max_length: int
     """Longest prompt plus answer in tokens that training sees; a longer answer is cut, and counted."""
     learning_rate: LearningRateConfig
@@ -106,6 +108,8 @@ class SourceConfig:
     model: str | None
     """Checkpoint that answers when off-policy."""
     revision: str | None
+    adapter: str | None
+    """PEFT folder on top of it: an earlier checkpoint of a run."""
     shares: dict[str, float] | None
     """A mixture: share of the prompts whose pairs come from each of `on_policy`, `off_policy` (`source.model`'s answers)
     and `reference` (the data set's own answer is chosen, against the policy's); they sum to 1. null: all from `kind`."""
@@ -211,6 +215,13 @@ class MethodConfig:
     """`cosine`, `linear` or `constant`, after the warm-up."""
     weight_decay: float
     max_grad_norm: float
+    refresh_every: int | None
+    """Optimiser steps between rounds, in each of which the policy so far answers the prompts of the coming steps: 1 is online,
+    N iterative; null is one round over all prompts, offline."""
+    reference: str
+    """`initial` (the policy before training) or `previous` (the policy at the end of the round before)."""
+    round_data: str
+    """`new` (each round trains on its own pairs) or `accumulated` (on those of the rounds before, too)."""
     validation: float
     """Share of the prompts, by hash of prompt_id, whose examples are not trained on but watched; 0 trains on all."""
 

@@ -187,3 +187,13 @@ def with_adapter(reward: RewardConfig, adapter: str) -> RewardConfig:
     elif reward.kind == "combination":
         options["parts"] = {name: with_adapter(part, adapter) for name, part in options_of(reward).parts.items()}
     return replace(reward, options=options)
+
+
+def following(reward: RewardConfig, adapter: str) -> RewardConfig:
+    """The reward of a later round: the policy so far in the place of an implicit reward's adapter, where it is to follow."""
+    if reward.kind == "combination":
+        parts = {name: following(part, adapter) for name, part in options_of(reward).parts.items()}
+        return replace(reward, options={**reward.options, "parts": parts})
+    if reward.kind == "implicit" and options_of(reward).follow:
+        return with_adapter(reward, adapter)
+    return reward

@@ -37,6 +37,11 @@ def identity(path: str, revision: str | None) -> str:
     return f"{path}@{revision or 'main'}"
 
 
+def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
+    """`{"adapter": "sha256:..."}` of what an adapter holds; nothing without one, so that addresses stay what they were."""
+    return {} if adapter is None else {"adapter": identity(str(adapter), None)}
+
+
 def device() -> torch.device:
     import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
@@ -81,7 +82,7 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
 
 
 def policy(model: ModelConfig) -> Checkpoint:
-    """The policy's checkpoint, without an adapter."""
+    """The policy before training."""
     return Checkpoint(
         path=model.path,
         revision=model.revision,
@@ -89,4 +90,5 @@ def policy(model: ModelConfig) -> Checkpoint:
         attention=model.attention,
         trust_remote_code=model.trust_remote_code,
         chat_template=model.chat_template,
+        adapter=None if model.adapter is None else Path(model.adapter),
     )

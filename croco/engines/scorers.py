@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from croco import provenance, records, text
+from croco import records, text
 from croco.config import EngineConfig, RewardConfig, SamplingConfig, locate
 from croco.config.languages import english_names
 from croco.config.scorers import AlignmentOptions, CombinationOptions, ImplicitOptions, JudgeOptions, options_of
 from croco.engines import factory
 from croco.engines.base import Scorer
-from croco.engines.checkpoints import Checkpoint, identity
+from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
 
 
 def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
         "engine": engine.name,
     }
     if isinstance(options, ImplicitOptions):
-        own = records.as_dict(options) | {"adapter": f"sha256:{provenance.fingerprint(Path(str(options.adapter)))}"}
+        own = records.as_dict(options) | adapter_identity(options.adapter)
         for name in ("trained_with", "trained_loss", "follow"):  # how the adapter came to be, not what it is
             own.pop(name)
         return common | own

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 from croco.stages.base import Stage
 
 
@@ -16,13 +19,15 @@ def stages() -> tuple[Stage, ...]:
         quality,
         references,
         report,
+        rounds,
         scores,
         sources,
         training,
     )
 
+    repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
-        prompts.STAGE,
+        replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,
         generations.STAGE,
