@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -65,3 +66,101 @@ def test_answers_in_another_language_leave_the_pools(policy: Path, reward: Path,
     for folder in tables(tmp_path, "scores").values():
         summary = json.loads((folder / "manifest.json").read_text())["summary"]
         assert 0 < summary["failed"] < summary["rows"]
+
+
+ROUNDS = ("pairing=best_worst", "method.validation=0", "method.batch_size=4", "trainer.watch_prompts=0")
+
+
+def adapters(runs: Path) -> list[bytes]:
+    return sorted(p.read_bytes() for p in runs.glob("training/*/adapter/adapter_model.safetensors"))
+
+
+def test_online_at_infinity_and_iterative_with_one_round_are_offline_to_the_bit(
+    policy: Path, reward: Path, tmp_path: Path
+) -> None:
+    """Made in stores of their own, so that nothing is shared. 12 pools fill 3 steps of 4: a round of 3 holds them all."""
+    settings = {
+        "offline": ("method=dpo",),
+        "online": ("method=online_dpo", "method.refresh_every=null"),
+        "iterative": ("method=iterative_dpo", "method.refresh_every=3"),
+    }
+    for name, more in settings.items():
+        said = run(policy, reward, tmp_path / name, *more, *ROUNDS, "evals=none")
+        assert "3 steps" in said
+    offline = adapters(tmp_path / "offline")
+    assert len(offline) == 1
+    assert adapters(tmp_path / "online") == adapters(tmp_path / "iterative") == offline
+
+
+@pytest.mark.parametrize("more", [(), ("method.reference=previous", "method.round_data=accumulated")])
+def test_rounds_go_on_where_the_one_before_ended(
+    policy: Path, reward: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """12 pools in rounds of one step of 4: three rounds with prompts of their own; accumulated, of 1, 2 and 3 steps."""
+    said = run(policy, reward, tmp_path, "method=online_dpo", *ROUNDS, "evals=none", *more)
+    steps = 6 if more else 3
+    for name in ("training_0", "training_1", "training"):
+        assert f"{name}: made" in said
+    (last,) = [p.parent for p in tmp_path.glob("training/*/manifest.json") if str(steps) == _steps(p)]
+    rows = [json.loads(line) for line in (last / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(steps))
+    taken = [
+        {(r["prompt_id"], r["language"]) for r in pq.read_table(p).to_pylist()}
+        for p in tmp_path.glob("round_prompts/*/prompts.parquet")
+    ]
+    assert len(set.union(*taken)) == sum(map(len, taken)) == 12
+    again = run(policy, reward, tmp_path, "method=online_dpo", *ROUNDS, "evals=none", *more)
+    assert "made in" not in again
+
+
+def _steps(manifest: Path) -> str:
+    return str(json.loads(manifest.read_text())["summary"]["steps"])
+
+
+def test_a_run_killed_within_a_round_goes_on_to_the_same_adapter(
+    policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the second round, once while it scores and once while it trains."""
+    from croco.engines.fake import FakeScorer
+    from croco.training import metrics
+
+    overrides = ("method=iterative_dpo", "method.refresh_every=2", *ROUNDS, "trainer.checkpoint_every=1", "evals=none")
+    run(policy, reward, tmp_path / "whole", *overrides, "method.batch_size=3")
+
+    class Killed(Exception):
+        pass
+
+    def killing(original: Any, at: int) -> Any:
+        calls = iter(range(1_000))
+
+        def call(*arguments: Any) -> Any:
+            if next(calls) == at:
+                raise Killed
+            return original(*arguments)
+
+        return call
+
+    for place, name, at in ((FakeScorer, "score", 3), (metrics.Record, "__call__", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, killing(getattr(place, name), at))
+            with pytest.raises(Killed):
+                run(policy, reward, tmp_path / "killed", *overrides, "method.batch_size=3")
+    assert "training: made" in run(policy, reward, tmp_path / "killed", *overrides, "method.batch_size=3")
+    assert adapters(tmp_path / "killed") == adapters(tmp_path / "whole")
+
+
+def test_a_run_starts_from_an_adapter(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """The adapter of an earlier run answers, is trained on, and is the reference: its margin starts at 0."""
+    run(policy, reward, tmp_path, "method=dpo", *ROUNDS, "evals=none")
+    (adapter,) = tmp_path.glob("training/*/adapter")
+    said = run(policy, reward, tmp_path, "method=dpo", *ROUNDS, "evals=none", f"model.adapter={adapter}")
+    assert "generations/da: made" in said
+    (second,) = [p for p in tmp_path.glob("training/*") if p != adapter.parent]
+    first = json.loads((second / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["margin"] == pytest.approx(0, abs=1e-4)
+    assert (second / "adapter/adapter_model.safetensors").read_bytes() != (
+        adapter / "adapter_model.safetensors"
+    ).read_bytes()
+    source = ("source=off_policy", f"source.model={policy}", f"source.adapter={adapter}")
+    off = run(policy, reward, tmp_path, *ROUNDS, "evals=none", *source)
+    assert "generations/da: found" in off  # the earlier checkpoint's answers, made as the policy's in the run before

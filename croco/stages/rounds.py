@@ -23,10 +23,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from croco import records
 from croco.config import Config
 from croco.config.scorers import following, needs_english
 from croco.maths.rounds import Round, rounds
+from croco.progress import Progress
 from croco.records import Prompt
 from croco.stages.base import Job, Stage
 from croco.store import Artifact, Artifacts
@@ -167,7 +170,11 @@ class _Round:
         return self._again(self.parts.scores, names)
 
     def _pairs(self) -> Stage:
-        return self._again(self.parts.pairs, {n: self.name(n) for n in ("prompts", "generations", "scores")})
+        stage = self._again(self.parts.pairs, {n: self.name(n) for n in ("prompts", "generations", "scores")})
+        if self.number == len(self.plan) - 1:
+            return stage
+        quiet = Progress(Console(quiet=True))  # the last round's report is the one that is shown; all are kept
+        return replace(stage, run=lambda job: stage.run(replace(job, progress=quiet)))
 
     def _training(self) -> Stage:
         stage = self.parts.training
