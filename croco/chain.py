@@ -28,6 +28,8 @@ class Chain:
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
+        if self.config.method.refresh_every is not None and self.config.engine.name == "hf":
+            self.engines.most = 2  # generator and scorer, both wanted in every round
         try:
             self._walk(stages)
         finally:

@@ -176,7 +176,7 @@ def check_shares(source: SourceConfig) -> None:
 def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:
     """Checks of one group; raises UserError with the key to change."""
     one_of("pairing.scope", pairing.scope, ("mono", "multi", "cross_only", "same_only"))
-    one_of("pairing.points", pairing.points, ("sigma", "quantile"))
+    one_of("pairing.points", pairing.points, ("sigma", "quantile", "every"))
     one_of("pairing.normalise", pairing.normalise, ("none", "language", "prompt_language", "rank"))
     one_of("pairing.prompt_language", pairing.prompt_language, ("chosen", "rejected", "random", *languages))
     require(
@@ -184,8 +184,13 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
         f"pairing.rejected: {pairing.rejected} must lie below pairing.chosen={pairing.chosen}",
     )
     require(
-        pairing.points == "sigma" or (pairing.rejected >= 0 and pairing.chosen <= 1),
+        pairing.points != "quantile" or (pairing.rejected >= 0 and pairing.chosen <= 1),
         "pairing.points=quantile: pairing.chosen and pairing.rejected are levels in [0, 1]",
+    )
+    ruled = (pairing.min_margin, pairing.max_margin, pairing.length_ratio)
+    require(
+        pairing.points != "every" or (pairing.scope in ("mono", "multi") and set(ruled) == {None}),
+        "pairing.points=every: takes all pairs of a pool; choose pairing.scope=mono or multi, without margins and length_ratio",
     )
     require(
         pairing.scope != "cross_only" or len(languages) > 1,

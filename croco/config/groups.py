@@ -170,7 +170,8 @@ class PairingConfig:
     """`mono` pools the answers in one language, `multi` those in all languages of the set; `cross_only` and `same_only` pool
     as `multi` does, and take the rejected answer from another language than the chosen's, or from the same."""
     points: str
-    """What `chosen` and `rejected` are: `sigma` (k of mu + k sigma) or `quantile` (a level in [0, 1])."""
+    """What `chosen` and `rejected` are: `sigma` (k of mu + k sigma) or `quantile` (a level in [0, 1]). `every` pairs each answer
+    with each lower one of its pool, `pairs_per_pool` of them at most."""
     chosen: float
     """Chosen is nearest to mu + this many sigma; .inf is the best."""
     rejected: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
 from croco.engines.base import Generator, Scorer
 from croco.engines.checkpoints import Checkpoint
+from croco.engines.holder import EngineHolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -49,6 +50,29 @@ def generator(
     return HFGenerator(
         checkpoint, tokenizer, sampling.temperature, sampling.top_p, sampling.max_new_tokens, engine.prompts_per_unit
     )
+
+
+def held_generator(
+    engines: EngineHolder,
+    engine: EngineConfig,
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    sampling: SamplingConfig,
+) -> Generator:
+    """As `generator`, from what is loaded where it fits; with `hf` the base stays and only the adapter changes."""
+    drawn = replace(sampling, samples=1, seed=0)  # requests carry both
+
+    def build() -> Generator:
+        return generator(engine, checkpoint, tokenizer, sampling)
+
+    if engine.name != "hf":
+        return engines.get(("generator", checkpoint, astuple(drawn)), build)
+    from croco.engines.hf import HFGenerator
+
+    held = engines.get(("generator", replace(checkpoint, adapter=None), astuple(drawn)), build)
+    assert isinstance(held, HFGenerator)
+    held.use(checkpoint.adapter)
+    return held
 
 
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:

@@ -84,10 +84,7 @@ def generate(
     done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
     total = len(prompts) * sampling.samples
     if len(done) < total:
-        engine = job.engines.get(
-            ("generator", checkpoint, sampling),
-            lambda: factory.generator(config.engine, checkpoint, tokenizer, sampling),
-        )
+        engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
         rows = _Rows(job, tokenizer, checkpoint)
         (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
         try:

@@ -129,7 +129,8 @@ class Policy(lightning.LightningModule):
 
     def _watches(self, step: int) -> bool:
         every = self.hardware.watch_every
-        return step + 1 == self.start.step + self.plan.steps or (every is not None and (step + 1) % every == 0)
+        last = self.start.step + self.plan.steps + self.start.later
+        return step + 1 == last or (every is not None and (step + 1) % every == 0)
 
     def _groups(self, batch: list[int]) -> list[list[int]]:
         """This process's packs, at least one; where weights are sharded, as many as the process with the most."""
