@@ -164,3 +164,36 @@ def test_a_run_starts_from_an_adapter(policy: Path, reward: Path, tmp_path: Path
     source = ("source=off_policy", f"source.model={policy}", f"source.adapter={adapter}")
     off = run(policy, reward, tmp_path, *ROUNDS, "evals=none", *source)
     assert "generations/da: found" in off  # the earlier checkpoint's answers, made as the policy's in the run before
+
+
+@pytest.mark.slow
+def test_off_policy_is_a_number(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """The same measure for every source: the policy's own answers are as likely as its own answers, up to selection and chance;
+    those of a peaked model of other weights are not."""
+    gaps = {}
+    for name, more in {
+        "on": ("source=on_policy",),
+        "off": ("source=off_policy", f"source.model={reward.parent / 'peaked'}"),
+    }.items():
+        if name == "off":
+            _peaked(policy, reward.parent / "peaked")
+        run(policy, reward, tmp_path / name, *more, *REAL, "evals=distance", "~evals.quality", "sampling.samples=8")
+        (folder,) = (tmp_path / name).glob("distance/*")
+        gaps[name] = json.loads((folder / "manifest.json").read_text())["summary"]["logp_per_token"]
+        assert gaps[name]["gap"] == pytest.approx(gaps[name]["data"] - gaps[name]["policy"])
+    assert abs(gaps["on"]["gap"]) < 0.3
+    assert abs(gaps["off"]["gap"]) > 2 * abs(gaps["on"]["gap"])
+
+
+def _peaked(policy: Path, folder: Path) -> None:
+    """A policy of other weights that repeats what is most likely to it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from tests.builders import build_policy
+
+    build_policy(folder, seed=9)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(40)
+    model.save_pretrained(folder)

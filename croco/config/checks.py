@@ -53,6 +53,10 @@ def check(config: Config) -> None:
     check_reward(config.reward, config.lang.languages)
     bind_target("method.loss", config.method.loss)
     check_training(config)
+    require(
+        config.evals.distance is None or config.evals.distance.prompts >= 1,
+        "evals.distance.prompts: must be at least 1",
+    )
     check_shares(config.source)
     check_quality(config.evals.quality, config.prompts)
     check_checks(config.evals.checks)

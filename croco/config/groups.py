@@ -303,12 +303,21 @@ class EuroEvalConfig:
 
 
 @dataclass
+class DistanceConfig:
+    """How far the training data is from what the policy itself would write."""
+
+    prompts: int
+    """Prompts per language whose answers are measured."""
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
     quality: QualityConfig | None = None
     checks: ChecksConfig | None = None
     euroeval: EuroEvalConfig | None = None
+    distance: DistanceConfig | None = None
 
 
 @dataclass

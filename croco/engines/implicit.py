@@ -49,11 +49,11 @@ class ImplicitScorer:
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         rewards: list[float | None] = [None] * len(answers)
-        for batch in _batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
+        for batch in batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
             places, sequences = zip(*batch, strict=True)
-            tuned = self._sums(sequences)
+            tuned = summed_logps(self.model, sequences)
             self.model.disable_adapters()
-            reference = self._sums(sequences)
+            reference = summed_logps(self.model, sequences)
             self.model.enable_adapters()
             for place, value in zip(places, (tuned - reference).tolist(), strict=True):
                 rewards[place] = value if math.isfinite(value) else None
@@ -63,20 +63,6 @@ class ImplicitScorer:
         """(prompt, answer) as ids."""
         messages = asked_in_english(answered, self.names, self.prefix)
         return text.prompt_ids(self.tokenizer, messages), text.answer_ids(self.tokenizer, messages, answered.answer)
-
-    @torch.inference_mode()
-    def _sums(self, sequences: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
-        """(B,) summed log-probs of the answers, float64 on the CPU."""
-        longest = max(len(p) + len(a) for p, a in sequences)
-        ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-        mask, answer = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-        for row, (p, a) in enumerate(sequences):
-            ids[row, : len(p) + len(a)] = torch.tensor(p + a)
-            mask[row, : len(p) + len(a)] = 1
-            answer[row, len(p) : len(p) + len(a)] = True
-        ids, mask, answer = (x.to(self.model.device) for x in (ids, mask, answer))
-        logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        return answer_logps(logits, ids, answer).double().sum(1).cpu()
 
     def close(self) -> None:
         del self.model
@@ -93,7 +79,22 @@ def asked_in_english(answered: Answered, names: dict[str, str], prefix: str) -> 
     return [*before, {**last, "content": instruction + last["content"]}]
 
 
-def _batches(
+@torch.inference_mode()
+def summed_logps(model: Any, sequences: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
+    """(B,) log-prob of each answer behind its prompt, summed over the answer's tokens; float64 on the CPU."""
+    longest = max(len(p) + len(a) for p, a in sequences)
+    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+    mask, answer = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for row, (p, a) in enumerate(sequences):
+        ids[row, : len(p) + len(a)] = torch.tensor(p + a)
+        mask[row, : len(p) + len(a)] = 1
+        answer[row, len(p) : len(p) + len(a)] = True
+    ids, mask, answer = (x.to(model.device) for x in (ids, mask, answer))
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return answer_logps(logits, ids, answer).double().sum(1).cpu()
+
+
+def batches(
     sequences: Sequence[tuple[list[int], list[int]]], max_length: int, budget: int
 ) -> list[list[tuple[int, tuple[list[int], list[int]]]]]:
     """Places and sequences, shortest first, in batches whose padded size is at most `budget` tokens; too long ones left out."""

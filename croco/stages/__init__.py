@@ -12,6 +12,7 @@ def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
     from croco.stages import (
         checks,
+        distance,
         euroeval,
         generations,
         pairs,
@@ -47,5 +48,6 @@ def stages() -> tuple[Stage, ...]:
         euroeval.BASE,
         euroeval.TUNED,
         euroeval.STAGE,
+        distance.STAGE,
         report.STAGE,
     )

@@ -16,7 +16,7 @@ from croco.stages.base import Job, Stage
 from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 2
-EVALUATIONS = ("quality", "checks", "euroeval")
+EVALUATIONS = ("quality", "distance", "checks", "euroeval")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 

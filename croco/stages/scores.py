@@ -102,7 +102,9 @@ class _English:
 
     def answered(self, prompt: Prompt, generation: Generation) -> Answered:
         english, answers = self.prompts.get(prompt.prompt_id, []), self.answers.get(prompt.prompt_id, ())
-        return Answered(prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id, english, answers)
+        return Answered(
+            prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id, english, answers
+        )
 
 
 def _control_length(job: Job) -> dict[str, Any]:
