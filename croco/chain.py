@@ -28,28 +28,34 @@ class Chain:
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
+        if self.config.method.refresh_every is not None and self.config.engine.name == "hf":
+            self.engines.most = 2  # generator and scorer, both wanted in every round
         try:
-            for stage in stages:
-                if stage.wanted(self.config):
-                    self.artifacts[stage.name] = (
-                        self._all_languages(stage) if stage.per_language else self._one(stage, None)
-                    )
+            self._walk(stages)
         finally:
             self.engines.close()
         return self.artifacts
+
+    def _walk(self, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            if stage.name in self.artifacts or not stage.wanted(self.config):
+                continue
+            self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
+            self._walk(stage.more(self.config, self.artifacts))
 
     def _all_languages(self, stage: Stage) -> Artifacts:
         return Artifacts({language: self._one(stage, language) for language in self.config.lang.languages})
 
     def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
         inputs: dict[str, Artifact | Artifacts] = {}
-        for name in stage.needs:
+        for need in (*stage.needs, *stage.also(self.config)):
+            name, _, other = need.partition("@")
             if name not in self.artifacts:  # its stage was not wanted
                 continue
             artifact = self.artifacts[name]
-            if isinstance(artifact, Artifacts) and language is not None:
-                artifact = artifact.by_language[language]
-            inputs[name] = artifact
+            if isinstance(artifact, Artifacts) and (other or language) is not None:
+                artifact = artifact.by_language[other or str(language)]
+            inputs[need] = artifact
         return inputs
 
     def _one(self, stage: Stage, language: str | None) -> Artifact:

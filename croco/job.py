@@ -11,9 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from croco import store, tracking
+from croco import english, store, tracking
 from croco.chain import Chain
 from croco.config import Config, strict
+from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
 from croco.progress import Progress
 
@@ -57,7 +58,9 @@ def execute(composed: DictConfig, progress: Progress) -> float | None:
     try:
         from croco.stages import stages
 
-        chain = Chain(config, store.Store(root, {"run": resolved, "seed": config.seed}), progress, tracker)
+        artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
+        config = english.prepared(config, artifact_store, progress, tracker)
+        chain = Chain(config, artifact_store, progress, tracker)
         artifacts = chain.run(stages())
         exit_code = 0
     finally:
@@ -92,7 +95,7 @@ def preflight(config: Config) -> None:
             )
     for key, path in (
         ("model.path", config.model.path),
-        ("reward.path", config.reward.path if config.reward.kind == "sequence_classification" else None),
+        *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
         ("source.model", config.source.model if config.source.kind == "off_policy" else None),
     ):
         if path is not None:

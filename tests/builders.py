@@ -73,3 +73,32 @@ def build_reward(folder: Path, seed: int = 0, labels: int = 1, **changes: int) -
     config = AutoConfig.for_model("qwen3", **{**SHAPE, **changes}, num_labels=labels)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
+
+
+def build_adapter(policy: Path, folder: Path, seed: int = 3) -> Path:
+    """A LoRA adapter on a policy that changes what it computes."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    settings = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_pretrained(policy), settings).save_pretrained(folder)
+    return folder
+
+
+def build_translator(folder: Path, seed: int = 0) -> Path:
+    """A translation model of the NLLB class: M2M100 with NLLB's tokenizer, which opens a text with its language's token."""
+    from transformers import AutoModelForSeq2SeqLM, NllbTokenizer
+
+    letters = sorted({c for line in CORPUS for c in line.replace(" ", "\u2581")} | {"\u2581"})
+    vocabulary = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters])}
+    tokenizer = NllbTokenizer(vocab=vocabulary, merges=[], extra_special_tokens=["eng_Latn", "dan_Latn"])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes = {
+        f"{side}_{name}": n
+        for side in ("encoder", "decoder")
+        for name, n in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))
+    }
+    config = AutoConfig.for_model("m2m_100", vocab_size=len(tokenizer), d_model=16, max_position_embeddings=64, **sizes)
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    return folder

@@ -21,6 +21,7 @@ NEEDS = {
     ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
     ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
     ("reward", "function"): ["reward.function=croco.errors:UserError"],
+    ("reward", "judge"): ["reward.path=x"],
 }
 
 

@@ -17,7 +17,7 @@ LAYERS = {
     2: ("store", "engines", "evals", "pairing", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
-    5: ("chain", "job", "run", "compare", "doctor", "merge", "export", "import_published", "status"),
+    5: ("chain", "english", "job", "run", "compare", "doctor", "merge", "export", "import_published", "status"),
 }
 ONLY_IN = {
     "vllm": ("engines",),

@@ -38,7 +38,7 @@ def test_every_run_of_the_readme_composes(command: str) -> None:
 
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"(?:`|^    )make ([a-z]+)", TEXT, re.MULTILINE))
+    targets = set(re.findall(r"(?:`|^    )make ([a-z-]+)", TEXT, re.MULTILINE))
     assert {"demo", "test", "help", "setup"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -15,14 +15,13 @@ from croco.config.groups import (
     SourceConfig,
 )
 from croco.config.paths import CONF
+from croco.config.scorers import check_reward
 from croco.config.targets import bind_target, one_of, require
 
 
 def check(config: Config) -> None:
     """Cross-field checks; raises UserError with the key to change."""
     one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
-    one_of("reward.dtype", config.reward.dtype, ("float32", "bfloat16"))
-    one_of("reward.kind", config.reward.kind, ("sequence_classification", "function"))
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
@@ -52,16 +51,13 @@ def check(config: Config) -> None:
         config.source.kind == "on_policy" or config.source.model is not None,
         "source.model: off-policy data needs the checkpoint that answers",
     )
-    require(
-        config.reward.kind != "function" or config.reward.function is not None,
-        "reward.function: name it as module:function",
-    )
-    require(
-        config.reward.kind != "sequence_classification" or config.reward.path is not None,
-        "reward.path: name the reward model's checkpoint",
-    )
+    check_reward(config.reward, config.lang.languages)
     bind_target("method.loss", config.method.loss)
     check_training(config)
+    require(
+        config.evals.distance is None or config.evals.distance.prompts >= 1,
+        "evals.distance.prompts: must be at least 1",
+    )
     check_shares(config.source)
     check_quality(config.evals.quality, config.prompts)
     check_checks(config.evals.checks)
@@ -95,6 +91,7 @@ def check_training(config: Config) -> None:
         f"trainer.strategy={trainer.strategy}: {processes} process(es) want {'auto' if processes == 1 else 'ddp or fsdp'}",
     )
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
+    check_rounds(config)
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
 
 
@@ -165,6 +162,24 @@ def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) 
     )
 
 
+def check_rounds(config: Config) -> None:
+    """Checks of the dial from offline to online; raises UserError with the key to change."""
+    method = config.method
+    one_of("method.reference", method.reference, ("initial", "previous"))
+    one_of("method.round_data", method.round_data, ("new", "accumulated"))
+    if method.refresh_every is None:
+        return
+    require(method.refresh_every >= 1, "method.refresh_every: must be at least 1, or null for offline")
+    require(
+        config.source.kind == "on_policy" and config.source.shares is None,
+        "method.refresh_every: fresh answers are the policy's own; choose source=on_policy, or refresh_every=null",
+    )
+    require(
+        method.trains_on != "reference", "method.refresh_every: method.trains_on=reference reads no answers to refresh"
+    )
+    require(config.trainer.strategy != "fsdp", "method.refresh_every: rounds do not run with trainer.strategy=fsdp")
+
+
 def check_shares(source: SourceConfig) -> None:
     """Checks of a mixture; raises UserError with the key to change."""
     if source.shares is None:
@@ -184,7 +199,7 @@ def check_shares(source: SourceConfig) -> None:
 def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:
     """Checks of one group; raises UserError with the key to change."""
     one_of("pairing.scope", pairing.scope, ("mono", "multi", "cross_only", "same_only"))
-    one_of("pairing.points", pairing.points, ("sigma", "quantile"))
+    one_of("pairing.points", pairing.points, ("sigma", "quantile", "every"))
     one_of("pairing.normalise", pairing.normalise, ("none", "language", "prompt_language", "rank"))
     one_of("pairing.prompt_language", pairing.prompt_language, ("chosen", "rejected", "random", *languages))
     require(
@@ -192,8 +207,13 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
         f"pairing.rejected: {pairing.rejected} must lie below pairing.chosen={pairing.chosen}",
     )
     require(
-        pairing.points == "sigma" or (pairing.rejected >= 0 and pairing.chosen <= 1),
+        pairing.points != "quantile" or (pairing.rejected >= 0 and pairing.chosen <= 1),
         "pairing.points=quantile: pairing.chosen and pairing.rejected are levels in [0, 1]",
+    )
+    ruled = (pairing.min_margin, pairing.max_margin, pairing.length_ratio)
+    require(
+        pairing.points != "every" or (pairing.scope in ("mono", "multi") and set(ruled) == {None}),
+        "pairing.points=every: takes all pairs of a pool; choose pairing.scope=mono or multi, without margins and length_ratio",
     )
     require(
         pairing.scope != "cross_only" or len(languages) > 1,

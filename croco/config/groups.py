@@ -41,6 +41,8 @@ class ModelConfig:
     trust_remote_code: bool
     attention: str
     """transformers' attn_implementation: sdpa, eager, flash_attention_2."""
+    adapter: str | None
+    """PEFT folder the policy starts from; null starts from the checkpoint itself."""
     max_length: int
     """Longest prompt plus answer in tokens that training sees; a longer answer is cut, and counted."""
     learning_rate: LearningRateConfig
@@ -52,7 +54,8 @@ class RewardConfig:
     """What scores an answer."""
 
     kind: str
-    """`sequence_classification` (a checkpoint with one label) or `function` (Python)."""
+    """`sequence_classification` (a checkpoint with one label), `function` (Python), `implicit` (a tuned policy against its
+    reference), `alignment` (a translation model), `judge` (a language model that writes a number) or `combination`."""
     path: str | None
     revision: str | None
     dtype: str
@@ -61,6 +64,8 @@ class RewardConfig:
     function: str | None
     """`module:name` of f(messages, answer, language, meta) -> float or None."""
     trust_remote_code: bool
+    options: dict[str, Any]
+    """What this kind asks for besides (croco/config/scorers.py)."""
 
 
 @dataclass
@@ -103,6 +108,8 @@ class SourceConfig:
     model: str | None
     """Checkpoint that answers when off-policy."""
     revision: str | None
+    adapter: str | None
+    """PEFT folder on top of it: an earlier checkpoint of a run."""
     shares: dict[str, float] | None
     """A mixture: share of the prompts whose pairs come from each of `on_policy`, `off_policy` (`source.model`'s answers)
     and `reference` (the data set's own answer is chosen, against the policy's); they sum to 1. null: all from `kind`."""
@@ -163,7 +170,8 @@ class PairingConfig:
     """`mono` pools the answers in one language, `multi` those in all languages of the set; `cross_only` and `same_only` pool
     as `multi` does, and take the rejected answer from another language than the chosen's, or from the same."""
     points: str
-    """What `chosen` and `rejected` are: `sigma` (k of mu + k sigma) or `quantile` (a level in [0, 1])."""
+    """What `chosen` and `rejected` are: `sigma` (k of mu + k sigma) or `quantile` (a level in [0, 1]). `every` pairs each answer
+    with each lower one of its pool, `pairs_per_pool` of them at most."""
     chosen: float
     """Chosen is nearest to mu + this many sigma; .inf is the best."""
     rejected: float
@@ -208,6 +216,13 @@ class MethodConfig:
     """`cosine`, `linear` or `constant`, after the warm-up."""
     weight_decay: float
     max_grad_norm: float
+    refresh_every: int | None
+    """Optimiser steps between rounds, in each of which the policy so far answers the prompts of the coming steps: 1 is online,
+    N iterative; null is one round over all prompts, offline."""
+    reference: str
+    """`initial` (the policy before training) or `previous` (the policy at the end of the round before)."""
+    round_data: str
+    """`new` (each round trains on its own pairs) or `accumulated` (on those of the rounds before, too)."""
     validation: float
     """Share of the prompts, by hash of prompt_id, whose examples are not trained on but watched; 0 trains on all."""
 
@@ -308,6 +323,14 @@ class RewardRankingConfig:
 
 
 @dataclass
+class DistanceConfig:
+    """How far the training data is from what the policy itself would write."""
+
+    prompts: int
+    """Prompts per language whose answers are measured."""
+
+
+@dataclass
 class EvalsConfig:
     """What is measured; null is not measured."""
 
@@ -315,6 +338,7 @@ class EvalsConfig:
     checks: ChecksConfig | None = None
     euroeval: EuroEvalConfig | None = None
     reward_ranking: RewardRankingConfig | None = None
+    distance: DistanceConfig | None = None
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from croco.errors import UserError
@@ -66,6 +66,10 @@ class Answered:
     """JSON, see `records.Prompt.meta`."""
     prompt_id: str = ""
     """For messages to people; no scorer reads it."""
+    english: list[Message] = field(default_factory=list)
+    """The same prompt in English; filled in for rewards that need it."""
+    english_answers: tuple[str, ...] = ()
+    """The English answers to it, likewise."""
 
 
 class Scorer(Protocol):

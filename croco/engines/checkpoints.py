@@ -37,6 +37,11 @@ def identity(path: str, revision: str | None) -> str:
     return f"{path}@{revision or 'main'}"
 
 
+def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
+    """`{"adapter": "sha256:..."}` of what an adapter holds; nothing without one, so that addresses stay what they were."""
+    return {} if adapter is None else {"adapter": identity(str(adapter), None)}
+
+
 def device() -> torch.device:
     import torch
 
@@ -56,19 +61,25 @@ def precision(dtype: str) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def load(auto_class: Any, checkpoint: Checkpoint, **keywords: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
+def load(
+    auto_class: Any, checkpoint: Checkpoint, emulate: bool = False, **keywords: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model on this process's device, in evaluation mode, and transformers' loading report.
+
+    Args:
+        emulate: keep the configured precision also where the hardware only emulates it, and is slow.
 
     Raises:
         UserError: nothing loadable is there, or the hub cannot be reached.
     """
+    import torch
 
     quieten()
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.path,
             revision=checkpoint.revision,
-            dtype=precision(checkpoint.dtype),
+            dtype=getattr(torch, checkpoint.dtype) if emulate else precision(checkpoint.dtype),
             attn_implementation=checkpoint.attention,
             trust_remote_code=checkpoint.trust_remote_code,
             use_safetensors=True,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
 from croco.engines.base import Generator, Scorer
 from croco.engines.checkpoints import Checkpoint
+from croco.engines.holder import EngineHolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,6 +52,29 @@ def generator(
     )
 
 
+def held_generator(
+    engines: EngineHolder,
+    engine: EngineConfig,
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    sampling: SamplingConfig,
+) -> Generator:
+    """As `generator`, from what is loaded where it fits; with `hf` the base stays and only the adapter changes."""
+    drawn = replace(sampling, samples=1, seed=0)  # requests carry both
+
+    def build() -> Generator:
+        return generator(engine, checkpoint, tokenizer, sampling)
+
+    if engine.name != "hf":
+        return engines.get(("generator", checkpoint, astuple(drawn)), build)
+    from croco.engines.hf import HFGenerator
+
+    held = engines.get(("generator", replace(checkpoint, adapter=None), astuple(drawn)), build)
+    assert isinstance(held, HFGenerator)
+    held.use(checkpoint.adapter)
+    return held
+
+
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     """What rewards answers; a function needs no engine.
 
@@ -81,7 +106,7 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
 
 
 def policy(model: ModelConfig) -> Checkpoint:
-    """The policy's checkpoint, without an adapter."""
+    """The policy before training."""
     return Checkpoint(
         path=model.path,
         revision=model.revision,
@@ -89,4 +114,5 @@ def policy(model: ModelConfig) -> Checkpoint:
         attention=model.attention,
         trust_remote_code=model.trust_remote_code,
         chat_template=model.chat_template,
+        adapter=None if model.adapter is None else Path(model.adapter),
     )

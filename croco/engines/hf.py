@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class HFGenerator:
         prompts_per_unit: int,
     ) -> None:
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        self.adapter = checkpoint.adapter
         self.context = context_length(self.model.config)
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
         self.prompts_per_unit = prompts_per_unit
@@ -58,6 +60,17 @@ class HFGenerator:
             "context": self.context,
             "stop_token_ids": sorted(self.stops),
         }
+
+    def use(self, adapter: Path | None) -> None:
+        """Answer with this adapter from now on; the base stays loaded."""
+        if adapter == self.adapter:
+            return
+        if self.adapter is not None:
+            self.model.delete_adapter("default")
+        if adapter is not None:
+            self.model.load_adapter(str(adapter))
+            self.model.eval()
+        self.adapter = adapter
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """All samples, a unit of similar prompts at a time; see `base.Generator`."""

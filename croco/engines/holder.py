@@ -14,20 +14,24 @@ E = TypeVar("E", bound=_Closable)
 
 
 class EngineHolder:
-    """At most one engine at a time, so that a reward model never shares the device with a policy."""
+    """At most one engine at a time, so that a reward model never shares the device with a policy; more where rounds ask for
+    the same ones again and again."""
 
-    def __init__(self) -> None:
-        self._key: Hashable = None
-        self._engine: _Closable | None = None
+    def __init__(self, most: int = 1) -> None:
+        self.most = most
+        self._engines: dict[Hashable, _Closable] = {}
+        """The one asked for last is the last."""
 
     def get(self, key: Hashable, build: Callable[[], E]) -> E:
-        """The engine for `key`: the one that is loaded, or a new one after the other was closed."""
-        if self._engine is None or self._key != key:
-            self.close()
-            self._engine, self._key = build(), key
-        return self._engine  # type: ignore[return-value]
+        """The engine for `key`: one that is loaded, or a new one after the one longest not asked for was closed."""
+        engine = self._engines.pop(key, None)
+        if engine is None:
+            while len(self._engines) >= self.most:
+                self._engines.pop(next(iter(self._engines))).close()
+            engine = build()
+        self._engines[key] = engine
+        return engine  # type: ignore[return-value]
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-        self._engine = self._key = None
+        while self._engines:
+            self._engines.popitem()[1].close()

@@ -25,7 +25,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     beside = checkpoint.adapter is not None and (checkpoint.adapter / "tokenizer_config.json").is_file()
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model, _ = load(AutoModelForCausalLM, replace(checkpoint, adapter=None))
+    model, _ = load(AutoModelForCausalLM, replace(checkpoint, adapter=None), emulate=True)
     if checkpoint.adapter is not None:
         from peft import PeftModel
 

@@ -163,6 +163,48 @@ def select(
     return Selection(**columns, refused=dict(refused))
 
 
+def every_pair(values: Floats, pools: Codes, most: int, seed: int, eligible: Mask | None = None) -> Selection:
+    """All ordered pairs of every pool, the higher value over the lower (She et al. 2024, MAPO); equal values make none.
+
+    Args:
+        values: (N,) rewards, all finite.
+        pools: (N,) pool of each row; rows of a pool lie together.
+        most: pairs a pool may give; of more, so many are drawn without replacement, by seed and number of the pool.
+        eligible: (N,) answers that may be chosen; all by default.
+    """
+    if not np.isfinite(values).all():
+        raise ValueError("rewards must be finite: leave failed scores out before selecting")
+    refused: Counter[str] = Counter({"pool too small": 0, "no lower answer": 0})
+    block = _Block.of(values, pools)
+    mean = block.mean() if len(values) else values
+    std = block.std(mean) if len(values) else values
+    lowest = np.minimum.reduceat(values, block.starts) if len(values) else values
+    chosen, rejected, pool = [], [], []
+    for number, (start, size) in enumerate(zip(block.starts.tolist(), block.size.tolist(), strict=True)):
+        own = values[start : start + size]
+        higher = own[:, None] > own[None]
+        better, worse = np.nonzero(higher if eligible is None else higher & eligible[start : start + size, None])
+        if len(better) == 0:
+            refused["pool too small" if size < 2 else "no lower answer"] += 1
+        elif len(better) > most:
+            kept = np.sort(np.random.default_rng([seed, number]).choice(len(better), most, replace=False))
+            better, worse = better[kept], worse[kept]
+        chosen.append(start + better)
+        rejected.append(start + worse)
+        pool.append(np.full(len(better), number))
+    nothing = [np.empty(0, np.int64)]
+    which = np.concatenate(pool or nothing)
+    return Selection(
+        np.concatenate(chosen or nothing),
+        np.concatenate(rejected or nothing),
+        block.size[which],
+        lowest[which],
+        mean[which],
+        std[which],
+        refused=dict(refused),
+    )
+
+
 def _points(block: _Block, rule: Rule, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
     if rule.points == "quantile":
         return block.quantile(rule.chosen), block.quantile(rule.rejected)

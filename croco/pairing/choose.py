@@ -107,7 +107,10 @@ def choose(
     pools = all_pools[keep]
     value = comparable(pooled, config.normalise)
     may = None if eligible is None else eligible[keep]
-    selection = pairing.select(value, pools, rule_of(config), pooled.language, pooled.tokens, may)
+    if config.points == "every":
+        selection = pairing.every_pair(value, pools, config.pairs_per_pool, config.seed, may)
+    else:
+        selection = pairing.select(value, pools, rule_of(config), pooled.language, pooled.tokens, may)
     total, with_score, with_answer = (_distinct(p) for p in (all_pools, all_pools[scored], pools))
     refused = {"no scored answer": total - with_score, "all answers filtered": with_score - with_answer}
     columns = {f.name: getattr(selection, f.name) for f in fields(selection) if f.name != "refused"}

@@ -122,7 +122,9 @@ def _minimum(pairs: Chosen, config: PairingConfig) -> Numbers:
         "share": share,
         "expected_for_normal_rewards": 1.0 if certain else expected_minimum(rule_of(config), size),
         "certain": bool(certain),
-        "cannot_be_told_from_min": bool(np.isfinite(config.rejected) and share >= CANNOT_BE_TOLD),
+        "cannot_be_told_from_min": bool(
+            config.points != "every" and np.isfinite(config.rejected) and share >= CANNOT_BE_TOLD
+        ),
     }
 
 
@@ -130,8 +132,11 @@ def expected_minimum(rule: pairing.Rule, size: int, seed: int = 0) -> float:
     """Share of pairs whose rejected answer is the minimum, on simulated pools of `size` normal rewards."""
     count = max(SIMULATED_ROWS // size, 200)
     rewards = np.random.default_rng(seed).normal(size=count * size)
-    bare = pairing.Rule(rule.chosen, rule.rejected, rule.points)
-    found = pairing.select(rewards, np.repeat(np.arange(count), size), bare)
+    pools = np.repeat(np.arange(count), size)
+    if rule.points == "every":
+        found = pairing.every_pair(rewards, pools, rule.per_pool, seed)
+    else:
+        found = pairing.select(rewards, pools, pairing.Rule(rule.chosen, rule.rejected, rule.points))
     return round(float((rewards[found.rejected] == found.pool_min).mean()), 3) if len(found.chosen) else 0.0
 
 

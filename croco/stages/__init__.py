@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 from croco.stages.base import Stage
 
 
@@ -9,6 +12,7 @@ def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
     from croco.stages import (
         checks,
+        distance,
         euroeval,
         generations,
         pairs,
@@ -17,13 +21,15 @@ def stages() -> tuple[Stage, ...]:
         references,
         report,
         reward_ranking,
+        rounds,
         scores,
         sources,
         training,
     )
 
+    repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
-        prompts.STAGE,
+        replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,
         generations.STAGE,
@@ -44,5 +50,6 @@ def stages() -> tuple[Stage, ...]:
         euroeval.BASE,
         euroeval.TUNED,
         euroeval.STAGE,
+        distance.STAGE,
         report.STAGE,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,3 +57,9 @@ class Stage:
     accept: Callable[[Config, dict[str, Any]], None] = field(default=lambda config, summary: None)
     """Raises UserError on the summary of an artifact, made or found, that the configuration does not let through."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)
+    more: Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]] = field(
+        default=lambda config, artifacts: ()
+    )
+    """Stages that come next, told by what there is; what they have made under a later stage's name stands for it."""
+    also: Callable[[Config], tuple[str, ...]] = field(default=lambda config: ())
+    """Further inputs that some configurations need; `generations@en` is the artifact of that one language."""

@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from croco import records, text
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
-from croco.engines.checkpoints import Checkpoint, identity
+from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
 from croco.errors import UserError
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
@@ -28,8 +29,13 @@ def candidates_checkpoint(config: Config) -> Checkpoint:
     """Whose answers are paired: the policy's, or another model's."""
     if config.source.kind == "on_policy":
         return factory.policy(config.model)
+    source = config.source
     return replace(
-        factory.policy(config.model), path=str(config.source.model), revision=config.source.revision, chat_template=None
+        factory.policy(config.model),
+        path=str(source.model),
+        revision=source.revision,
+        chat_template=None if source.adapter is None else config.model.chat_template,
+        adapter=None if source.adapter is None else Path(source.adapter),
     )
 
 
@@ -37,6 +43,7 @@ def slice_of(config: Config, checkpoint: Checkpoint, split: str, sampling: Sampl
     return {
         "split": split,
         "model": identity(checkpoint.path, checkpoint.revision),
+        **adapter_identity(checkpoint.adapter),
         "dtype": checkpoint.dtype,
         "chat_template": text.template_source(checkpoint.chat_template),
         "engine": config.engine.name,
@@ -77,10 +84,7 @@ def generate(
     done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
     total = len(prompts) * sampling.samples
     if len(done) < total:
-        engine = job.engines.get(
-            ("generator", checkpoint, sampling),
-            lambda: factory.generator(config.engine, checkpoint, tokenizer, sampling),
-        )
+        engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
         rows = _Rows(job, tokenizer, checkpoint)
         (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
         try:

@@ -16,7 +16,7 @@ from croco.stages.base import Job, Stage
 from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 2
-EVALUATIONS = ("quality", "checks", "reward_ranking", "euroeval")
+EVALUATIONS = ("quality", "distance", "checks", "reward_ranking", "euroeval")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from croco.config import Config
-from croco.engines import factory
+from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
+from croco.engines import scorers
 from croco.engines.base import Answered
-from croco.engines.checkpoints import identity
-from croco.records import Generation, Prompt, Score
+from croco.maths import length
+from croco.records import Generation, Message, Prompt, Score
 from croco.stages.base import Job, Stage
+from croco.store import canonical
 
 ROWS_PER_CALL = 2048  # scored together, then written
 
 
 def slice_of(config: Config) -> dict[str, Any]:
-    reward = config.reward
-    if reward.kind == "function":
-        return {"kind": reward.kind, "function": reward.function, "source": _source_of(str(reward.function))}
-    return {
-        "kind": reward.kind,
-        "model": identity(str(reward.path), reward.revision),
-        "dtype": reward.dtype,
-        "max_length": reward.max_length,
-        "engine": config.engine.name,
-    }
+    return scorers.depends_on(config.engine, config.reward)
 
 
-def _source_of(function: str) -> str:
-    """The function's source text: an edited rule scores again."""
-    import inspect
-
-    from croco.config import locate
-
-    return inspect.getsource(locate("reward.function", function))
+def also(config: Config) -> tuple[str, ...]:
+    """What rewards that compare with English read besides."""
+    kinds = {part.kind for part in scoring_parts(config.reward)}
+    needs = {"implicit": f"prompts@{ENGLISH}", "alignment": f"generations@{ENGLISH}"}
+    return tuple(need for kind, need in needs.items() if kind in kinds)
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -49,7 +43,7 @@ def run(job: Job) -> dict[str, Any]:
     if len(done) < total:
         _score(job, prompts, missing, total, len(done))
     job.output.seal_journal("scores", Score, order=lambda r: (r["prompt_id"], r["sample"]))
-    return _summary(job)
+    return _summary(job) | _control_length(job)
 
 
 def _generations(artifact: Any) -> Iterator[Generation]:
@@ -62,15 +56,15 @@ def _generations(artifact: Any) -> Iterator[Generation]:
 
 def _score(job: Job, prompts: dict[str, Prompt], missing: Iterator[Generation], total: int, done: int) -> None:
     engine, reward = job.config.engine, job.config.reward
-    scorer = job.engines.get(
-        ("scorer", reward.kind, reward.path, reward.function), lambda: factory.scorer(engine, reward)
-    )
+    key = ("scorer", canonical(slice_of(job.config)))
+    scorer = job.engines.get(key, lambda: scorers.build(engine, reward))
+    english = _English.of(job)
     name = job.config.reward.path or job.config.reward.function or ""
     journal = job.output.journal()
     try:
         with job.progress.task(job.label, total, "answers", done=done) as task:
             while rows := list(islice(missing, ROWS_PER_CALL)):
-                answered = [_answered(prompts[g.prompt_id], g) for g in rows]
+                answered = [english.answered(prompts[g.prompt_id], g) for g in rows]
                 journal.append(
                     Score(
                         prompt_id=g.prompt_id,
@@ -88,8 +82,49 @@ def _score(job: Job, prompts: dict[str, Prompt], missing: Iterator[Generation], 
         journal.close()
 
 
-def _answered(prompt: Prompt, generation: Generation) -> Answered:
-    return Answered(prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id)
+@dataclass(frozen=True)
+class _English:
+    """The English side of the prompts, for rewards that compare with it; empty for all others."""
+
+    prompts: dict[str, list[Message]]
+    answers: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, job: Job) -> _English:
+        prompts: dict[str, list[Message]] = {}
+        answers: dict[str, list[str]] = {}
+        if (there := job.inputs.get(f"prompts@{ENGLISH}")) is not None:
+            prompts = {p.prompt_id: p.messages for p in there.rows("prompts", Prompt)}
+        if (made := job.inputs.get(f"generations@{ENGLISH}")) is not None:
+            for row in made.table("generations", ["prompt_id", "text"]).to_pylist():  # in order of samples
+                answers.setdefault(row["prompt_id"], []).append(row["text"])
+        return cls(prompts, {prompt_id: tuple(texts) for prompt_id, texts in answers.items()})
+
+    def answered(self, prompt: Prompt, generation: Generation) -> Answered:
+        english, answers = self.prompts.get(prompt.prompt_id, []), self.answers.get(prompt.prompt_id, ())
+        return Answered(
+            prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id, english, answers
+        )
+
+
+def _control_length(job: Job) -> dict[str, Any]:
+    """Take alpha * characters off the rewards where the reward says so; the journals keep them as they were scored."""
+    options = options_of(job.config.reward)
+    if not isinstance(options, ImplicitOptions) or options.length_step is None:
+        return {}
+    table = job.output.table("scores")
+    lengths = pc.utf8_length(job.inputs["generations"].table("generations", ["text"])["text"]).to_numpy()
+    rewards = table["reward"].to_numpy(zero_copy_only=False).astype(float)
+    scored = np.isfinite(rewards)
+    pools = np.unique(table["prompt_id"].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    alpha = length.alpha(rewards[scored], lengths[scored], pools[scored], options.length_step)
+    controlled = np.where(scored, rewards - alpha * lengths, np.nan)
+    column = pa.array(controlled, pa.float64(), from_pandas=True)
+    place = table.schema.get_field_index("reward")
+    job.output.write_table(
+        "scores", table.schema, table.set_column(place, table.schema.field(place), column).to_pylist()
+    )
+    return {"alpha": round(alpha, 6)}
 
 
 def _summary(job: Job) -> dict[str, Any]:
@@ -105,4 +140,12 @@ def _summary(job: Job) -> dict[str, Any]:
     }
 
 
-STAGE = Stage(name="scores", needs=("prompts", "generations"), config=slice_of, run=run, version=1, per_language=True)
+STAGE = Stage(
+    name="scores",
+    needs=("prompts", "generations"),
+    config=slice_of,
+    run=run,
+    version=1,
+    per_language=True,
+    also=also,
+)

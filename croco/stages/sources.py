@@ -50,8 +50,13 @@ def reference_scores(scores: Stage) -> Stage:
 
 def _scores_of(scores: Stage, name: str, answers: str, source: str) -> Stage:
     def run(job: Job) -> dict[str, Any]:
-        inputs = {"prompts": job.inputs["prompts"], "generations": job.inputs[answers]}
+        inputs = {need.replace(answers, "generations"): artifact for need, artifact in job.inputs.items()}
         return scores.run(replace(job, inputs=inputs))
 
+    def also(config: Config) -> tuple[str, ...]:
+        return tuple(need.replace("generations", answers) for need in scores.also(config))
+
     folder = scores.folder or scores.name
-    return replace(scores, name=name, folder=folder, needs=("prompts", answers), run=run, wanted=uses(source))
+    return replace(
+        scores, name=name, folder=folder, needs=("prompts", answers), also=also, run=run, wanted=uses(source)
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco import records, text
 from croco.config import Config
-from croco.engines.checkpoints import identity
+from croco.engines.checkpoints import adapter_identity, identity
 from croco.errors import UserError
 from croco.pairing.choose import draw
 from croco.records import Message, Pair, Prompt
@@ -15,16 +16,19 @@ from croco.stages.base import Job, Stage
 
 if TYPE_CHECKING:
     from croco.training.data import Probe
+    from croco.training.start import Start
 
 Rows = list[tuple[str, list[Message], tuple[str, ...]]]
 
 
 def slice_of(config: Config) -> dict[str, Any]:
     method = records.as_dict(config.method)
-    method.pop("name")
+    for name in ("name", "refresh_every", "reference", "round_data"):  # what rounds are made of, and these see one
+        method.pop(name)
     model = config.model
     return {
         "model": identity(model.path, model.revision),
+        **adapter_identity(model.adapter),
         "dtype": model.dtype,
         "chat_template": text.template_source(model.chat_template),
         "max_length": model.max_length,
@@ -34,9 +38,11 @@ def slice_of(config: Config) -> dict[str, Any]:
     }
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: Job, start: Start | None = None) -> dict[str, Any]:
+    """Train on the pairs from `start`; by default from the policy before training, which is also the reference."""
     from croco.training.data import Material, encode
     from croco.training.loop import train
+    from croco.training.start import Start
 
     model, method = job.config.model, job.config.method
     tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
@@ -45,15 +51,19 @@ def run(job: Job) -> dict[str, Any]:
     parts = [[(p, a) for prompt_id, p, a in rows if (prompt_id in held) is side] for side in (False, True)]
     examples, counts = encode(tokenizer, parts[0] or parts[1], model.max_length)
     watched, _ = encode(tokenizer, parts[1] if parts[0] else [], model.max_length, may_be_empty=True)
-    material = Material(examples, watched, _probes(job, tokenizer))
+    if start is None:
+        adapter = None if model.adapter is None else Path(model.adapter)
+        start = Start(adapter=adapter, reference=adapter)
+    material = Material(examples, watched, _probes(job, tokenizer), start)
     done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log)
     tokenizer.save_pretrained(job.output.path / "adapter")
-    job.progress.say(f"{job.label}: {done['steps']} steps, {done['verdict']}")
+    job.progress.say(f"{job.label}: {done['steps']} steps, {done['tokens']:,} answer tokens, {done['verdict']}")
     return {
         "examples": len(examples),
         "validation": len(watched),
         "left_out": dict(counts),
         "steps": done["steps"],
+        "tokens": done["tokens"],
         "verdict": done["verdict"],
         "last": {name: round(value, 5) for name, value in done["last"].items()},
     }
@@ -88,4 +98,4 @@ def _probes(job: Job, tokenizer: Any) -> list[Probe]:
     return probes
 
 
-STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=3)
+STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -14,6 +14,7 @@ import numpy as np
 from croco import text
 from croco.errors import UserError
 from croco.records import Message
+from croco.training.start import Start
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,6 +82,7 @@ class Material:
     validation: Sequence[Example]
     """Of prompts that are not trained on; may be empty."""
     probes: Sequence[Probe] = ()
+    start: Start = field(default_factory=Start)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ class Plan:
         last = math.ceil(self.examples * self.epochs)
         places = range(step * self.batch_size, min((step + 1) * self.batch_size, last))
         return [int(self._order(place // self.examples)[place % self.examples]) for place in places]
+
+    def tokens(self, examples: Sequence[Example]) -> int:
+        """Answer tokens in the loss, over all steps."""
+        sizes = [sum(map(len, e.answers)) for e in examples]
+        return sum(sizes[i] for step in range(self.steps) for i in self.batch(step))
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.examples)

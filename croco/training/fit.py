@@ -25,6 +25,7 @@ from croco.training.forward import Forward
 from croco.training.model import build_model
 from croco.training.policy import Policy, measure, whole
 from croco.training.reference import ReferenceCache, compute, lacking
+from croco.training.start import begin, save_moments
 from croco.training.watch import verdict
 
 LAST = "checkpoints/last.ckpt"
@@ -46,6 +47,7 @@ def fit(
     settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
     supervised = config.method.trains_on != "pairs"
     model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
+    begin(model, material.start)
     forward = packed.choose(model, config.trainer.packing)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
     first = step_of(folder)
@@ -59,11 +61,14 @@ def fit(
         record=_recorder(config, folder, first, material, note),
         forward=forward,
         watch=Watch(config, material, forward),
+        start=material.start,
         prepare=(lambda policy: None) if supervised else _Reference(config, material, forward, store, say),
     )
     trainer = _trainer(config, folder)
     trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
     _save_adapter(module, folder / "adapter")
+    if material.start.later and trainer.is_global_zero:
+        save_moments(trainer.optimizers[0], folder)
 
 
 def step_of(folder: Path) -> int:
@@ -84,7 +89,8 @@ def _recorder(
     def take(step: int, values: dict[str, float]) -> None:
         nonlocal record, last
         if record is None:  # in the first process only
-            record = metrics.Record(folder, first)
+            metrics.go_on(folder, material.start.before)
+            record = metrics.Record(folder, material.start.step + first)
         now = time.monotonic()
         row = {"step": step, **values, "step_seconds": round(now - last, 4), "seconds": round(now - started, 3)}
         last = now
@@ -118,6 +124,8 @@ class _Reference:
             "path": self.forward.__name__,
             "device": policy.device.type,
         }
+        if (adapter := self.material.start.reference) is not None:
+            depends["adapter"] = identity(str(adapter), None)
         cache = ReferenceCache(self.store, depends)
         lacks = len(lacking(examples, cache.read(examples)))
         if lacks:
@@ -134,7 +142,8 @@ class _Reference:
 
         def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
             sizes = [e.size(self.forward.__name__ == "packed") for e in some]
-            return compute(policy.model, self.forward, some, sizes, self.config.trainer.tokens_per_pack)
+            budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
+            return compute(policy.model, self.forward, some, sizes, budget, adapter)
 
         if world == 1:
             waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")

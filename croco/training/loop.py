@@ -50,7 +50,12 @@ def train(
         else:
             _in_processes(config, material, folder, store, note, first)
     rows = metrics.read(folder)
-    return {"steps": plan.steps, "verdict": verdict(rows), "last": rows[-1]}
+    return {
+        "steps": material.start.step + plan.steps,
+        "tokens": plan.tokens(material.train),
+        "verdict": verdict(rows),
+        "last": rows[-1],
+    }
 
 
 def _in_processes(
@@ -62,7 +67,7 @@ def _in_processes(
     said = folder / "workers.log"
     with said.open("w", encoding="utf-8") as out:
         workers = subprocess.Popen(command(config, job), stdout=out, stderr=subprocess.STDOUT, env=environment())
-        seen = first
+        seen = material.start.step + first
         try:
             while True:
                 running = workers.poll() is None

@@ -25,6 +25,12 @@ class Record:
             file.write(json.dumps(row) + "\n")
 
 
+def go_on(folder: Path, before: Path | None) -> None:
+    """Put the lines of the round before first, unless they are there."""
+    if before is not None and not (folder / NAME).is_file():
+        (folder / NAME).write_text((before / NAME).read_text(encoding="utf-8"), encoding="utf-8")
+
+
 def read(folder: Path) -> list[Row]:
     """The complete lines; none where there is no file."""
     path = folder / NAME

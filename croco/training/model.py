@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def build_model(config: Config, dropout: float) -> Any:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(config.seed)
-    base, _ = load(AutoModelForCausalLM, factory.policy(config.model))
+    base, _ = load(AutoModelForCausalLM, replace(factory.policy(config.model), adapter=None), emulate=True)
     lora = config.model.lora
     settings = LoraConfig(
         r=lora.r,

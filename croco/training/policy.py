@@ -23,8 +23,10 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
+from croco.training.start import Start, moments
 
 ROLES = ("chosen", "rejected")
+FRESH = Start()
 START_TOLERANCE = {
     torch.float32: 1e-3
 }  # nats per square root of a token: how far rounding takes policy and reference apart
@@ -48,6 +50,7 @@ class Policy(lightning.LightningModule):
         forward: Forward = padded,
         watch: Callable[[Policy], Measured] | None = None,
         prepare: Callable[[Policy], Tensor | None] = lambda policy: None,
+        start: Start = FRESH,
     ) -> None:
         """What the arguments are:
 
@@ -64,7 +67,7 @@ class Policy(lightning.LightningModule):
         self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
         self.sizes = [e.size(forward is not padded) for e in examples]
         self.seed, self.record, self.logps = config.seed, record, forward
-        self.watch, self.prepare = watch, prepare
+        self.watch, self.prepare, self.start = watch, prepare, start
         self.reference: Tensor | None = None
 
     @property
@@ -86,14 +89,20 @@ class Policy(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=self.method.learning_rate, weight_decay=self.method.weight_decay)
-        shape = schedule(self.method.schedule, self.plan.steps, self.method.warmup_ratio)
+        optimiser.load_state_dict(moments(self.start, optimiser.state_dict()))
+        behind, steps = self.start.step, self.start.step + self.plan.steps + self.start.later
+        over_all = schedule(self.method.schedule, steps, self.method.warmup_ratio)
+
+        def shape(step: int) -> float:
+            return over_all(behind + step)
+
         return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimiser, shape)}
 
     def on_fit_start(self) -> None:
         self.reference = self.prepare(self)
 
     def training_step(self, batch: list[int], batch_index: int) -> None:
-        step, world = self.global_step, self.trainer.world_size
+        step, world = self.start.step + self.global_step, self.trainer.world_size
         torch.manual_seed(self.seed * 1_000_003 + step * world + self.global_rank)  # dropout is the same after a resume
         optimiser: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
@@ -120,7 +129,8 @@ class Policy(lightning.LightningModule):
 
     def _watches(self, step: int) -> bool:
         every = self.hardware.watch_every
-        return step + 1 == self.plan.steps or (every is not None and (step + 1) % every == 0)
+        last = self.start.step + self.plan.steps + self.start.later
+        return step + 1 == last or (every is not None and (step + 1) % every == 0)
 
     def _groups(self, batch: list[int]) -> list[list[int]]:
         """This process's packs, at least one; where weights are sharded, as many as the process with the most."""

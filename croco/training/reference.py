@@ -29,6 +29,7 @@ from croco.errors import UserError
 from croco.store import address
 from croco.training.data import Example, packs
 from croco.training.forward import AnswerLogps, Forward
+from croco.training.start import as_reference
 
 SCHEMA = pa.schema([("key", pa.binary(16)), ("logps", pa.list_(pa.float32()))])
 WRITE_EVERY = 30.0  # seconds of work that a kill may cost
@@ -148,9 +149,14 @@ class ReferenceCache:
 
 @torch.no_grad()
 def compute(
-    model: Any, forward: Forward, examples: Sequence[Example], sizes: Sequence[int], budget: int
+    model: Any,
+    forward: Forward,
+    examples: Sequence[Example],
+    sizes: Sequence[int],
+    budget: int,
+    adapter: Path | None = None,
 ) -> Iterator[tuple[Example, list[Tensor]]]:
-    """Each example with its answers' log-probs under the model with its adapter off, in evaluation mode.
+    """Each example with its answers' log-probs under the model with its adapter off (or with `adapter`), in evaluation mode.
 
     Args:
         sizes: tokens each example takes in a forward pass.
@@ -161,7 +167,7 @@ def compute(
     try:
         for group in packs(range(len(examples)), sizes, budget):
             some = [examples[i] for i in group]
-            with model.disable_adapter():
+            with as_reference(model, adapter):
                 logps = forward(model, some)
             yield from zip(some, _by_example(logps, some), strict=True)
     finally:

@@ -175,3 +175,25 @@ def test_a_reward_model_with_another_template_is_refused(tmp_path: Path, templat
     (path / "chat_template.jinja").write_text(template, encoding="utf-8")
     with pytest.raises(UserError, match=reason):
         HFScorer(Checkpoint(str(path)), 64, 100)
+
+
+def test_a_change_of_adapter_is_a_new_model(policy: Path, tmp_path: Path) -> None:
+    """The answers after a change are those of an engine that was loaded with that adapter; without one, the base's again."""
+    from tests.builders import build_adapter
+
+    first, second = (build_adapter(policy, tmp_path / str(seed), seed) for seed in (1, 2))
+    tokenizer = text.load_tokenizer(str(policy))
+    request = Request("p", "en", text.prompt_ids(tokenizer, [{"role": "user", "content": "hi"}]), range(4), 7)
+
+    def answers(engine: HFGenerator) -> list[list[int]]:
+        return [c.token_ids for c in engine.generate([request])]
+
+    expected = {
+        adapter: answers(HFGenerator(Checkpoint(str(policy), adapter=adapter), tokenizer, 1.0, 1.0, 12, 4))
+        for adapter in (None, first, second)
+    }
+    assert expected[first] != expected[second]
+    engine = HFGenerator(Checkpoint(str(policy)), tokenizer, 1.0, 1.0, 12, 4)
+    for adapter in (first, second, None, second):
+        engine.use(adapter)
+        assert answers(engine) == expected[adapter]

@@ -219,3 +219,24 @@ def test_ranks_count_what_lies_below_and_half_of_what_is_equal() -> None:
         peers = values[groups == group]
         expected.append(((peers < value).sum() + (peers == value).sum() / 2) / len(peers))
     np.testing.assert_allclose(pairing.ranks(values, groups), expected)
+
+
+def test_every_pair_by_hand() -> None:
+    """Pool (1, 3, 2): 3 > 1, 3 > 2 and 2 > 1; pool (5, 5) has no lower answer, pool (7) no second."""
+    found = pairing.every_pair(np.array([1.0, 3.0, 2.0, 5.0, 5.0, 7.0]), np.array([0, 0, 0, 1, 1, 2]), 10, seed=0)
+    assert list(zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)) == [(1, 0), (1, 2), (2, 0)]
+    assert found.refused == {"pool too small": 1, "no lower answer": 1}
+    assert found.pool_size.tolist() == [3, 3, 3]
+    assert found.pool_mean.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_every_pair_up_to_a_cap() -> None:
+    """20 different values make 190 pairs; of a cap of 50, fifty different ones, the same for the same seed."""
+    values, pools = np.random.default_rng(0).permutation(20).astype(float), np.zeros(20, int)
+    assert len(pairing.every_pair(values, pools, 1000, seed=0).chosen) == 190
+    capped, again = (pairing.every_pair(values, pools, 50, seed=1) for _ in range(2))
+    pairs = set(zip(capped.chosen.tolist(), capped.rejected.tolist(), strict=True))
+    assert len(pairs) == 50
+    assert all(values[c] > values[r] for c, r in pairs)
+    assert np.array_equal(capped.chosen, again.chosen)
+    assert len(pairing.every_pair(np.empty(0), np.empty(0, int), 5, seed=0).chosen) == 0

@@ -1,0 +1,199 @@
+"""What each kind of reward asks for beyond a checkpoint (`reward.options`), typed: an unknown key fails like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from croco.config.groups import RewardConfig
+from croco.config.targets import bind_target, one_of, require
+from croco.errors import UserError
+
+CHECKPOINTS = ("sequence_classification", "implicit", "alignment", "judge")
+KINDS = (*CHECKPOINTS, "function", "combination")
+ENGLISH = "en"
+
+
+@dataclass
+class NoOptions:
+    """Kinds that a checkpoint or a function says all about."""
+
+
+@dataclass
+class ImplicitOptions:
+    """How far a preference-tuned policy has moved away from its reference (`croco.engines.implicit`)."""
+
+    adapter: str | None
+    """PEFT folder of the tuned policy, e.g. runs/training/<address>/adapter; null: the same run makes it first, from English."""
+    trained_with: RewardConfig | None
+    """The reward of that English run."""
+    trained_loss: dict[str, Any]
+    """Its `method.loss`."""
+    prefix: str
+    """Goes before the English prompt; `{language}` is the answer's language in English. English answers get none."""
+    follow: bool
+    """In later rounds the policy of the round before takes the adapter's place."""
+    length_step: float | None
+    """Step of the grid of alpha in reward - alpha * characters, per language; null leaves lengths alone."""
+
+
+@dataclass
+class AlignmentOptions:
+    """How well a translation model gets from an answer to the English ones (`croco.engines.alignment`)."""
+
+    codes: dict[str, str]
+    """The translation model's codes of our languages."""
+    references: int | None
+    """Only the first so many English answers to a prompt; null takes all."""
+
+
+@dataclass
+class JudgeOptions:
+    """A language model that writes a number (`croco.engines.judge_scorer`)."""
+
+    template: str
+    """Its message, with `{prompt}`, `{answer}` and `{language}`."""
+    low: float
+    high: float
+    """A number outside [low, high] is no score."""
+    max_new_tokens: int
+
+
+@dataclass
+class CombinationOptions:
+    """Several rewards as one (`croco.engines.combined`)."""
+
+    parts: dict[str, RewardConfig]
+    weights: dict[str, float]
+    """Of the parts that are added up."""
+    vetoes: dict[str, float] = field(default_factory=dict)
+    """Parts whose reward must be at least this, or the answer gets no score and enters no pool."""
+
+
+OF_KIND: dict[str, type] = {
+    "implicit": ImplicitOptions,
+    "alignment": AlignmentOptions,
+    "judge": JudgeOptions,
+    "combination": CombinationOptions,
+}
+
+
+def options_of(reward: RewardConfig, key: str = "reward") -> Any:
+    """The typed options of a reward.
+
+    Raises:
+        UserError: an unknown, missing or mistyped option; the message names its key.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(OF_KIND.get(reward.kind, NoOptions)), reward.options)
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        name = getattr(error, "full_key", None) or ""
+        raise UserError(f"{key}.options.{name}: {str(error).splitlines()[0]}") from None
+
+
+def parts_of(reward: RewardConfig, key: str = "reward") -> Iterator[tuple[str, RewardConfig]]:
+    """The reward with its key, and the parts of a combination with theirs."""
+    yield key, reward
+    if reward.kind == "combination":
+        for name, part in options_of(reward, key).parts.items():
+            yield from parts_of(part, f"{key}.options.parts.{name}")
+    if reward.kind == "implicit" and options_of(reward, key).adapter is None:
+        yield from parts_of(options_of(reward, key).trained_with, f"{key}.options.trained_with")
+
+
+def scoring_parts(reward: RewardConfig) -> Iterator[RewardConfig]:
+    """Those that see the answers of this run: all but what a missing adapter is trained with."""
+    yield reward
+    if reward.kind == "combination":
+        for part in options_of(reward).parts.values():
+            yield from scoring_parts(part)
+
+
+def needs_english(reward: RewardConfig) -> bool:
+    """Whether an answer's reward depends on the English prompt or the English answers."""
+    return any(part.kind in ("implicit", "alignment") for part in scoring_parts(reward))
+
+
+def check_reward(reward: RewardConfig, languages: list[str], key: str = "reward") -> None:
+    """Checks of a reward and all its parts; raises UserError with the key to change."""
+    one_of(f"{key}.kind", reward.kind, KINDS)
+    one_of(f"{key}.dtype", reward.dtype, ("float32", "bfloat16"))
+    require(reward.kind not in CHECKPOINTS or reward.path is not None, f"{key}.path: name the checkpoint that scores")
+    require(reward.kind != "function" or reward.function is not None, f"{key}.function: name it as module:function")
+    options = options_of(reward, key)
+    require(
+        reward.kind not in ("implicit", "alignment") or ENGLISH in languages,
+        f"lang.languages: {key}.kind={reward.kind} compares with English; add 'en'",
+    )
+    if isinstance(options, ImplicitOptions):
+        require("{language}" in options.prefix, f"{key}.options.prefix: must contain {{language}}")
+        require(
+            options.length_step is None or 0 < options.length_step <= 1,
+            f"{key}.options.length_step: must lie in (0, 1]",
+        )
+        if options.adapter is None:
+            require(options.trained_with is not None, f"{key}.options.adapter: name the adapter, or what trains it")
+            assert options.trained_with is not None
+            require(
+                options.trained_with.kind != "implicit",
+                f"{key}.options.trained_with.kind: an implicit reward cannot train itself",
+            )
+            check_reward(options.trained_with, [ENGLISH], f"{key}.options.trained_with")
+            bind_target(f"{key}.options.trained_loss", options.trained_loss)
+    if isinstance(options, AlignmentOptions):
+        missing = sorted(set(languages) - set(options.codes))
+        require(not missing, f"{key}.options.codes: no code for {', '.join(missing)}")
+        require(options.references is None or options.references >= 1, f"{key}.options.references: must be at least 1")
+    if isinstance(options, JudgeOptions):
+        _check_judge(options, key)
+    if isinstance(options, CombinationOptions):
+        _check_combination(options, languages, key)
+
+
+def _check_judge(options: JudgeOptions, key: str) -> None:
+    for name in ("{prompt}", "{answer}"):
+        require(name in options.template, f"{key}.options.template: must contain {name}")
+    require(options.low < options.high, f"{key}.options.low: must lie below high={options.high}")
+    require(options.max_new_tokens >= 1, f"{key}.options.max_new_tokens: must be at least 1")
+
+
+def _check_combination(options: CombinationOptions, languages: list[str], key: str) -> None:
+    require(len(options.weights) > 0, f"{key}.options.weights: give at least one part a weight")
+    named = {"weights": set(options.weights), "vetoes": set(options.vetoes)}
+    for setting, names in named.items():
+        unknown = sorted(names - set(options.parts))
+        require(not unknown, f"{key}.options.{setting}.{unknown[0] if unknown else ''}: no such part")
+    idle = sorted(set(options.parts) - named["weights"] - named["vetoes"])
+    require(not idle, f"{key}.options.parts.{idle[0] if idle else ''}: has neither a weight nor a veto")
+    for name, part in options.parts.items():
+        own = f"{key}.options.parts.{name}"
+        check_reward(part, languages, own)
+        length = options_of(part, own).length_step if part.kind == "implicit" else None
+        require(
+            length is None, f"{own}.options.length_step: lengths are controlled for one reward alone; set it to null"
+        )
+
+
+def with_adapter(reward: RewardConfig, adapter: str) -> RewardConfig:
+    """The reward with this adapter in the place of those that are missing."""
+    options = dict(reward.options)
+    if reward.kind == "implicit":
+        options["adapter"] = adapter
+    elif reward.kind == "combination":
+        options["parts"] = {name: with_adapter(part, adapter) for name, part in options_of(reward).parts.items()}
+    return replace(reward, options=options)
+
+
+def following(reward: RewardConfig, adapter: str) -> RewardConfig:
+    """The reward of a later round: the policy so far in the place of an implicit reward's adapter, where it is to follow."""
+    if reward.kind == "combination":
+        parts = {name: following(part, adapter) for name, part in options_of(reward).parts.items()}
+        return replace(reward, options={**reward.options, "parts": parts})
+    if reward.kind == "implicit" and options_of(reward).follow:
+        return with_adapter(reward, adapter)
+    return reward

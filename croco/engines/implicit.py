@@ -1,0 +1,109 @@
+"""Implicit reward: how much more a preference-tuned policy likes an answer than its reference does, asked in English.
+
+    r(x, y) = sum_t log pi_tuned(y_t | P + x_en, y_<t) - sum_t log pi_ref(y_t | P + x_en, y_<t)
+
+P asks for the answer's language, x_en is the English prompt, y the answer to its translation (Yang et al. 2025, arXiv
+2503.04647, equation 5 without its factor beta, which orders nothing). DPO teaches the tuned policy from English preferences;
+what it learned there ranks answers in any language.
+
+Departures from the authors' code:
+1. Every token of the answer counts, its first one and the end of the turn too. Their scorer shifts the mask the wrong way and
+   leaves the first token out.
+2. An answer cut off at the length limit is closed like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from croco import text
+from croco.config.scorers import ENGLISH
+from croco.engines.base import Answered, Message
+from croco.engines.checkpoints import Checkpoint, load
+from croco.maths.logps import answer_logps
+
+
+class ImplicitScorer:
+    """See `base.Scorer`; a conversation longer than `max_length` gets None."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, names: dict[str, str], prefix: str, max_length: int, score_tokens: int
+    ) -> None:
+        """What the arguments are:
+
+        checkpoint: the reference, whose `adapter` makes it the tuned policy.
+        names: English names of the languages.
+        """
+        self.tokenizer = text.load_tokenizer(
+            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+        )
+        self.model: Any
+        self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        self.names, self.prefix = names, prefix
+        self.max_length, self.score_tokens = max_length, score_tokens
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        rewards: list[float | None] = [None] * len(answers)
+        for batch in batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
+            places, sequences = zip(*batch, strict=True)
+            tuned = summed_logps(self.model, sequences)
+            self.model.disable_adapters()
+            reference = summed_logps(self.model, sequences)
+            self.model.enable_adapters()
+            for place, value in zip(places, (tuned - reference).tolist(), strict=True):
+                rewards[place] = value if math.isfinite(value) else None
+        return rewards
+
+    def _ids(self, answered: Answered) -> tuple[list[int], list[int]]:
+        """(prompt, answer) as ids."""
+        messages = asked_in_english(answered, self.names, self.prefix)
+        return text.prompt_ids(self.tokenizer, messages), text.answer_ids(self.tokenizer, messages, answered.answer)
+
+    def close(self) -> None:
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def asked_in_english(answered: Answered, names: dict[str, str], prefix: str) -> list[Message]:
+    """The English prompt, its last message behind the instruction to answer in the answer's language."""
+    if answered.language == ENGLISH:
+        return answered.messages
+    *before, last = answered.english
+    instruction = prefix.replace("{language}", names[answered.language])
+    return [*before, {**last, "content": instruction + last["content"]}]
+
+
+@torch.inference_mode()
+def summed_logps(model: Any, sequences: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
+    """(B,) log-prob of each answer behind its prompt, summed over the answer's tokens; float64 on the CPU."""
+    longest = max(len(p) + len(a) for p, a in sequences)
+    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+    mask, answer = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for row, (p, a) in enumerate(sequences):
+        ids[row, : len(p) + len(a)] = torch.tensor(p + a)
+        mask[row, : len(p) + len(a)] = 1
+        answer[row, len(p) : len(p) + len(a)] = True
+    ids, mask, answer = (x.to(model.device) for x in (ids, mask, answer))
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return answer_logps(logits, ids, answer).double().sum(1).cpu()
+
+
+def batches(
+    sequences: Sequence[tuple[list[int], list[int]]], max_length: int, budget: int
+) -> list[list[tuple[int, tuple[list[int], list[int]]]]]:
+    """Places and sequences, shortest first, in batches whose padded size is at most `budget` tokens; too long ones left out."""
+    sized = sorted((len(p) + len(a), place) for place, (p, a) in enumerate(sequences))
+    batches: list[list[tuple[int, tuple[list[int], list[int]]]]] = [[]]
+    for size, place in sized:
+        if size > max_length:
+            continue
+        if batches[-1] and size * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+        batches[-1].append((place, sequences[place]))
+    return batches if batches[0] else []

@@ -1,0 +1,164 @@
+"""How far off-policy the training data is: its log-prob under the policy before training, beside that of its own answers.
+
+One fresh answer of the policy to each of the same prompts is the yardstick, also where the data are the policy's answers: what
+selection leaves of a gap there is what "on-policy" looks like.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from croco import records, text
+from croco.config import Config
+from croco.engines import factory
+from croco.engines.base import Request, seed_of
+from croco.engines.checkpoints import adapter_identity, identity, load
+from croco.records import Message, Pair, Prompt, Result
+from croco.stages.base import Job, Stage
+from croco.tables import Table
+
+SYSTEMS = ("data", "policy")
+SEED = 1  # apart from the candidates' seed by what `seed_of` makes of it
+
+Row = tuple[str, str, list[Message], list[str]]
+"""prompt_id, language, prompt, answers trained on"""
+
+
+def slice_of(config: Config) -> dict[str, Any]:
+    model = config.model
+    return {
+        "distance": None if config.evals.distance is None else records.as_dict(config.evals.distance),
+        "model": identity(model.path, model.revision),
+        **adapter_identity(model.adapter),
+        "dtype": model.dtype,
+        "chat_template": text.template_source(model.chat_template),
+        "max_length": model.max_length,
+        "engine": config.engine.name,
+        "sampling": records.as_dict(config.sampling),
+        "trains_on": config.method.trains_on,
+    }
+
+
+def run(job: Job) -> dict[str, Any]:
+    model = job.config.model
+    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    rows = _rows(job)
+    answers = {
+        "data": [(r, text.answer_ids(tokenizer, r[2], answer)) for r in rows for answer in r[3]],
+        "policy": _own(job, tokenizer, rows),
+    }
+    results: list[Result] = []
+    means: dict[str, dict[str, float]] = {}
+    for system in SYSTEMS:
+        found, means[system] = _measure(job, tokenizer, system, answers[system])
+        results += found
+    count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
+    return {"rows": count} | _summary(job.config.lang.languages, means)
+
+
+def _rows(job: Job) -> list[Row]:
+    """The first prompts of each language that are trained on, with their answers."""
+    trains_on, most = job.config.method.trains_on, job.config.evals.distance
+    assert most is not None, "stages are asked whether they are wanted"
+    rows: list[Row]
+    if trains_on == "reference":
+        prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train" and p.reference]
+        rows = [(p.prompt_id, p.language, p.messages, [str(p.reference)]) for p in prompts]
+    else:
+        both = trains_on == "pairs"
+        rows = [
+            (
+                p.prompt_id,
+                p.language,
+                p.prompt,
+                [a[0]["content"] for a in ([p.chosen, p.rejected] if both else [p.chosen])],
+            )
+            for p in job.inputs["pairs"].rows("pairs", Pair)
+        ]
+    kept: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if len(kept[row[1]]) < most.prompts:
+            kept[row[1]].append(row)
+    return [row for own in kept.values() for row in own]
+
+
+def _own(job: Job, tokenizer: Any, rows: Sequence[Row]) -> list[tuple[Row, list[int]]]:
+    """A fresh answer of the policy before training to each prompt, as ids."""
+    config = job.config
+    engine = factory.held_generator(
+        job.engines, config.engine, factory.policy(config.model), tokenizer, config.sampling
+    )
+    requests = [
+        Request(str(place), r[1], text.prompt_ids(tokenizer, r[2]), range(1), seed_of(SEED, r[0], r[1]))
+        for place, r in enumerate(rows)
+    ]
+    return [(rows[int(c.request.prompt_id)], c.token_ids) for c in engine.generate(requests)]
+
+
+def _measure(
+    job: Job, tokenizer: Any, system: str, answers: Sequence[tuple[Row, list[int]]]
+) -> tuple[list[Result], dict[str, float]]:
+    """Log-prob per token of every answer, and of all answers in a language together."""
+    from croco.engines.implicit import batches, summed_logps
+
+    model = job.engines.get(
+        ("logps", slice_of(job.config)["model"], str(job.config.model.adapter)), lambda: _Model(job)
+    )
+    sequences = [(text.prompt_ids(tokenizer, row[2]), ids) for row, ids in answers]
+    totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    results = []
+    for batch in batches(sequences, job.config.model.max_length, job.config.engine.score_tokens):
+        sums = summed_logps(model.model, [sequence for _, sequence in batch]).tolist()
+        for (place, (_, ids)), total in zip(batch, sums, strict=True):
+            prompt_id, language, _, _ = answers[place][0]
+            totals[language][0] += total
+            totals[language][1] += len(ids)
+            results.append(Result("distance", system, prompt_id, language, place, "logp_per_token", total / len(ids)))
+    return results, {language: total / tokens for language, (total, tokens) in totals.items()}
+
+
+class _Model:
+    """The policy before training, for the engines' holder."""
+
+    def __init__(self, job: Job) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.model, _ = load(AutoModelForCausalLM, factory.policy(job.config.model))
+
+    def close(self) -> None:
+        del self.model
+
+
+def _summary(languages: Sequence[str], means: dict[str, dict[str, float]]) -> dict[str, Any]:
+    measured = [language for language in languages if all(language in means[system] for system in SYSTEMS)]
+    rows = [
+        (one, means["data"][one], means["policy"][one], means["data"][one] - means["policy"][one]) for one in measured
+    ]
+    count = len(rows)
+    data, own = (sum(means[system][one] for one in measured) / max(1, count) for system in SYSTEMS)
+    macro = ("macro", data, own, data - own)
+    table = Table(
+        "Training data under the policy before training (nats per token)",
+        ("language", "training data", "own answers", "gap"),
+        [*rows, macro] if count else [],
+        "Own answers: one fresh sample to each of the same prompts. The further below 0 the gap, the more off-policy the data.",
+    )
+    return {
+        "logp_per_token": {"data": macro[1], "policy": macro[2], "gap": macro[3]},
+        "headline": f"Training data at {macro[1]:.2f} nats per token, own answers at {macro[2]:.2f}: gap {macro[3]:+.2f}.",
+        "metric": macro[3],
+        "tables": [asdict(table)],
+    }
+
+
+STAGE = Stage(
+    name="distance",
+    needs=("prompts", "pairs"),
+    config=slice_of,
+    run=run,
+    version=1,
+    wanted=lambda config: config.evals.distance is not None,
+)

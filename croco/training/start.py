@@ -1,0 +1,95 @@
+"""Where a training run begins: a fresh adapter, one that is there, or the end of the round before.
+
+A round goes on with the adapter, the optimiser's moments and the step count of the round before, and every round reads the
+learning rate off one schedule over all of them; so a run cut into rounds over the same batches is the run that was not cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from croco.errors import UserError
+
+OPTIMISER = "optimiser.pt"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The begin of a run, or of one of its rounds."""
+
+    adapter: Path | None = None
+    """PEFT folder whose weights it begins with; None is a fresh adapter."""
+    before: Path | None = None
+    """Folder of the round before, whose optimiser and metrics go on."""
+    step: int = 0
+    """Optimiser steps that lie behind."""
+    later: int = 0
+    """Optimiser steps that are planned behind this run."""
+    reference: Path | None = None
+    """Adapter of the reference; None is the base."""
+
+
+def begin(model: Any, start: Start) -> None:
+    """Give the model the weights it begins with."""
+    if start.adapter is not None:
+        _set(model, start.adapter)
+
+
+@contextmanager
+def as_reference(model: Any, adapter: Path | None) -> Iterator[None]:
+    """Within it the model is the reference: its base, or the base with another adapter."""
+    if adapter is None:
+        with model.disable_adapter():
+            yield
+        return
+    own = {name: value.clone() for name, value in get_peft_model_state_dict(model).items()}
+    _set(model, adapter)
+    try:
+        yield
+    finally:
+        set_peft_model_state_dict(model, own)
+
+
+def _set(model: Any, adapter: Path) -> None:
+    """Load an adapter's weights.
+
+    Raises:
+        UserError: it has other modules or another rank than `model.lora`.
+    """
+    weights = load_file(adapter / "adapter_model.safetensors")
+    expected = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
+    if expected != {name: value.shape for name, value in weights.items()}:
+        raise UserError(
+            f"{adapter}: has other modules or another rank than model.lora; set model.lora to what it was made with"
+        )
+    set_peft_model_state_dict(model, weights)
+
+
+def moments(start: Start, fresh: dict[str, Any]) -> dict[str, Any]:
+    """The optimiser's state to begin with: the moments of the round before under this run's settings.
+
+    Raises:
+        UserError: the round before has left none.
+    """
+    if start.before is None:
+        return fresh
+    file = start.before / OPTIMISER
+    if not file.is_file():
+        raise UserError(f"{start.before}: its optimiser's state is gone; remove this folder and run again")
+    return {**fresh, "state": torch.load(file, weights_only=True, map_location="cpu")}
+
+
+def save_moments(optimiser: torch.optim.Optimizer, folder: Path) -> None:
+    """Leave the optimiser's moments to the round that follows."""
+    temporary = folder / f"{OPTIMISER}.tmp"
+    torch.save(optimiser.state_dict()["state"], temporary)
+    os.replace(temporary, folder / OPTIMISER)
