@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from tests.builders import build_translator
 from tests.test_chain import run
 
+ROOT = Path(__file__).parent.parent
 REAL = ("engine=hf", "evals=none", "sampling.samples=4", "sampling.max_new_tokens=8")
 
 
@@ -197,3 +200,31 @@ def _peaked(policy: Path, folder: Path) -> None:
     with torch.no_grad():
         model.get_output_embeddings().weight.mul_(40)
     model.save_pretrained(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arm",
+    [
+        ("method=dpo",),
+        ("method=dpo", "method.refresh_every=3"),
+        ("method=online_dpo", "pairing=best_worst", "sampling.samples=4"),
+    ],
+)
+def test_a_perfect_reward_improves_gold_quality(arm: tuple[str, ...], tmp_path: Path) -> None:
+    """Offline, iterative and online: optimising the gold quality itself must raise it on held-out prompts."""
+    settings = [
+        f"paths.artifacts={tmp_path}",
+        "lang=en",
+        "prompts.train=96",
+        "prompts.heldout=64",
+        "reward=function",
+        "reward.function=tests.perfect:gold",
+        "method.batch_size=16",
+        "logger=none",
+        *arm,
+    ]
+    subprocess.run([sys.executable, "-m", "croco.run", *settings], cwd=ROOT, check=True, capture_output=True)
+    (manifest,) = tmp_path.glob("quality/*/manifest.json")
+    macro = json.loads(manifest.read_text())["summary"]["comparison"][-1]
+    assert macro["low"] > 0, macro

@@ -1,6 +1,6 @@
 """`make tiny`: train the embedded models from nothing, judge the reward model, and write the README beside this file.
 
-    python -m croco.tiny.build [--out FOLDER] [--only policy other_policy backbone reward readme]
+    python -m croco.tiny.build [--out FOLDER] [--only policy other_policy backbone reward translator readme]
 
 Steps run in the order of their dependence; one that has its folder already is skipped, so that a killed build goes on.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from croco.tiny import MODELS, examples, judge, pretrain, readme, reward_model, tokenizer, writer
+from croco.tiny import MODELS, examples, judge, pretrain, readme, reward_model, tokenizer, translator, writer
 
 RECIPES = {
     "policy": pretrain.Recipe(steps=2600, batch=40, muon_lr=0.01, adam_lr=0.004),
@@ -91,6 +91,12 @@ def reward(out: Path, say: Say) -> None:
     _save(model, words, out)
 
 
+def translate(out: Path, say: Say) -> None:
+    """The translation model, by which MAPO scores alignment with English."""
+    words = tokenizer.build()
+    _save(translator.train(words, 0, say), words, out)
+
+
 def _save(model: Any, words: Any, out: Path) -> None:
     """Through a temporary folder, so that a folder that is there is whole."""
     temporary = out.with_name(out.name + ".tmp")
@@ -109,6 +115,7 @@ STEPS_IN_ORDER: dict[str, Callable[[Path, Say], None]] = {
     "other_policy": other_policy,
     "backbone": backbone,
     "reward": reward,
+    "translator": translate,
 }
 
 
