@@ -77,6 +77,7 @@ class Chain:
             waiting=lambda: self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
         ):
             if not output.sealed:
+                output.begin()
                 job = Job(self.config, label, inputs, output, self.progress, self.tracker, self.engines, language)
                 self._make(stage, job)
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from croco.errors import UserError
 from croco.progress import Progress
 
 log = logging.getLogger(__name__)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_job(composed: DictConfig) -> float | None:
@@ -63,6 +65,13 @@ def execute(composed: DictConfig, progress: Progress) -> float | None:
         chain = Chain(config, artifact_store, progress, tracker)
         artifacts = chain.run(stages())
         exit_code = 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(
+            f"{root}: no room to write ({error.strerror}); what is written is kept: "
+            "make room, or raise the quota, and the same command goes on"
+        ) from error
     finally:
         tracker.close(exit_code)
         if tracker.hint:

@@ -1,6 +1,7 @@
 """Artifacts: folders of rows on disk, addressed by exactly what they depend on.
 
     <root>/<stage>/<address>/
+        plan.json                what the artifact will be, while it is made
         journal/<writer>.jsonl   rows while the stage runs, appended and synced as they come
         <table>.parquet          rows once the artifact is sealed
         manifest.json            written last: an artifact without it is not finished
@@ -33,6 +34,8 @@ from croco.errors import UserError
 
 ADDRESS_LENGTH = 16
 ROW_GROUP = 8192
+PLAN = "plan.json"
+IDENTITY = ("stage", "address", "version", "config", "upstream")
 FAST_TO_READ = ("text",)  # columns read at random places by millions of rows: lz4 gives them out faster than zstd
 
 
@@ -83,7 +86,7 @@ class Journal:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._repair()
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
 
     def _repair(self) -> None:
         if not self.path.exists():
@@ -99,11 +102,17 @@ class Journal:
             file.truncate(end + tail.rfind(b"\n") + 1)
 
     def append(self, rows: Iterable[Any]) -> None:
-        """Write rows (dataclasses of `records`) and wait until the disk has them."""
+        """Write rows (dataclasses of `records`) and wait until the disk has them; all of them, or none when it is full."""
         lines = [json.dumps(records.as_dict(row), ensure_ascii=False, allow_nan=False) for row in rows]
-        self._file.write("".join(line + "\n" for line in lines).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        left = memoryview("".join(line + "\n" for line in lines).encode())
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(before)
+            raise
 
     def close(self) -> None:
         self._file.close()
@@ -153,6 +162,11 @@ class Artifact:
             yield
         finally:
             lock.release()
+
+    def begin(self) -> None:
+        """Say beside the journals what they will be, so that others can use what a killed job has left."""
+        plan = {name: getattr(self, name) for name in IDENTITY}
+        write_atomically(self.path / PLAN, json.dumps(plain(plan), ensure_ascii=False) + "\n")
 
     def journal(self, writer: str = "0") -> Journal:
         return Journal(self.path / "journal" / f"{writer}.jsonl")
@@ -225,11 +239,7 @@ class Artifact:
     def seal(self, summary: Mapping[str, Any], seconds: float) -> None:
         """Write the manifest, the sign of completeness, then drop the journals."""
         manifest = {
-            "stage": self.stage,
-            "address": self.address,
-            "version": self.version,
-            "config": self.config,
-            "upstream": self.upstream,
+            **{name: getattr(self, name) for name in IDENTITY},
             "summary": dict(summary),
             "seconds": round(seconds, 3),
             "sealed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -238,6 +248,7 @@ class Artifact:
         }
         write_atomically(self.path / "manifest.json", json.dumps(plain(manifest), indent=2, ensure_ascii=False) + "\n")
         shutil.rmtree(self.path / "journal", ignore_errors=True)
+        (self.path / PLAN).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -325,12 +336,19 @@ class Store:
         """
         if not (path / "manifest.json").is_file():
             raise UserError(f"{path}: not a finished artifact (it has no manifest.json)")
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        return Artifact(
-            root=path.parent.parent,
-            stage=manifest["stage"],
-            address=manifest["address"],
-            version=manifest["version"],
-            config=manifest["config"],
-            upstream=manifest["upstream"],
-        )
+        return Store._read(path / "manifest.json")
+
+    @staticmethod
+    def begun(path: Path) -> Artifact | None:
+        """An artifact from its folder, sealed or not; None when the folder says nothing of itself."""
+        for name in (PLAN, "manifest.json"):  # in the order in which they go and come
+            try:
+                return Store._read(path / name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return None
+
+    @staticmethod
+    def _read(file: Path) -> Artifact:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        return Artifact(root=file.parent.parent.parent, **{name: said[name] for name in IDENTITY})

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from croco import records, text
+from croco import records, reuse, text
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
@@ -80,8 +80,8 @@ def generate(
     tokenizer = text.load_tokenizer(
         checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
     )
-    prompts = [p for p in job.inputs[source].rows("prompts", Prompt) if p.split == split]
-    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    prompts = [p for p in job.single(source).rows("prompts", Prompt) if p.split == split]
+    done = _done(job, source, sampling.samples)
     total = len(prompts) * sampling.samples
     if len(done) < total:
         engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
@@ -98,6 +98,20 @@ def generate(
     if count != total:
         raise UserError(f"{job.output.path}: {count} of {total} answers are there; run again to make the rest")
     return _summary(job)
+
+
+def _done(job: Job, source: str, samples: int) -> set[tuple[str, int]]:
+    """What need not be generated: an earlier attempt's answers, and other artifacts' to the same prompts."""
+    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    prompts = job.single(source)
+    taken = reuse.take_over_generations(job.output, prompts, samples, done)
+    if not taken:
+        return done
+    job.progress.say(f"{job.label}: {taken:,} answers taken over")
+    settings = reuse.file_of_a_sibling(job.output, (prompts,), SETTINGS)
+    if settings is not None and not (job.output.path / SETTINGS).exists():
+        (job.output.path / SETTINGS).write_bytes(settings.read_bytes())
+    return {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
 
 
 def _requests(tokenizer: Any, prompts: list[Prompt], sampling: SamplingConfig, done: set[Any]) -> Iterator[Request]:
@@ -159,8 +173,10 @@ class _Rows:
         self.flushed = time.monotonic()
 
     def close(self) -> None:
-        self._flush()
-        self.journal.close()
+        try:
+            self._flush()
+        finally:
+            self.journal.close()
 
 
 def _summary(job: Job) -> dict[str, Any]:

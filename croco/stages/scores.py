@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from croco import reuse
 from croco.config import Config
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
 from croco.engines import scorers
@@ -18,7 +19,7 @@ from croco.engines.base import Answered
 from croco.maths import length
 from croco.records import Generation, Message, Prompt, Score
 from croco.stages.base import Job, Stage
-from croco.store import canonical
+from croco.store import Artifact, canonical
 
 ROWS_PER_CALL = 2048  # scored together, then written
 
@@ -36,14 +37,30 @@ def also(config: Config) -> tuple[str, ...]:
 
 def run(job: Job) -> dict[str, Any]:
     prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
-    generations = job.inputs["generations"]
+    generations = job.single("generations")
     total = generations.summary["rows"]
-    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    done = _done(job, generations)
     missing = (g for g in _generations(generations) if (g.prompt_id, g.sample) not in done)
     if len(done) < total:
         _score(job, prompts, missing, total, len(done))
     job.output.seal_journal("scores", Score, order=lambda r: (r["prompt_id"], r["sample"]))
     return _summary(job) | _control_length(job)
+
+
+def _done(job: Job, generations: Artifact) -> set[tuple[str, int]]:
+    """What need not be scored: an earlier attempt's rewards, and other artifacts' of the same answers.
+
+    Rewards with length control are sealed as they are after it, which depends on all answers: they are not taken over.
+    """
+    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    options = options_of(job.config.reward)
+    if isinstance(options, ImplicitOptions) and options.length_step is not None:
+        return done
+    taken = reuse.take_over_scores(job.output, job.single("prompts"), generations, done)
+    if not taken:
+        return done
+    job.progress.say(f"{job.label}: {taken:,} rewards taken over")
+    return {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
 
 
 def _generations(artifact: Any) -> Iterator[Generation]:
