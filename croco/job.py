@@ -121,6 +121,9 @@ def _of_arena(config: Config) -> list[tuple[str, str | None]]:
             and not (Path(str(system.adapter)) / "adapter_config.json").is_file()
         ):
             raise UserError(f"evals.arena.{role}.adapter: {system.adapter}: no adapter_config.json there")
+        for language in config.lang.languages if system.answers is not None else []:
+            if not (Path(str(system.answers)) / f"{language}.json").is_file():
+                raise UserError(f"evals.arena.{role}.answers: {system.answers}: no {language}.json there")
     paths = [(f"evals.arena.{role}.path", system.path) for role, system in systems.items()]
     return [*paths, ("judge.path", judge.path if judge.kind == "model" else None)]
 

@@ -89,6 +89,7 @@ def test_bad_values_name_their_key(override: str, key: str) -> None:
         (["evals.arena.source=hub", "evals.arena.path=a/b", "lang.languages=[en,no]"], "m-ArenaHard has no 'no'"),
         (["evals.arena.candidate.path=x"], "evals.arena.candidate.adapter"),
         (["evals.arena.candidate.adapter=null"], "is the same system"),
+        (["evals.arena.candidate.answers=x"], "evals.arena.candidate.answers"),
         (["evals.arena.opponent.name=tuned"], "evals.arena.opponent.name"),
         (["evals.arena.temperature=-1"], "evals.arena.temperature"),
         (["evals.arena.confidence=95"], "evals.arena.confidence"),

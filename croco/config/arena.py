@@ -26,6 +26,9 @@ class SystemConfig:
     """A Jinja file for a checkpoint that has no chat template."""
     adapter: str | None
     """A PEFT folder to put on top; `trained` is what this run trains; null is none."""
+    answers: str | None
+    """A folder of answers that are there already, `da.json` per language in the reference repository's layout (a list of
+    question_id, output); null generates."""
 
 
 @dataclass
@@ -110,6 +113,10 @@ def check_arena(arena: ArenaConfig, languages: Sequence[str]) -> None:
         require(
             system.adapter != "trained" or system.path is None,
             f"evals.arena.{role}.adapter: what this run trains belongs on its policy, not on {system.path}; set it to null",
+        )
+        require(
+            system.answers is None or (system.path is None and system.adapter is None),
+            f"evals.arena.{role}.answers: a system whose answers are there has no model; set its path and adapter to null",
         )
     same = dataclasses.replace(arena.candidate, name=arena.opponent.name) == arena.opponent
     require(not same, "evals.arena.opponent: is the same system as evals.arena.candidate")

@@ -5,16 +5,19 @@ A system that this run does not train depends on the questions alone, so that al
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from croco import provenance
+from croco import provenance, records
 from croco.config import Config, SamplingConfig, SystemConfig
 from croco.engines import factory
 from croco.engines.checkpoints import Checkpoint
+from croco.evals.arena import published
 from croco.evals.arena.questions import SPLIT
+from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
 ROLES = ("candidate", "opponent")
@@ -53,6 +56,10 @@ def _sampling(config: Config) -> SamplingConfig:
 
 def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Stage:
     def config(given: Config) -> dict[str, Any]:
+        folder = _system(given, role).answers
+        if folder is not None:
+            files = [Path(folder) / f"{language}.json" for language in given.lang.languages]
+            return {"answers": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}}
         checkpoint = _checkpoint(given, _system(given, role))
         chosen = slice_of(given, checkpoint, SPLIT, _sampling(given))
         if checkpoint.adapter is not None:
@@ -60,6 +67,11 @@ def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Sta
         return chosen
 
     def run(job: Job) -> dict[str, Any]:
+        folder = _system(job.config, role).answers
+        if folder is not None:
+            prompts = job.inputs["arena_prompts"].rows("prompts", Prompt)
+            rows = map(records.as_dict, published.answers(Path(folder), prompts))
+            return {"rows": job.output.write_table("generations", records.schema(Generation), rows)}
         checkpoint = _checkpoint(job.config, _system(job.config, role))
         if trained:
             checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")

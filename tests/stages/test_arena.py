@@ -128,3 +128,22 @@ def test_a_language_without_questions_stops_before_anything_is_generated(
     with pytest.raises(UserError, match="no question in 'de'"):
         run(policy, reward, tmp_path / "runs", *own, "lang.languages=[de]")
     assert not list((tmp_path / "runs").glob("generations/*"))
+
+
+@pytest.mark.slow
+def test_answers_that_are_there_already(policy: Path, reward: Path, tmp_path: Path, own: list[str]) -> None:
+    """The opponent's outputs in the reference repository's layout are 400 characters each: by length it wins whatever is read."""
+    outputs = [{"question_id": f"q{i}", "prompt": "?", "output": "x" * 400, "generator": "theirs"} for i in range(8)]
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    (folder / "en.json").write_text(json.dumps(outputs))
+    opponent = [f"evals.arena.opponent.answers={folder}", "evals.arena.opponent.name=theirs"]
+    with pytest.raises(UserError, match=r"evals\.arena\.opponent\.answers: .*no da\.json there"):
+        run(policy, reward, tmp_path / "runs", *own, *opponent)
+    out = run(policy, reward, tmp_path / "runs", *own, *opponent, "lang.languages=[en]")
+    assert "Arena: tuned against theirs" in out
+    winners = [row["winner"] for row in verdicts(tmp_path / "runs")]
+    assert sorted(map(str, winners)) == ["None"] * 2 + ["opponent"] * 14
+    (folder / "en.json").write_text(json.dumps(outputs[:7]))
+    with pytest.raises(UserError, match=r"en\.json: no answer to question q7"):
+        run(policy, reward, tmp_path / "runs", *own, *opponent, "lang.languages=[en]")

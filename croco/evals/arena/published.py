@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from croco.errors import UserError
 from croco.evals.arena import judging
 from croco.pairing.published import language_of
-from croco.records import Verdict
+from croco.records import Generation, Prompt, Verdict
 
 MARKS = ("1", "2", "T", None)
 JUDGE = "published"
@@ -125,6 +125,24 @@ def _with_categories(rows: Sequence[Verdict], outputs: tuple[Path, Path], langua
                 raise UserError(f"{file}: question {row.prompt_id}: {said}; these are not the outputs that were judged")
         found.append(dataclasses.replace(row, category=str(ours[row.prompt_id].get("category") or "")))
     return found
+
+
+def answers(folder: Path, prompts: Sequence[Prompt]) -> Iterator[Generation]:
+    """The outputs of one language's questions as a model's answers; how long they are in tokens is not known, and 0.
+
+    Raises:
+        UserError: a question has no answer.
+    """
+    path = folder / f"{prompts[0].language}.json"
+    rows = read_outputs(path)
+    for p in prompts:
+        row = rows.get(p.prompt_id)
+        if row is None:
+            raise UserError(
+                f"{path}: no answer to question {p.prompt_id}; the arena's questions must be those answered"
+            )
+        model = str(row.get("generator") or "")
+        yield Generation(p.prompt_id, p.language, 0, row["output"], [], "stop", 0, 0, 0, model, "")
 
 
 def read_outputs(path: Path) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ from croco.errors import UserError
 from croco.records import Prompt
 
 SPLIT = "arena"
-SUFFIXES = (".jsonl", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".parquet")
 
 Row = dict[str, Any]
 
@@ -42,7 +42,7 @@ def files(path: Path) -> list[Path]:
     """
     found = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in SUFFIXES)
     if not found or found[0].suffix not in SUFFIXES:
-        raise UserError(f"evals.arena.path: {path}: no .jsonl or .parquet file, nor a folder with such files")
+        raise UserError(f"evals.arena.path: {path}: no .jsonl, .json or .parquet file, nor a folder with such files")
     return found
 
 
@@ -66,6 +66,15 @@ def _all_codes() -> set[str]:
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Row]]:
+    if file.suffix == ".json":
+        try:
+            rows = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{file}: not valid JSON ({error})") from None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"{file}: expected a list of objects")
+        yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, start=1))
+        return
     if file.suffix == ".jsonl":
         for number, row in records.read_jsonl(file):
             yield f"{file}:{number}", row

@@ -17,7 +17,7 @@ from croco.errors import UserError
 from croco.evals.arena import questions
 from croco.records import Prompt
 
-SYSTEM = SystemConfig("x", None, None, None, None)
+SYSTEM = SystemConfig("x", None, None, None, None, None)
 CONFIG = ArenaConfig("file", None, None, None, SYSTEM, SYSTEM, 1.0, 1.0, 8, "both", 0, 10, 0.95)
 
 
@@ -56,6 +56,8 @@ def test_one_file_per_language_and_parquet(tmp_path: Path) -> None:
     assert len(read(tmp_path, "en")) == 2
     assert len(read(tmp_path, "da")) == 1
     assert read(tmp_path, "de") == []
+    (tmp_path / "fr.json").write_text(json.dumps([row("1"), row("2"), row("3")]))
+    assert len(read(tmp_path, "fr")) == 3
 
 
 def test_the_same_questions_are_kept_in_every_language() -> None:
@@ -98,3 +100,10 @@ def test_no_file_is_an_error(tmp_path: Path) -> None:
 
 def test_the_category_of_a_prompt_of_the_embedded_world_is_its_task() -> None:
     assert questions.kinds(Prompt("p", "en", [], "arena", meta='{"task": "add"}')) == ("add", "")
+
+
+@pytest.mark.parametrize(("text", "says"), [("[{", "not valid JSON"), ("[1]", "a list of objects")])
+def test_a_list_that_is_none_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "en.json").write_text(text)
+    with pytest.raises(UserError, match=rf"en\.json: .*{says}"):
+        read(tmp_path, "en")
