@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,34 @@ def preflight(config: Config) -> None:
         ("model.path", config.model.path),
         *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
         ("source.model", config.source.model if config.source.kind == "off_policy" else None),
+        *_of_arena(config),
     ):
         if path is not None:
             _there(key, path)
+
+
+def _of_arena(config: Config) -> list[tuple[str, str | None]]:
+    """The checkpoints an arena needs, after its adapters and the judge's key are seen to be there."""
+    arena, judge = config.evals.arena, config.judge
+    if arena is None:
+        return []
+    if judge.kind == "endpoint" and judge.api_key_env is not None and not os.environ.get(judge.api_key_env):
+        raise UserError(
+            f"judge.api_key_env: the environment has no {judge.api_key_env}; set it, or judge.api_key_env=null for a server "
+            "that wants no key"
+        )
+    systems = {"candidate": arena.candidate, "opponent": arena.opponent}
+    for role, system in systems.items():
+        if (
+            system.adapter not in (None, "trained")
+            and not (Path(str(system.adapter)) / "adapter_config.json").is_file()
+        ):
+            raise UserError(f"evals.arena.{role}.adapter: {system.adapter}: no adapter_config.json there")
+        for language in config.lang.languages if system.answers is not None else []:
+            if not (Path(str(system.answers)) / f"{language}.json").is_file():
+                raise UserError(f"evals.arena.{role}.answers: {system.answers}: no {language}.json there")
+    paths = [(f"evals.arena.{role}.path", system.path) for role, system in systems.items()]
+    return [*paths, ("judge.path", judge.path if judge.kind == "model" else None)]
 
 
 def _there(key: str, path: str) -> None:

@@ -33,7 +33,7 @@ class Prompt:
     messages: list[Message]
     """The conversation so far; its last message is the user's."""
     split: str
-    """`train` or `heldout`, the same for all translations of a prompt."""
+    """`train` or `heldout`, the same for all translations of a prompt; `arena` for an arena's questions."""
     reference: str | None = None
     """The data set's own answer, where it has one."""
     meta: str = "{}"
@@ -115,6 +115,30 @@ class Result:
     metric: str
     value: float | None
     category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge said of two answers to one question, shown in one order."""
+
+    prompt_id: str
+    language: str
+    order: str
+    """`candidate_first` or `opponent_first`."""
+    winner: str | None
+    """`candidate`, `opponent` or `tie`; None where no verdict can be read from the text."""
+    text: str
+    """What the judge wrote."""
+    finish_reason: str
+    truncated: bool
+    """Whether the judge saw a shortened text."""
+    candidate_characters: int
+    """Of the whole answer, whatever the judge saw of it."""
+    opponent_characters: int
+    category: str
+    subcategory: str
+    judge: str
+    seed: int
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:

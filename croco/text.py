@@ -8,6 +8,7 @@ follows the prompt's ids in the whole conversation, up to and including the toke
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
-    """Ids up to where the assistant's answer begins."""
-    return _ids(tokenizer, messages, add_generation_prompt=True)
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], options: Mapping[str, Any] | None = None
+) -> list[int]:
+    """Ids up to where the assistant's answer begins; `options` are what the template itself takes (`enable_thinking`)."""
+    return _ids(tokenizer, messages, add_generation_prompt=True, **(options or {}))
 
 
 def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
@@ -65,9 +68,11 @@ def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]
     return _ids(tokenizer, messages, add_generation_prompt=False)
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message], add_generation_prompt: bool) -> list[int]:
+def _ids(
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], add_generation_prompt: bool, **options: Any
+) -> list[int]:
     ids: Any = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+        messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False, **options
     )
     return list(ids)
 

@@ -20,6 +20,11 @@ NEEDS = {
     ("prompts", "dolci"): ["evals=none"],
     ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
     ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
+    ("evals", "arena_hard"): ["judge=function", "judge.function=croco.errors:UserError"],
+    ("evals", "arena_paper"): ["judge=function", "judge.function=croco.errors:UserError"],
+    ("judge", "function"): ["judge.function=croco.errors:UserError"],
+    ("judge", "model"): ["judge.path=x"],
+    ("judge", "endpoint"): ["judge.path=x", "judge.url=http://localhost/v1"],
     ("reward", "function"): ["reward.function=croco.errors:UserError"],
     ("reward", "judge"): ["reward.path=x"],
 }
@@ -76,6 +81,44 @@ def test_bad_values_name_their_key(override: str, key: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["evals.arena.orders=one"], "evals.arena.orders"),
+        (["evals.arena.source=file"], "evals.arena.path"),
+        (["evals.arena.source=hub", "evals.arena.path=a/b", "lang.languages=[en,no]"], "m-ArenaHard has no 'no'"),
+        (["evals.arena.candidate.path=x"], "evals.arena.candidate.adapter"),
+        (["evals.arena.candidate.adapter=null"], "is the same system"),
+        (["evals.arena.candidate.answers=x"], "evals.arena.candidate.answers"),
+        (["evals.arena.opponent.name=tuned"], "evals.arena.opponent.name"),
+        (["evals.arena.temperature=-1"], "evals.arena.temperature"),
+        (["evals.arena.confidence=95"], "evals.arena.confidence"),
+        (["evals.arena.source=file", "evals.arena.path=x"], "judge.function: croco.tiny"),
+        (["judge.kind=model"], "judge.path"),
+        (["judge=endpoint", "judge.path=x", "judge.url=localhost:1"], "judge.url"),
+        (["judge.parallel=0"], "judge.parallel"),
+    ],
+)
+def test_a_bad_arena_names_its_key(overrides: list[str], key: str) -> None:
+    with pytest.raises(UserError, match=re.escape(key)) as error:
+        composed("evals=arena", *overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_the_papers_arena() -> None:
+    """The judge of the paper, one random order, on m-ArenaHard v2.1 (its scripts)."""
+    config = composed("model=eurollm", "lang=low", "evals=arena_paper")
+    arena, judge = config.evals.arena, config.judge
+    assert arena is not None
+    assert (arena.source, arena.path, arena.orders) == ("hub", "CohereLabs/m-ArenaHard-v2.1", "random")
+    assert (judge.path, judge.temperature, judge.template_options) == (
+        "Qwen/Qwen3.6-35B-A3B",
+        0.7,
+        {"enable_thinking": False},
+    )
+    assert composed("evals=arena").evals.arena.orders == "both"  # type: ignore[union-attr]
+
+
 def test_no_key_of_a_yaml_is_unread() -> None:
     """Every key a group file sets exists in the typed configuration: composing it strictly would fail otherwise; here the
     other way round, every field of a group is set by some file, so that no default hides in code."""
@@ -89,6 +132,7 @@ def test_no_key_of_a_yaml_is_unread() -> None:
         "pairing",
         "method",
         "engine",
+        "judge",
         "trainer",
         "logger",
     ):

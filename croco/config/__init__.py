@@ -10,6 +10,7 @@ from __future__ import annotations
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
 from croco.config.checks import check, check_pairing
 from croco.config.groups import (
     ChecksConfig,
@@ -41,12 +42,14 @@ from croco.errors import UserError
 
 __all__ = [
     "CONF",
+    "ArenaConfig",
     "ChecksConfig",
     "Config",
     "EngineConfig",
     "EuroEvalConfig",
     "EvalsConfig",
     "FiltersConfig",
+    "JudgeConfig",
     "LangConfig",
     "LearningRateConfig",
     "LoggerConfig",
@@ -62,6 +65,7 @@ __all__ = [
     "RewardRankingConfig",
     "SamplingConfig",
     "SourceConfig",
+    "SystemConfig",
     "TrainerConfig",
     "bind_target",
     "check",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from croco.config.arena import check_arena, check_judge
 from croco.config.groups import (
     ChecksConfig,
     Config,
@@ -64,6 +65,10 @@ def check(config: Config) -> None:
     check_euroeval(config.evals.euroeval, config.lang.languages)
 
     check_reward_ranking(config.evals.reward_ranking, known)
+    if config.evals.arena is not None:
+        check_arena(config.evals.arena, config.lang.languages)
+        on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
+        check_judge(config.judge, on_tiny)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
 
 

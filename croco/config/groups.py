@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from croco.config.arena import ArenaConfig, JudgeConfig
+
 
 @dataclass
 class LoraConfig:
@@ -339,6 +341,7 @@ class EvalsConfig:
     euroeval: EuroEvalConfig | None = None
     reward_ranking: RewardRankingConfig | None = None
     distance: DistanceConfig | None = None
+    arena: ArenaConfig | None = None
 
 
 @dataclass
@@ -403,6 +406,7 @@ class Config:
     pairing: PairingConfig
     method: MethodConfig
     engine: EngineConfig
+    judge: JudgeConfig
     evals: EvalsConfig
     trainer: TrainerConfig
     logger: LoggerConfig

@@ -11,6 +11,10 @@ from croco.stages.base import Stage
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
     from croco.stages import (
+        arena,
+        arena_answers,
+        arena_prompts,
+        arena_verdicts,
         checks,
         distance,
         euroeval,
@@ -29,9 +33,11 @@ def stages() -> tuple[Stage, ...]:
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
+        arena_prompts.STAGE,
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,
+        arena_prompts.HELDOUT,
         generations.STAGE,
         scores.STAGE,
         sources.other_generations(generations.STAGE),
@@ -51,5 +57,8 @@ def stages() -> tuple[Stage, ...]:
         euroeval.TUNED,
         euroeval.STAGE,
         distance.STAGE,
+        *arena_answers.stages(generations.slice_of, generations.generate),
+        arena_verdicts.STAGE,
+        arena.STAGE,
         report.STAGE,
     )

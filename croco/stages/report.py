@@ -16,7 +16,7 @@ from croco.stages.base import Job, Stage
 from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 2
-EVALUATIONS = ("quality", "distance", "checks", "reward_ranking", "euroeval")
+EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 
@@ -125,7 +125,20 @@ def _costs(job: Job) -> Table:
 
 STAGE = Stage(
     name="report",
-    needs=("prompts", "generations", "scores", "pairs", "training", "answers_base", "answers_tuned", *EVALUATIONS),
+    needs=(
+        "prompts",
+        "generations",
+        "scores",
+        "pairs",
+        "training",
+        "answers_base",
+        "answers_tuned",
+        "arena_prompts",
+        "arena_candidate",
+        "arena_opponent",
+        "arena_verdicts",
+        *EVALUATIONS,
+    ),
     config=slice_of,
     run=run,
     version=1,

@@ -1,0 +1,160 @@
+"""Judges: a language model through an engine, a model behind an endpoint, or a Python function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from croco import text
+from croco.config import EngineConfig, JudgeConfig, SamplingConfig, locate
+from croco.engines import factory
+from croco.engines.base import Generator, Request, seed_of
+from croco.engines.checkpoints import Checkpoint
+from croco.engines.endpoint import Chat, ChatEndpoint
+from croco.errors import UserError
+from croco.evals.arena import judging
+from croco.records import Message, Prompt
+
+
+@dataclass(frozen=True)
+class Game:
+    """One question with two answers in the order in which they are shown."""
+
+    prompt: Prompt
+    order: str
+    first: str
+    second: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    game: Game
+    text: str
+    finish_reason: str
+    truncated: bool
+
+
+class Judge(Protocol):
+    def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
+        """All games, in any order, each as soon as it is judged."""
+
+    def close(self) -> None:
+        """Give back what the judge holds."""
+
+
+def games(prompt: Prompt, candidate: str, opponent: str, orders: str, order_seed: int, seed: int) -> list[Game]:
+    """The games on one question: `both` orders, or one at `random`, drawn from its seed, language and question alone."""
+    drawn = judging.ORDERS[seed_of(order_seed, prompt.prompt_id, prompt.language) % 2]
+    chosen = judging.ORDERS if orders == "both" else (drawn,)
+    found = []
+    for order in chosen:
+        pair = (candidate, opponent) if order == judging.CANDIDATE_FIRST else (opponent, candidate)
+        found.append(Game(prompt, order, *pair, seed_of(seed, f"{prompt.prompt_id}/{order}", prompt.language)))
+    return found
+
+
+class ModelJudge:
+    """A causal language model that is asked in one user message."""
+
+    def __init__(self, generator: Generator, tokenizer: Any, max_prompt: int, options: dict[str, Any]) -> None:
+        self.generator, self.tokenizer = generator, tokenizer
+        self.max_prompt, self.options = max_prompt, options
+
+    def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
+        asked: dict[tuple[str, str], tuple[Game, bool]] = {}
+        requests = []
+        for game in games:
+            shown = _shown(game, self.max_prompt, lambda text: len(self._ids(text)))
+            name = f"{game.prompt.prompt_id}/{game.order}"
+            asked[name, game.prompt.language] = game, shown.truncated
+            requests.append(Request(name, game.prompt.language, self._ids(shown.text), range(1), game.seed))
+        for done in self.generator.generate(requests):
+            game, truncated = asked[done.request.prompt_id, done.request.language]
+            yield Judgement(game, text.decode(self.tokenizer, done.token_ids), done.finish_reason, truncated)
+
+    def _ids(self, message: str) -> list[int]:
+        return text.prompt_ids(self.tokenizer, _asked(message), self.options)
+
+    def close(self) -> None:
+        self.generator.close()
+
+
+class EndpointJudge:
+    """A model behind an OpenAI-compatible endpoint, whose tokenizer is not known: lengths are characters."""
+
+    def __init__(self, endpoint: ChatEndpoint, max_prompt: int) -> None:
+        self.endpoint, self.max_prompt = endpoint, max_prompt
+
+    def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
+        shown = [_shown(game, self.max_prompt, len) for game in games]
+        chats = [Chat(_asked(s.text), game.seed % 2**31) for game, s in zip(games, shown, strict=True)]
+        for number, reply in self.endpoint.complete(chats):
+            yield Judgement(games[number], reply.text, reply.finish_reason, shown[number].truncated)
+
+    def close(self) -> None:
+        pass
+
+
+class FunctionJudge:
+    """Calls f(messages, first, second, language, meta), which returns text with a verdict in it, as a model would."""
+
+    def __init__(self, function: Callable[..., str]) -> None:
+        self.function = function
+
+    def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
+        for game in games:
+            prompt = game.prompt
+            try:
+                said = self.function(prompt.messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"judge.function: cannot judge question {prompt.prompt_id} ({type(error).__name__}: {error}); "
+                    "choose a judge that knows these questions"
+                ) from None
+            yield Judgement(game, str(said), "stop", False)
+
+    def close(self) -> None:
+        pass
+
+
+def _shown(game: Game, limit: int, size: Callable[[str], int]) -> judging.Shown:
+    return judging.shown(judging.instruction_of(game.prompt.messages), game.first, game.second, limit, size)
+
+
+def _asked(message: str) -> list[Message]:
+    return [{"role": "user", "content": message}]
+
+
+def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
+    """The judge a configuration describes.
+
+    Raises:
+        UserError: its model cannot be loaded, or its function not found.
+    """
+    if judge.kind == "function":
+        return FunctionJudge(locate("judge.function", str(judge.function)))
+    if judge.kind == "endpoint":
+        settings: dict[str, Any] = {
+            "temperature": judge.temperature,
+            "top_p": judge.top_p,
+            "max_tokens": judge.max_new_tokens,
+        }
+        if judge.template_options:
+            settings["chat_template_kwargs"] = dict(judge.template_options)
+        endpoint = ChatEndpoint(
+            str(judge.url), str(judge.path), settings, judge.api_key_env, judge.retries, judge.timeout, judge.parallel
+        )
+        return EndpointJudge(endpoint, judge.max_prompt)
+    checkpoint = Checkpoint(
+        str(judge.path), judge.revision, judge.dtype, judge.attention, judge.trust_remote_code, judge.chat_template
+    )
+    tokenizer = text.load_tokenizer(
+        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+    )
+    sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
+    engine = replace(engine, options={**engine.options, **judge.engine_options})
+    generator = factory.generator(engine, checkpoint, tokenizer, sampling)
+    return ModelJudge(generator, tokenizer, judge.max_prompt, dict(judge.template_options))

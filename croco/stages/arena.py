@@ -1,0 +1,47 @@
+"""Win rates from verdicts, and a score per question that other runs can be compared with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from croco import records
+from croco.config import Config
+from croco.evals.arena import analysis
+from croco.records import Result, Verdict
+from croco.stages.base import Job, Stage
+
+
+def slice_of(config: Config) -> dict[str, Any]:
+    return {"arena": asdict(_settings(config)), "languages": list(config.lang.languages)}
+
+
+def _settings(config: Config) -> analysis.Settings:
+    arena = config.evals.arena
+    assert arena is not None, "stages are asked whether they are wanted"
+    return analysis.Settings(arena.resamples, arena.confidence, arena.candidate.name, arena.opponent.name)
+
+
+def run(job: Job) -> dict[str, Any]:
+    settings = _settings(job.config)
+    verdicts = analysis.Verdicts(job.inputs["arena_verdicts"].rows("verdicts", Verdict), job.config.lang.languages)
+    count = job.output.write_table("results", records.schema(Result), map(records.as_dict, analysis.results(verdicts)))
+    rows = analysis.rows(verdicts, settings)
+    return {
+        "rows": count,
+        "comparison": [asdict(row) for row in rows],
+        "judge": {name: analysis.judge_numbers(verdicts, row) for row, name in enumerate(verdicts.languages)},
+        "headline": analysis.headline(rows, settings),
+        "metric": rows[-1].rate.mean,
+        "tables": [asdict(table) for table in analysis.tables(verdicts, rows, settings)],
+    }
+
+
+STAGE = Stage(
+    name="arena",
+    needs=("arena_verdicts",),
+    config=slice_of,
+    run=run,
+    version=1,
+    wanted=lambda config: config.evals.arena is not None,
+)

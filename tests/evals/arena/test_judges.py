@@ -1,0 +1,128 @@
+"""Judges: seeds and orders, a real Llama through the engine, a server, a function."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from croco.config import CONF, Config, strict
+from croco.engines.base import Completion, Request
+from croco.errors import UserError
+from croco.evals.arena import judges, judging
+from croco.evals.arena.judges import Game
+from croco.records import Prompt
+from croco.tiny import world
+from tests.builders import build_policy
+from tests.engines.test_endpoint import Server, server  # noqa: F401 - a fixture
+
+
+def config(*overrides: str) -> Config:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return strict(compose("config", overrides=["evals=arena", *overrides]))
+
+
+def prompt(identity: str = "q", language: str = "en", meta: str = "{}") -> Prompt:
+    return Prompt(identity, language, [{"role": "user", "content": f"{identity}?"}], "arena", meta=meta)
+
+
+def test_both_orders_show_either_answer_first() -> None:
+    first, second = judges.games(prompt(), "ours", "theirs", "both", 0, 0)
+    assert (first.order, first.first, first.second) == ("candidate_first", "ours", "theirs")
+    assert (second.order, second.first, second.second) == ("opponent_first", "theirs", "ours")
+    assert first.seed != second.seed
+
+
+def test_a_random_order_depends_on_seed_language_and_question_alone() -> None:
+    """Whatever else is judged: each is drawn by itself; about half of 400 (a fair coin's 0.1 % tails are 169 and 231)."""
+    drawn = [judges.games(prompt(f"q{i}", "da"), "a", "b", "random", 7, 0) for i in range(400)]
+    assert [len(games) for games in drawn] == [1] * 400
+    assert 169 <= Counter(games[0].order for games in drawn)["candidate_first"] <= 231
+    (again,) = judges.games(prompt("q5", "da"), "a", "b", "random", 7, 0)
+    assert again == drawn[5][0]
+    other = [judges.games(prompt(f"q{i}", "en"), "a", "b", "random", 7, 0)[0].order for i in range(400)]
+    assert other != [games[0].order for games in drawn]
+
+
+def test_a_real_model_is_asked_and_its_babble_is_unreadable(tmp_path: Path) -> None:
+    """A Llama of random weights through the transformers engine: it answers every game, and says no verdict."""
+    path = build_policy(tmp_path)
+    shape = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**shape, "max_position_embeddings": 4096}))
+    chosen = config(
+        "judge=model", f"judge.path={path}", "judge.dtype=float32", "judge.max_new_tokens=8", "judge.max_prompt=2500"
+    )
+    judge = judges.build(chosen.judge, chosen.engine)
+    games = [
+        *judges.games(prompt("short"), "ours", "theirs", "both", 0, 0),
+        *judges.games(prompt("long"), "x" * 4000, "y", "both", 0, 0),
+    ]
+    found = list(judge.judge(games))
+    judge.close()
+    assert sorted((j.game.prompt.prompt_id, j.game.order, j.truncated) for j in found) == sorted(
+        (game.prompt.prompt_id, game.order, game.prompt.prompt_id == "long") for game in games
+    )
+    assert all(judging.verdict(j.text) is None for j in found)
+    assert all(j.finish_reason in ("stop", "length") for j in found)
+
+
+class Tokenizer:
+    """Characters are tokens; keeps what the template was told."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def apply_chat_template(self, messages: list[dict[str, str]], **options: Any) -> list[int]:
+        self.options = options
+        return [ord(c) for c in messages[0]["content"]]
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return "".join(map(chr, ids))
+
+
+class Generator:
+    """Prefers answer 1."""
+
+    def generate(self, requests: list[Request]) -> Any:
+        for request in reversed(requests):
+            yield Completion(request, 0, [ord(c) for c in "[[1]]"], "stop")
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_templates_options_reach_it_and_answers_their_games() -> None:
+    tokenizer = Tokenizer()
+    judge = judges.ModelJudge(Generator(), tokenizer, 5000, {"enable_thinking": False})  # type: ignore[arg-type]
+    games = judges.games(prompt(), "ours", "theirs", "both", 0, 0)
+    winners = {j.game.order: judging.winner(judging.verdict(j.text), j.game.order) for j in judge.judge(games)}
+    assert winners == {"candidate_first": "candidate", "opponent_first": "opponent"}
+    assert tokenizer.options["enable_thinking"] is False
+
+
+def test_a_judge_behind_a_server(server: Server) -> None:  # noqa: F811 - the fixture
+    """The server repeats the message in capitals, whose last mark is the brief's own [[T]]."""
+    chosen = config("judge=endpoint", f"judge.url={server.url}", "judge.path=m", "judge.max_prompt=3000")
+    judge = judges.build(chosen.judge, chosen.engine)
+    found = list(judge.judge(judges.games(prompt(), "ours", "t" * 9000, "both", 0, 0)))
+    assert [judging.verdict(j.text) for j in found] == ["T", "T"]
+    assert all(j.truncated for j in found)
+    assert all(len(body["messages"][0]["content"]) <= 3000 for _, body in server.seen)
+    assert server.seen[0][1]["max_tokens"] == chosen.judge.max_new_tokens
+
+
+def test_the_embedded_worlds_judge_knows_better_from_worse() -> None:
+    """The reference against nothing, against itself, and from the other side."""
+    asked = world.prompts("open", "heldout", 1, 0)[0]
+    meta = json.dumps({key: asked[key] for key in ("task", "args", "variant")})
+    chosen = config()
+    judge = judges.build(chosen.judge, chosen.engine)
+    right = asked["reference"]["en"]
+    games = [Game(prompt(meta=meta), "", a, b, 0) for a, b in ((right, ""), (right, right), ("", right))]
+    assert [judging.verdict(j.text) for j in judge.judge(games)] == ["1", "T", "2"]
+    with pytest.raises(UserError, match=r"judge\.function: cannot judge question q"):
+        list(judge.judge([Game(prompt(), "", "a", "b", 0)]))

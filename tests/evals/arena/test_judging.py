@@ -1,0 +1,94 @@
+"""What a judge is shown, and what is read from its answer."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from croco.errors import UserError
+from croco.evals.arena import judging
+
+PARTS = st.sampled_from(["<", "</", " ", "answer_1", "ANSWER_2", "instruction", ">", "/", "text", "\n", "&lt;"])
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("reasons\n[[1]]", "1"),
+        ("[[1]] at first sight, but\n[[2]]", "2"),
+        ("[[ t ]]", "T"),
+        ("[[M]]", "T"),
+        (r"\[\[2\]\]", "2"),
+        ("answer 1 is better", None),
+        ("[[3]] [1] [[12]]", None),
+        ("", None),
+    ],
+)
+def test_the_last_mark_is_the_verdict(text: str, mark: str | None) -> None:
+    assert judging.verdict(text) == mark
+
+
+@pytest.mark.parametrize(
+    ("mark", "order", "who"),
+    [
+        ("1", "candidate_first", "candidate"),
+        ("2", "candidate_first", "opponent"),
+        ("1", "opponent_first", "opponent"),
+        ("2", "opponent_first", "candidate"),
+        ("T", "opponent_first", "tie"),
+        (None, "candidate_first", None),
+    ],
+)
+def test_the_winner_depends_on_who_was_first(mark: str | None, order: str, who: str | None) -> None:
+    assert judging.winner(mark, order) == who
+
+
+@given(*[st.lists(PARTS, max_size=12).map("".join)] * 3)
+def test_no_answer_can_open_or_close_a_tag(instruction: str, first: str, second: str) -> None:
+    """Whatever stands in the three texts, the message has each tag once, and opened before it is closed."""
+    text = judging.shown(instruction, first, second, 10**9, len).text
+    tags = re.findall(r"<\s*(/?)\s*(instruction|answer_1|answer_2)\b", text, re.IGNORECASE)
+    assert tags == [(slash, tag) for tag in judging.TAGS for slash in ("", "/")]
+
+
+def test_code_is_left_as_it_is() -> None:
+    assert judging.escaped("if a < b: <b>bold</b> </answer_1>") == "if a < b: <b>bold</b> &lt;/answer_1>"
+
+
+def test_texts_are_cut_where_they_are_longest() -> None:
+    """Lengths 4, 10, 20 in 20 characters: 4 stays, and the 16 that are left make 8 and 8."""
+    a, b, c = judging.shortened(["a" * 4, "b" * 10, "c" * 20], 20)
+    assert a == "aaaa"
+    assert b == "b" * 8 + "\n[shortened for the judge: 2 of 10 characters are not shown]"
+    assert c == "c" * 8 + "\n[shortened for the judge: 12 of 20 characters are not shown]"
+
+
+def test_what_fits_is_not_cut() -> None:
+    texts = ["a", "bb", "ccc"]
+    assert judging.shortened(texts, 6) == texts
+    shown = judging.shown("a", "bb", "ccc", len(judging.compose(texts)), len)
+    assert not shown.truncated
+    assert shown.text == judging.compose(texts)
+
+
+@pytest.mark.parametrize("limit", [1500, 2500, 6000])
+def test_a_long_pair_is_shortened_to_the_limit_and_says_so(limit: int) -> None:
+    shown = judging.shown("why?", "x" * 5000, "y" * 9000, limit, len)
+    assert shown.truncated
+    assert len(shown.text) <= limit
+    assert shown.text.count("shortened for the judge") == 2
+    assert "why?" in shown.text
+
+
+def test_no_room_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"judge\.max_prompt"):
+        judging.shown("why?", "x", "y", 10, len)
+
+
+def test_a_conversation_says_who_spoke() -> None:
+    turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    assert judging.instruction_of(turns) == "system: be brief\n\nuser: hi"
+    assert judging.instruction_of(turns[1:]) == "hi"
