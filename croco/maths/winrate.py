@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from croco.maths.statistics import Interval, sign_flip_p
+from croco.maths.statistics import Interval, sign_flip_macro_p, sign_flip_p
 
 Floats = NDArray[np.float64]
 CHUNK = 1 << 20  # draws in memory at a time
@@ -151,16 +151,10 @@ def _intervals(values: Floats, drawn: Floats, confidence: float) -> list[Interva
 
 
 def p_values(scores: Floats, resamples: int, seed: int = 0) -> list[float]:
-    """Two-sided p of a win rate of one half by sign flips of (languages, n) scores: of each language, then of their mean.
-
-    A question's share in the macro average is n / L * sum_l (s_l - 1/2) / n_l over the languages l of L that it was judged in
-    (n_l questions each, n in all), so that the shares' mean is the mean of the languages'.
-    """
-    there = ~np.isnan(scores)
-    away = np.where(there, scores - 0.5, 0.0)
-    shares = (away * (scores.shape[1] / (len(scores) * there.sum(axis=1, keepdims=True)))).sum(axis=0)
-    alone = [row[mask] for row, mask in zip(away, there, strict=True)]
-    return [sign_flip_p(values, resamples, seed) for values in [*alone, shares]]
+    """Two-sided p of a win rate of one half by sign flips of (languages, n) scores: of each language, then of their mean."""
+    away = scores - 0.5
+    alone = [sign_flip_p(row[~np.isnan(row)], resamples, seed) for row in away]
+    return [*alone, sign_flip_macro_p(away, resamples, seed)]
 
 
 @dataclass(frozen=True)

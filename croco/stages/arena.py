@@ -13,7 +13,17 @@ from croco.stages.base import Job, Stage
 
 
 def slice_of(config: Config) -> dict[str, Any]:
-    return {"arena": asdict(_settings(config)), "languages": list(config.lang.languages)}
+    """With what decides whether two runs' scores may be compared: who judged, how, and against whom."""
+    arena, judge = config.evals.arena, config.judge
+    assert arena is not None, "stages are asked whether they are wanted"
+    judged = {"by": judge.path or judge.function, "temperature": judge.temperature, "orders": arena.orders}
+    against = {"path": arena.opponent.path, "adapter": arena.opponent.adapter, "answers": arena.opponent.answers}
+    return {
+        "arena": asdict(_settings(config)),
+        "languages": list(config.lang.languages),
+        "judged": judged,
+        "against": against,
+    }
 
 
 def _settings(config: Config) -> analysis.Settings:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from croco import provenance, records
+from croco import records
 from croco.config import Config, SamplingConfig, SystemConfig
 from croco.engines import factory
 from croco.engines.checkpoints import Checkpoint
@@ -24,7 +24,7 @@ ROLES = ("candidate", "opponent")
 TRAINED = "trained"
 
 Slice = Callable[[Config, Checkpoint, str, SamplingConfig], dict[str, Any]]
-Generate = Callable[[Job, Checkpoint, str, SamplingConfig], dict[str, Any]]
+Generate = Callable[[Job, Checkpoint, str, SamplingConfig, str], dict[str, Any]]
 
 
 def stages(slice_of: Slice, generate: Generate) -> tuple[Stage, ...]:
@@ -60,11 +60,7 @@ def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Sta
         if folder is not None:
             files = [Path(folder) / f"{language}.json" for language in given.lang.languages]
             return {"answers": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}}
-        checkpoint = _checkpoint(given, _system(given, role))
-        chosen = slice_of(given, checkpoint, SPLIT, _sampling(given))
-        if checkpoint.adapter is not None:
-            chosen["adapter"] = provenance.fingerprint(checkpoint.adapter)
-        return chosen
+        return slice_of(given, _checkpoint(given, _system(given, role)), SPLIT, _sampling(given))
 
     def run(job: Job) -> dict[str, Any]:
         folder = _system(job.config, role).answers
@@ -75,8 +71,7 @@ def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Sta
         checkpoint = _checkpoint(job.config, _system(job.config, role))
         if trained:
             checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")
-        asked = replace(job, inputs={"prompts": job.inputs["arena_prompts"]})
-        return generate(asked, checkpoint, SPLIT, _sampling(job.config))
+        return generate(job, checkpoint, SPLIT, _sampling(job.config), "arena_prompts")
 
     def wanted(given: Config) -> bool:
         return given.evals.arena is not None and (_system(given, role).adapter == TRAINED) is trained
