@@ -203,26 +203,18 @@ def _peaked(policy: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "arm",
-    [
-        ("method=dpo",),
-        ("method=dpo", "method.refresh_every=3"),
-        ("method=online_dpo", "pairing=best_worst", "sampling.samples=4"),
-    ],
-)
-def test_a_perfect_reward_improves_gold_quality(arm: tuple[str, ...], tmp_path: Path) -> None:
-    """Offline, iterative and online: optimising the gold quality itself must raise it on held-out prompts."""
+@pytest.mark.parametrize("arm", ["method.refresh_every=null", "method.refresh_every=5"])
+def test_a_perfect_reward_improves_gold_quality(arm: str, tmp_path: Path) -> None:
+    """Offline and iterative: optimising the gold quality itself must raise it on held-out prompts."""
     settings = [
         f"paths.artifacts={tmp_path}",
         "lang=en",
-        "prompts.train=96",
-        "prompts.heldout=64",
         "reward=function",
         "reward.function=tests.perfect:gold",
         "method.batch_size=16",
+        "method.epochs=3",
         "logger=none",
-        *arm,
+        arm,
     ]
     subprocess.run([sys.executable, "-m", "croco.run", *settings], cwd=ROOT, check=True, capture_output=True)
     (manifest,) = tmp_path.glob("quality/*/manifest.json")

@@ -12,12 +12,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
 from croco.config.checks import check, check_pairing
-from croco.config.groups import (
+from croco.config.evaluations import (
     ChecksConfig,
-    Config,
-    EngineConfig,
     EuroEvalConfig,
     EvalsConfig,
+    QualityConfig,
+    RewardRankingConfig,
+)
+from croco.config.groups import (
+    Config,
+    EngineConfig,
     FiltersConfig,
     LangConfig,
     LearningRateConfig,
@@ -29,9 +33,7 @@ from croco.config.groups import (
     PairLimitsConfig,
     PathsConfig,
     PromptsConfig,
-    QualityConfig,
     RewardConfig,
-    RewardRankingConfig,
     SamplingConfig,
     SourceConfig,
     TrainerConfig,

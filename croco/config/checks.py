@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from croco.config.arena import check_arena, check_judge
-from croco.config.groups import (
+from croco.config.evaluations import (
     ChecksConfig,
-    Config,
     EuroEvalConfig,
-    PairingConfig,
-    PromptsConfig,
     QualityConfig,
     RewardRankingConfig,
+)
+from croco.config.groups import (
+    Config,
+    PairingConfig,
+    PromptsConfig,
     SourceConfig,
 )
 from croco.config.paths import CONF

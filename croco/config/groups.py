@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from croco.config.arena import ArenaConfig, JudgeConfig
+from croco.config.arena import JudgeConfig
+from croco.config.evaluations import EvalsConfig
 
 
 @dataclass
@@ -245,103 +246,6 @@ class EngineConfig:
     """Keyword arguments for the engine itself (vLLM's `LLM`)."""
     environment: dict[str, str]
     """Environment variables of the engine's own process."""
-
-
-@dataclass
-class QualityConfig:
-    """Evaluation by a grading function on held-out prompts."""
-
-    grader: str
-    """`module:name` of f(meta, language, answer) -> a dataclass (or object) with a float attribute `quality` in [0, 1]; its
-    other numbers are kept, and its `language`, where it has one, is the table's fidelity."""
-    samples: int
-    """Answers per held-out prompt and language, drawn as in `sampling`."""
-    resamples: int
-    """Bootstrap resamples of prompts."""
-    confidence: float
-
-
-@dataclass
-class ChecksConfig:
-    """Instruction following that a rule can check, and what an answer's text shows without a judge."""
-
-    prompts: int
-    """Prompts of our own per language, drawn from templates in seven languages; 0 for none."""
-    path: str | None
-    """A file in IFEval's format, or a folder of `<language>.jsonl`, whose prompts are asked too."""
-    seed: int
-    """Of our own prompts."""
-    samples: int
-    """Answers per prompt and language."""
-    temperature: float
-    """0 takes the likeliest token."""
-    max_new_tokens: int | None
-    """null takes sampling's."""
-    resamples: int
-    """Bootstrap resamples of prompts."""
-    confidence: float
-
-
-@dataclass
-class EuroEvalConfig:
-    """EuroEval's benchmarks, run by its own command in its own environment."""
-
-    executable: str
-    """`bin/euroeval` of the environment that `make euroeval` sets up, or of another."""
-    datasets: dict[str, list[str]]
-    """Data sets of each language; a language with an empty list has none."""
-    languages: list[str] | None
-    """Languages that are measured, of `datasets`; null takes those of lang.languages."""
-    iterations: int
-    """Bootstrap samples of every test set; the standard error comes from their spread, so a few are too few."""
-    few_shot: bool
-    test_split: bool
-    """Else the validation split."""
-    custom_datasets: str | None
-    """A Python file that defines further data sets."""
-    options: dict[str, Any]
-    """Further options of the command, e.g. `gpu-memory-utilization: 0.95`."""
-    confidence: float
-
-
-@dataclass
-class RewardRankingConfig:
-    """Evaluation of the reward model itself, per language."""
-
-    path: str | None
-    """Preference data (prompt, chosen, rejected; M-RewardBench's schema): a JSONL or Parquet file, a folder of them, or a hub
-    id; null: only the held-out prompts' own answers against corrupted ones."""
-    hub_split: str
-    revision: str | None
-    limit: int | None
-    """At most so many comparisons per language; null takes all."""
-    pivot: str
-    """The language whose rewards the others' are compared with, on parallel answers."""
-    resamples: int
-    """Bootstrap resamples of prompts."""
-    confidence: float
-    seed: int
-    """Of the corruptions."""
-
-
-@dataclass
-class DistanceConfig:
-    """How far the training data is from what the policy itself would write."""
-
-    prompts: int
-    """Prompts per language whose answers are measured."""
-
-
-@dataclass
-class EvalsConfig:
-    """What is measured; null is not measured."""
-
-    quality: QualityConfig | None = None
-    checks: ChecksConfig | None = None
-    euroeval: EuroEvalConfig | None = None
-    reward_ranking: RewardRankingConfig | None = None
-    distance: DistanceConfig | None = None
-    arena: ArenaConfig | None = None
 
 
 @dataclass
