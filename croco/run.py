@@ -23,4 +23,6 @@ def main(composed: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from croco import commandline
+
+    sys.exit(commandline.run(main, sys.argv[1:]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
@@ -43,6 +44,15 @@ def test_every_choice_of_every_group_composes(group: str, choice: str) -> None:
 @pytest.mark.parametrize("path", sorted((CONF.parent / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_composes(path: Path) -> None:
     assert isinstance(composed(f"experiments={path.stem}"), Config)
+
+
+@pytest.mark.parametrize("model", sorted(path.stem for path in (CONF / "model").glob("*.yaml")))
+def test_every_model_resolves(model: str) -> None:
+    """As `--cfg job --resolve` shows it: nothing is left open."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        shown = OmegaConf.to_yaml(compose("config", overrides=[f"model={model}"]), resolve=True)
+    assert "${" not in shown
+    assert "???" not in shown
 
 
 def test_the_papers_setting() -> None:

@@ -17,7 +17,8 @@ LAYERS = {
     2: ("store", "reuse", "engines", "evals", "pairing", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
-    5: ("chain", "english", "job", "run", "compare", "doctor", "merge", "export", "import_published", "status"),
+    5: ("chain", "english", "job", "compare", "doctor", "merge", "export", "import_published", "status"),
+    6: ("words", "complete", "commandline", "run"),
 }
 ONLY_IN = {
     "vllm": ("engines",),
