@@ -11,7 +11,7 @@ from croco.config import Config
 from croco.engines.holder import EngineHolder
 from croco.progress import Progress
 from croco.stages.base import Job, Stage
-from croco.store import Artifact, Artifacts, Store
+from croco.store import PROGRESS, Artifact, Artifacts, Store
 from croco.tracking import Tracker
 
 
@@ -78,7 +78,8 @@ class Chain:
         ):
             if not output.sealed:
                 output.begin()
-                job = Job(self.config, label, inputs, output, self.progress, self.tracker, self.engines, language)
+                progress = Progress(self.progress.console, notes=output.path / PROGRESS)
+                job = Job(self.config, label, inputs, output, progress, self.tracker, self.engines, language)
                 self._make(stage, job)
         return output
 

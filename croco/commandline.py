@@ -19,11 +19,31 @@ def run(main: Callable[[], Any], arguments: Sequence[str]) -> int:
         return 0
     try:
         words.check(arguments)
-        main()
+        return _called(main)
     except UserError as error:
         print(f"croco: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ncroco: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print(f"\ncroco: {_interrupted()}", file=sys.stderr)
         return 130
-    return 0
+
+
+def _called(main: Callable[[], Any]) -> int:
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:  # Hydra's, after it has said why; or the job's own
+        code = ended.code if isinstance(ended.code, int) else 1
+    sweep = _sweep()
+    return code if sweep is None else max(code, sweep.close())
+
+
+def _sweep() -> Any:
+    """The sweep that this process drives; where Hydra has begun none, its module, which is not light, was never loaded."""
+    module = sys.modules.get("croco.sweep")
+    return None if module is None else module.current
+
+
+def _interrupted() -> str:
+    sweep = _sweep()
+    return "interrupted; the same command goes on where it stopped" if sweep is None else sweep.interrupted()

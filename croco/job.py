@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +14,70 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from croco import english, store, tracking
+from croco import addresses, english, outcomes, store, tracking
 from croco.chain import Chain
 from croco.config import Config, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
 from croco.progress import Progress
+from croco.sweep import BASIC
 
 log = logging.getLogger(__name__)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_job(composed: DictConfig) -> float | None:
-    """Run the chain; bad input ends the process with code 2 (in a sweep it fails this job and no other)."""
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    """Run the chain and keep what became of it; returns the metric.
+
+    Bad input ends the process with code 2. In a sweep nothing but an interrupt (or a cluster's time limit) ends it: a job that
+    failed has no metric, and is raised to sweepers that count failures themselves.
+    """
+    settings = HydraConfig.get()
+    sweep = settings.mode == RunMode.MULTIRUN
+    folder = Path(settings.runtime.output_dir)
+    outcome = outcomes.begin(folder, list(settings.overrides.task), settings.job.num if sweep else None)
     progress = Progress()
     try:
-        return execute(composed, progress)
-    except UserError as error:
-        log.exception("bad input")
-        if sweep:
-            raise
-        print(f"croco: {error}", file=sys.stderr)
-        sys.exit(2)
+        report = execute(composed, progress)
     except KeyboardInterrupt:
+        outcome.interrupted()
         if sweep:
             raise
         print("\ncroco: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
-    except Exception:
-        log.exception("the job failed")
+    except (Exception, SystemExit) as error:
+        if _told_to_stop(error):
+            outcome.interrupted()
+            raise
+        outcome.failed(error)
+        log.exception("bad input" if isinstance(error, UserError) else "the job failed")
+        if sweep:
+            progress.say(f"job {outcome.number} failed ({outcome.failure}); its log: {folder / settings.job.name}.log")
+            if BASIC in str(settings.sweeper.get("_target_")):
+                return None
+            raise RuntimeError(outcome.failure) from error
+        if isinstance(error, UserError):
+            print(f"croco: {error}", file=sys.stderr)
+            sys.exit(2)
         raise
+    metric = report.summary.get("metric")
+    outcome.done(metric, report.path)
+    return metric
 
 
-def execute(composed: DictConfig, progress: Progress) -> float | None:
-    """The job itself: returns the metric, raises what goes wrong."""
+def _told_to_stop(error: BaseException) -> bool:
+    """Whether the cluster's launcher ends the job, which it has queued again."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, SystemExit) and str(frames[-1].f_globals.get("__name__")).startswith("submitit.")
+
+
+def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
+    """The job itself: returns the report, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
-    run_id = store.address("run", 1, resolved | {"paths": None, "logger": None}, {})
+    run_id = addresses.of_run(resolved)
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
@@ -80,7 +105,7 @@ def execute(composed: DictConfig, progress: Progress) -> float | None:
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(report, root, progress)
-    return report.summary.get("metric")
+    return report
 
 
 def _show(report: store.Artifact, root: Path, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
     <root>/<stage>/<address>/
         plan.json                what the artifact will be, while it is made
+        progress.json            how much of it there is, while it is made
         journal/<writer>.jsonl   rows while the stage runs, appended and synced as they come
         <table>.parquet          rows once the artifact is sealed
         manifest.json            written last: an artifact without it is not finished
@@ -13,9 +14,7 @@ journal, whose complete lines the next one takes over.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import shutil
 import time
@@ -30,11 +29,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croco import provenance, records
+from croco.addresses import address as address
+from croco.addresses import canonical as canonical
+from croco.addresses import plain
 from croco.errors import UserError
 
-ADDRESS_LENGTH = 16
 ROW_GROUP = 8192
 PLAN = "plan.json"
+PROGRESS = "progress.json"
 IDENTITY = ("stage", "address", "version", "config", "upstream")
 FAST_TO_READ = ("text",)  # columns read at random places by millions of rows: lz4 gives them out faster than zstd
 
@@ -57,26 +59,6 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
             yield from _leaves(f"{path}.{field.name}", field.type)
     else:
         yield path
-
-
-def plain(value: Any) -> Any:
-    """The value in JSON's own types; JSON has no infinity, so `.inf` becomes the string "inf"."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def canonical(value: Any) -> str:
-    """JSON that is equal exactly when the values are: sorted keys, no white space."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def address(stage: str, version: int, config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
-    """Hex address of an artifact, `ADDRESS_LENGTH` characters."""
-    text = canonical({"stage": stage, "version": version, "config": config, "upstream": upstream})
-    return hashlib.sha256(text.encode()).hexdigest()[:ADDRESS_LENGTH]
 
 
 class Journal:
@@ -248,7 +230,8 @@ class Artifact:
         }
         write_atomically(self.path / "manifest.json", json.dumps(plain(manifest), indent=2, ensure_ascii=False) + "\n")
         shutil.rmtree(self.path / "journal", ignore_errors=True)
-        (self.path / PLAN).unlink(missing_ok=True)
+        for passing in (PLAN, PROGRESS):
+            (self.path / passing).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(ROOT.glob("croco/**/*.py"))
 LAYERS = {
-    0: ("errors", "records", "provenance", "maths", "engines.base", "engines.holder"),
+    0: ("errors", "addresses", "records", "provenance", "maths", "engines.base", "engines.holder"),
     1: ("config", "text", "progress", "tables", "tracking", "tiny"),
     2: ("store", "reuse", "engines", "evals", "pairing", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
-    5: ("chain", "english", "job", "compare", "doctor", "merge", "export", "import_published", "status"),
+    5: (
+        "chain",
+        "english",
+        "job",
+        "outcomes",
+        "sweep",
+        "compare",
+        "doctor",
+        "merge",
+        "export",
+        "import_published",
+        "status",
+    ),
     6: ("words", "complete", "commandline", "run"),
 }
 ONLY_IN = {

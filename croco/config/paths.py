@@ -1,16 +1,48 @@
-"""Where the configuration lies, and the resolvers that its files use."""
+"""Where the configuration lies, and the resolvers that its files use.
+
+A job of a sweep lies where its resolved configuration says, and the sweep where its command does: neither holds a time, so a job
+that is queued again, or called again, finds what it left.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from croco import tiny
+from croco import addresses, tiny
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 
 OmegaConf.register_new_resolver("repository", lambda: str(CONF.parent), replace=True)
 OmegaConf.register_new_resolver("tiny_model", lambda name: str(tiny.MODELS / name), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
+
+
+def _without_hydra(root: DictConfig) -> dict[str, Any]:
+    part = OmegaConf.masked_copy(root, [str(key) for key in root if key != "hydra"])
+    resolved = OmegaConf.to_container(part, resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def run_address(_root_: DictConfig) -> str:
+    """Of the run that the configuration describes."""
+    return addresses.of_run(_without_hydra(_root_))
+
+
+def sweep_name(_root_: DictConfig) -> str:
+    """The experiment's name, if there is one, and the address of the sweep."""
+    hydra = _root_.hydra
+    axes = OmegaConf.to_container(OmegaConf.create(dict(hydra.sweeper.get("params") or {})))
+    address = addresses.of_sweep(_without_hydra(_root_), {"params": axes}, list(hydra.overrides.task))
+    chosen = re.sub(r"\W+", "_", str(hydra.runtime.choices.get("experiments") or "sweep")).strip("_")
+    return f"{'sweep' if chosen == 'None' else chosen}-{address}"
+
+
+OmegaConf.register_new_resolver("gpus_of", lambda kind, count: count if kind == "gpu" else None, replace=True)
+OmegaConf.register_new_resolver("run_address", run_address, replace=True)
+OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)

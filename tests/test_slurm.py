@@ -1,0 +1,86 @@
+"""Sweeps on a real SLURM of two nodes on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from croco import outcomes
+from tests import slurm
+from tests.test_sweep import SMALL
+
+ROOT = Path(__file__).parent.parent
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.slow,
+    pytest.mark.skipif(not slurm.INSTALLED, reason="SLURM's daemons are not installed"),
+]
+WORDS = [
+    "-m",
+    "hydra/launcher=slurm",
+    "hydra.launcher.cpus_per_task=1",
+    "hydra.launcher.timeout_min=30",
+    "hydra.launcher.signal_delay_s=30",
+    "evals=none",
+    *SMALL,
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with slurm.slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+def start(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "croco.run", *WORDS, *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def jobs(runs: Path) -> list[outcomes.Outcome]:
+    (folder,) = (runs / "sweeps").iterdir()
+    return outcomes.of_sweep(folder)
+
+
+def test_four_jobs_of_which_two_fail(cluster: dict[str, str], policy: Path, tmp_path: Path) -> None:
+    """The others finish, what they share is made once, the second call makes nothing anew."""
+    bad = "reward.function=tests.rewards:length,tests.rewards:broken"
+    own = [f"model.path={policy}", f"paths.artifacts={tmp_path}", "reward=function", bad, "seed=1,2"]
+    first = start(cluster, *own)
+    out, _ = first.communicate(timeout=400)
+    assert first.returncode == 1, out
+    assert "sweep: 2 of 4 jobs done, 2 failed" in out
+    assert "ZeroDivisionError: this reward is broken" in out
+    assert sorted(job.state for job in jobs(tmp_path)) == ["done", "done", "failed", "failed"]
+    sealed = {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
+    assert len(list(tmp_path.glob("generations/*/manifest.json"))) == 2, "one per language, for all jobs"
+    again = start(cluster, *own)
+    again.communicate(timeout=400)
+    assert sealed == {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
+
+
+def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(
+    cluster: dict[str, str], policy: Path, reward: Path, tmp_path: Path
+) -> None:
+    own = [f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={tmp_path}"]
+    run = start(cluster, *own, "engine=hf", "sampling.samples=64", "seed=1,2")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("generations/*/journal/*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first = next(job for job in jobs(tmp_path) if job.state == outcomes.RUNNING)
+    arrays = list(next((tmp_path / "sweeps").iterdir()).glob(".submitit/[0-9]*_[0-9]*"))
+    array = arrays[0].name.split("_")[0]
+    subprocess.run(["scancel", "--signal=USR2", f"{array}_{first.number}"], env=cluster, check=True)
+    out, _ = run.communicate(timeout=400)
+    assert run.returncode == 0, out
+    assert [job.state for job in jobs(tmp_path)] == ["done", "done"]
+    after = next(job for job in jobs(tmp_path) if job.number == first.number)
+    assert after.started > first.started, "it was called again"
+    assert after.folder == first.folder
