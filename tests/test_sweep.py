@@ -146,7 +146,7 @@ def test_folders_follow_the_content() -> None:
     assert resolved("method=dpo", "logger=none")[0] == job, "who is told of a run does not make it another"
     assert resolved("method=dpo", "method.loss.beta=0.2")[0] != job
     assert resolved("method=sft")[1] != folder
-    assert resolved("experiments=tiny_methods")[1].startswith("runs/sweeps/tiny_methods-")
+    assert resolved("experiments=methods_tiny")[1].startswith("runs/sweeps/methods_tiny-")
 
 
 @pytest.mark.parametrize("choice", sorted(p.stem for p in (CONF / "hydra" / "launcher").glob("*.yaml")))

@@ -38,7 +38,7 @@ def test_every_key_of_the_composed_configuration_is_known() -> None:
     [
         ("method=dop", r"method: no 'dop' \(did you mean 'dpo'\?\); there is .*\bsft\b"),
         ("lang=da,dd", "lang: no 'dd'.*multi"),
-        ("experiments=[tiny_methods,tiny_metods]", "experiments: no 'tiny_metods'.*tiny_methods"),
+        ("experiments=[methods_tiny,metods_tiny]", "experiments: no 'metods_tiny'.*methods_tiny"),
         ("debug=smok", "did you mean 'smoke'.*limit, overfit, smoke"),
         ("reward@reward.options.parts.quality=skywerk", "reward: no 'skywerk'.*skywork"),
         ("methud=dpo", "methud: no such group or key.*'method'"),
@@ -57,7 +57,7 @@ def test_wrong_words_name_the_right_ones(argument: str, says: str) -> None:
     [
         ["-m", "lang=da,de,multi", "method=dpo,sft"],
         ["evals=[quality, checks]", "method.loss.beta=0.2", "model.lora.r=8", "experiments=null"],
-        ["experiments=glob(tiny_*)", "lang='da'", "prompts.path=${model.path}"],
+        ["experiments=glob(*_tiny)", "lang='da'", "prompts.path=${model.path}"],
         ["+typo=1", "~logger", "hydra.sweep.dir=x", "hydra/launcher=joblib", "evals.euroeval.datasets.da=[a]"],
         ["--config-dir", "mine", "method=my_own"],
     ],
