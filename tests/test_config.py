@@ -19,6 +19,7 @@ GROUPS = sorted(
 )
 NEEDS = {
     ("prompts", "dolci"): ["evals=none"],
+    ("prompts", "laerebogen"): ["lang=da", "evals=none"],
     ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
     ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
     ("evals", "arena_hard"): ["judge=function", "judge.function=croco.errors:UserError"],

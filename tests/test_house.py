@@ -14,7 +14,7 @@ MODULES = sorted(ROOT.glob("croco/**/*.py"))
 LAYERS = {
     0: ("errors", "addresses", "records", "provenance", "maths", "engines.base", "engines.holder"),
     1: ("config", "text", "progress", "tables", "tracking", "tiny"),
-    2: ("store", "reuse", "engines", "evals", "pairing", "page"),
+    2: ("store", "reuse", "engines", "evals", "pairing", "prompts", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
     5: (

@@ -34,7 +34,6 @@ def check(config: Config) -> None:
         "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
     )
     require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
-    one_of("prompts.source", config.prompts.source, ("tiny", "jsonl", "parquet", "hub"))
     require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
     known = sorted(path.stem for path in (CONF / "language").glob("*.yaml"))
@@ -48,7 +47,7 @@ def check(config: Config) -> None:
     require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
     require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
     require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
-    require(config.prompts.train >= 1, "prompts.train: must be at least 1")
+    check_prompts(config.prompts, known)
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
     require(
         config.source.kind == "on_policy" or config.source.model is not None,
@@ -72,6 +71,20 @@ def check(config: Config) -> None:
         on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
         check_judge(config.judge, on_tiny)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("prompts.source", prompts.source, ("tiny", "jsonl", "parquet", "hub"))
+    one_of("prompts.turns", prompts.turns, ("all", "first"))
+    require(prompts.train >= 1, "prompts.train: must be at least 1")
+    require(prompts.heldout >= 0, "prompts.heldout: must be at least 0")
+    require(prompts.max_tokens is None or prompts.max_tokens >= 1, "prompts.max_tokens: must be at least 1, or null")
+    require(prompts.source == "tiny" or prompts.path is not None, f"prompts.path: prompts={prompts.source} needs one")
+    require(
+        prompts.language is None or prompts.language in known,
+        f"prompts.language: unknown language '{prompts.language}'; known are {', '.join(known)}",
+    )
 
 
 def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:

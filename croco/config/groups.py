@@ -93,12 +93,18 @@ class PromptsConfig:
     revision: str | None
     language: str | None
     """Language of all rows when the data names none."""
+    turns: str
+    """`all` (a conversation up to its last user turn) or `first` (the first user turn alone, without system message)."""
+    deduplicate: bool
+    """Leave out a prompt whose text another one of its language has; the same id twice is one prompt in any case."""
+    check_language: bool
+    """Leave out a prompt that is identified as another language; what is too short to tell stays."""
     train: int
     """Number of parallel prompts to train on."""
     heldout: int
     """Number of parallel prompts to evaluate on, disjoint from the others by hash of prompt_id."""
     max_tokens: int | None
-    """Longest prompt in tokens of the policy; longer ones are dropped, and counted. null: what leaves room for an answer."""
+    """Longest prompt in tokens of the policy; longer ones are dropped, and counted; null drops none."""
     seed: int
 
 

@@ -1,0 +1,1 @@
+"""From anybody's data to prompts: reading, filtering, sampling, translating."""
