@@ -44,7 +44,7 @@ class Chain:
             self._walk(stage.more(self.config, self.artifacts))
 
     def _all_languages(self, stage: Stage) -> Artifacts:
-        return Artifacts({language: self._one(stage, language) for language in self.config.lang.languages})
+        return Artifacts({language: self._one(stage, language) for language in stage.languages(self.config)})
 
     def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
         inputs: dict[str, Artifact | Artifacts] = {}
@@ -53,8 +53,11 @@ class Chain:
             if name not in self.artifacts:  # its stage was not wanted
                 continue
             artifact = self.artifacts[name]
-            if isinstance(artifact, Artifacts) and (other or language) is not None:
-                artifact = artifact.by_language[other or str(language)]
+            wanted = other or language
+            if isinstance(artifact, Artifacts) and wanted is not None:
+                if wanted not in artifact.by_language:  # its stage has nothing to do in this language
+                    continue
+                artifact = artifact.by_language[wanted]
             inputs[need] = artifact
         return inputs
 
@@ -67,7 +70,8 @@ class Chain:
         label = f"{stage.name}/{language}" if language is not None else stage.name
         slice_of_stage: dict[str, Any] = stage.config(self.config)
         if language is not None:
-            slice_of_stage = {**slice_of_stage, "language": language}
+            own = stage.of_language(self.config, language)
+            slice_of_stage = {**slice_of_stage, **own, "language": language}
         inputs = self._inputs(stage, language)
         output = self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs)
         if output.sealed:

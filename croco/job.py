@@ -131,11 +131,16 @@ def preflight(config: Config) -> None:
     for key, path in (
         ("model.path", config.model.path),
         *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
+        ("translation.model", _translator(config)),
         ("source.model", config.source.model if config.source.kind == "off_policy" else None),
         *_of_arena(config),
     ):
         if path is not None:
             _there(key, path)
+
+
+def _translator(config: Config) -> str | None:
+    return config.translation.model if config.translation.targets(config.lang.languages) else None
 
 
 def _of_arena(config: Config) -> list[tuple[str, str | None]]:

@@ -102,3 +102,19 @@ def build_translator(folder: Path, seed: int = 0) -> Path:
     config = AutoConfig.for_model("m2m_100", vocab_size=len(tokenizer), d_model=16, max_position_embeddings=64, **sizes)
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
     return folder
+
+
+def build_talker(folder: Path, seed: int = 1) -> Path:
+    """A Llama whose greedy answers depend on what is asked, and of which most end by themselves within 32 tokens.
+
+    Weights of eight times the usual size keep it from falling into one cycle; its end token is three times as likely a win.
+    """
+    build_policy(folder, seed=seed)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "norm" not in name:
+                weights.mul_(8)
+        model.lm_head.weight[1] *= 3
+    model.save_pretrained(folder)
+    return folder

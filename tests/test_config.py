@@ -22,6 +22,7 @@ NEEDS = {
     ("prompts", "laerebogen"): ["lang=da", "evals=none"],
     ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
     ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
+    ("translation", "plain"): ["translation.model=x"],
     ("evals", "arena_hard"): ["judge=function", "judge.function=croco.errors:UserError"],
     ("evals", "arena_paper"): ["judge=function", "judge.function=croco.errors:UserError"],
     ("judge", "function"): ["judge.function=croco.errors:UserError"],
@@ -138,6 +139,7 @@ def test_no_key_of_a_yaml_is_unread() -> None:
         "model",
         "reward",
         "prompts",
+        "translation",
         "source",
         "sampling",
         "pairing",
@@ -154,7 +156,16 @@ def test_no_key_of_a_yaml_is_unread() -> None:
 
 
 def test_languages_have_every_field() -> None:
-    fields = {"iso", "own_name", "english_name", "euroeval", "m_arenahard", "m_rewardbench", "identified_as"}
+    fields = {
+        "iso",
+        "own_name",
+        "english_name",
+        "euroeval",
+        "m_arenahard",
+        "m_rewardbench",
+        "translategemma",
+        "identified_as",
+    }
     files = list((CONF / "language").glob("*.yaml"))
     assert len(files) == 15
     for path in files:

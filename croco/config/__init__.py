@@ -40,6 +40,7 @@ from croco.config.groups import (
 )
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, locate
+from croco.config.translation import TranslationConfig
 from croco.errors import UserError
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "SourceConfig",
     "SystemConfig",
     "TrainerConfig",
+    "TranslationConfig",
     "bind_target",
     "check",
     "check_pairing",

@@ -20,6 +20,7 @@ from croco.config.groups import (
 from croco.config.paths import CONF
 from croco.config.scorers import check_reward
 from croco.config.targets import bind_target, one_of, require
+from croco.config.translation import check_translation
 
 
 def check(config: Config) -> None:
@@ -48,6 +49,8 @@ def check(config: Config) -> None:
     require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
     require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
     check_prompts(config.prompts, known)
+    own_answers = config.method.trains_on == "reference" or "reference" in (config.source.shares or {})
+    check_translation(config.translation, config.lang.languages, known, own_answers)
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
     require(
         config.source.kind == "on_policy" or config.source.model is not None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from croco.config.arena import JudgeConfig
 from croco.config.evaluations import EvalsConfig
+from croco.config.translation import TranslationConfig
 
 
 @dataclass
@@ -311,6 +312,7 @@ class Config:
     reward: RewardConfig
     lang: LangConfig
     prompts: PromptsConfig
+    translation: TranslationConfig
     source: SourceConfig
     sampling: SamplingConfig
     pairing: PairingConfig

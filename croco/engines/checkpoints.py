@@ -100,15 +100,7 @@ def check_reward(checkpoint: Checkpoint) -> None:
     Raises:
         UserError: no classification head, or not one label.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(
-            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
+    config = _configuration(checkpoint)
     architecture = (config.architectures or ["nothing"])[0]
     if "SequenceClassification" not in architecture:
         raise UserError(
@@ -116,6 +108,18 @@ def check_reward(checkpoint: Checkpoint) -> None:
         )
     if config.num_labels != 1:
         raise UserError(f"{checkpoint.path}: has {config.num_labels} labels; a reward model has one")
+
+
+def _configuration(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
 
 
 def check_reward_template(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -142,6 +146,11 @@ def quieten() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def context_of(checkpoint: Checkpoint) -> int:
+    """Longest sequence in tokens a checkpoint was made for, from its configuration alone."""
+    return context_length(_configuration(checkpoint))
 
 
 def context_length(config: Any) -> int:

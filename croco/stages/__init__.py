@@ -29,11 +29,13 @@ def stages() -> tuple[Stage, ...]:
         scores,
         sources,
         training,
+        translations,
     )
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
         arena_prompts.STAGE,
+        *translations.stages(prompts.STAGE, generations.slice_of, generations.generate),
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,

@@ -50,10 +50,14 @@ class Stage:
     """Fills `job.output` with tables and returns the summary for its manifest."""
     version: int
     """Raised when the stage computes something else from the same inputs."""
+    of_language: Callable[[Config, str], dict[str, Any]] = field(default=lambda config, language: {})
+    """What the artifact of one language depends on besides."""
     folder: str = field(default="")
     """Where its artifacts lie; stages that do the same work share one. Its name by default."""
     per_language: bool = False
     """One artifact per language: runs with different sets of languages share them."""
+    languages: Callable[[Config], list[str]] = field(default=lambda config: config.lang.languages)
+    """Those it is made for; a stage that needs it gets nothing of it for another language."""
     accept: Callable[[Config, dict[str, Any]], None] = field(default=lambda config, summary: None)
     """Raises UserError on the summary of an artifact, made or found, that the configuration does not let through."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)

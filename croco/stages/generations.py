@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,18 @@ def checks_sampling(config: Config) -> SamplingConfig:
     )
 
 
+def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
+    """A prompt as the policy reads it."""
+    return text.prompt_ids(tokenizer, prompt.messages)
+
+
 def generate(
-    job: Job, checkpoint: Checkpoint, split: str, sampling: SamplingConfig, source: str = "prompts"
+    job: Job,
+    checkpoint: Checkpoint,
+    split: str,
+    sampling: SamplingConfig,
+    source: str = "prompts",
+    encode: Callable[[Any, Prompt], list[int]] = encoded,
 ) -> dict[str, Any]:
     """Fill `generations` with `sampling.samples` answers of the checkpoint to every prompt of a split of `source`."""
     config = job.config
@@ -89,7 +99,7 @@ def generate(
         (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
         try:
             with job.progress.task(f"{job.label}", total, "answers", done=len(done)) as task:
-                for completion in engine.generate(_requests(tokenizer, prompts, sampling, done)):
+                for completion in engine.generate(_requests(tokenizer, prompts, sampling, done, encode)):
                     rows.add(completion)
                     task.advance(1, tokens=len(completion.token_ids))
         finally:
@@ -114,13 +124,19 @@ def _done(job: Job, source: str, samples: int) -> set[tuple[str, int]]:
     return {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
 
 
-def _requests(tokenizer: Any, prompts: list[Prompt], sampling: SamplingConfig, done: set[Any]) -> Iterator[Request]:
+def _requests(
+    tokenizer: Any,
+    prompts: list[Prompt],
+    sampling: SamplingConfig,
+    done: set[Any],
+    encode: Callable[[Any, Prompt], list[int]],
+) -> Iterator[Request]:
     """What is still missing, as runs of consecutive samples."""
     for p in prompts:
         missing = [s for s in range(sampling.samples) if (p.prompt_id, s) not in done]
         if not missing:
             continue
-        ids = text.prompt_ids(tokenizer, p.messages)
+        ids = encode(tokenizer, p)
         for first, stop in _runs(missing):
             yield Request(
                 p.prompt_id, p.language, ids, range(first, stop), seed_of(sampling.seed, p.prompt_id, p.language)

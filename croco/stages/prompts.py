@@ -12,7 +12,8 @@ from croco import records
 from croco.config import Config, PromptsConfig
 from croco.errors import UserError
 from croco.prompts import parsing, reading, sampling
-from croco.records import Prompt
+from croco.prompts import translation as translation_of
+from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
 
@@ -39,11 +40,39 @@ def _digest(file: Path) -> str:
 def run(job: Job) -> dict[str, Any]:
     config, language = job.config, str(job.language)
     dropped: Counter[str] = Counter()
+    if "translations" in job.inputs:
+        return _translated(job)
     drawn = _tiny(config.prompts, language) if config.prompts.source == "tiny" else _read(config.prompts, dropped)
     prompts = [p for p in drawn if p.language == language]
     if drawn and not prompts:
         there = ", ".join(sorted({p.language for p in drawn}))
         raise UserError(f"{config.prompts.path}: no prompt in '{language}', only in {there}")
+    return _written(job, prompts, dropped)
+
+
+def _translated(job: Job) -> dict[str, Any]:
+    """The prompts of a language that the source need not have: those of its translations that can be used."""
+    translation, language = job.config.translation, str(job.language)
+    requests = job.single("translation_requests")
+    source = requests.rows("source", Prompt)
+    texts = {row.prompt_id: row for row in job.single("translations").rows("generations", Generation)}
+    job.engines.close()  # a policy of the translator's size would not fit beside it
+    dropped = Counter(requests.summary["dropped"])
+    prompts = list(translation_of.assembled(translation, language, source, texts, dropped))
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    job.progress.say(f"{job.label}: {len(prompts):,} translated" + (f"; dropped: {counts}" if counts else ""))
+    return _written(job, prompts, dropped)
+
+
+def of_language(config: Config, language: str) -> dict[str, Any]:
+    """What only a language that is translated into depends on."""
+    if language not in config.translation.targets(config.lang.languages):
+        return {}
+    return {"check_translations": config.translation.check_language}
+
+
+def _written(job: Job, prompts: list[Prompt], dropped: Counter[str]) -> dict[str, Any]:
+    config, language = job.config, str(job.language)
     if config.prompts.max_tokens is not None:
         prompts = _short(config, prompts, config.prompts.max_tokens, dropped)
     splits = Counter(p.split for p in prompts)
@@ -103,4 +132,13 @@ def accept(config: Config, summary: dict[str, Any]) -> None:
         )
 
 
-STAGE = Stage(name="prompts", needs=(), config=slice_of, run=run, version=2, per_language=True, accept=accept)
+STAGE = Stage(
+    name="prompts",
+    needs=("translation_requests", "translations"),
+    config=slice_of,
+    of_language=of_language,
+    run=run,
+    version=2,
+    per_language=True,
+    accept=accept,
+)

@@ -126,6 +126,7 @@ def _costs(job: Job) -> Table:
 STAGE = Stage(
     name="report",
     needs=(
+        "translations",
         "prompts",
         "generations",
         "scores",

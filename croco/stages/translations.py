@@ -1,0 +1,133 @@
+"""Translations: the source language's prompts, what the translator is asked per language, and what it answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from croco import records, text
+from croco.config import Config, SamplingConfig, TranslationConfig
+from croco.config.languages import spoken_of
+from croco.engines.checkpoints import Checkpoint, context_of, identity
+from croco.errors import UserError
+from croco.prompts import translation as translating
+from croco.records import Prompt
+from croco.stages.base import Job, Stage
+
+SOURCE = "source_prompts"
+REQUESTS = "translation_requests"
+NAME = "translations"
+
+Generate = Callable[..., dict[str, Any]]
+SliceOf = Callable[[Config, Checkpoint, str, SamplingConfig], dict[str, Any]]
+
+
+def checkpoint(translation: TranslationConfig) -> Checkpoint:
+    """The translator."""
+    return Checkpoint(
+        path=str(translation.model),
+        revision=translation.revision,
+        dtype=translation.dtype,
+        trust_remote_code=translation.trust_remote_code,
+        chat_template=translation.chat_template,
+    )
+
+
+def sampling(translation: TranslationConfig) -> SamplingConfig:
+    """One greedy translation."""
+    return SamplingConfig(samples=1, temperature=0.0, top_p=1.0, max_new_tokens=translation.max_new_tokens, seed=0)
+
+
+def targets(config: Config) -> list[str]:
+    """The languages that are translated into."""
+    return config.translation.targets(config.lang.languages)
+
+
+def _wanted(config: Config) -> bool:
+    return bool(targets(config))
+
+
+def requests_slice(config: Config) -> dict[str, Any]:
+    """Lengths are counted in the translator's tokens."""
+    translation = config.translation
+    return {
+        "format": translation.format,
+        "template": translation.template if translation.format == "text" else None,
+        "references": translation.references,
+        "max_input_tokens": translation.max_input_tokens,
+        "tokenizer": identity(str(translation.model), translation.revision),
+        "chat_template": text.template_source(translation.chat_template),
+    }
+
+
+def requests_of_language(config: Config, language: str) -> dict[str, Any]:
+    """How the two languages are called, as far as the translator sees it."""
+    both = {"from": spoken_of(config.translation.source), "to": spoken_of(language)}
+    if config.translation.needs_codes:
+        return {name: [spoken.english_name, spoken.translategemma] for name, spoken in both.items()}
+    return {name: [spoken.english_name] for name, spoken in both.items()}
+
+
+def ask(job: Job) -> dict[str, Any]:
+    """Fill `prompts` with a row per text to translate, and `source` with the prompts that they make up."""
+    translation, language = job.config.translation, str(job.language)
+    model = checkpoint(translation)
+    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    most = min(translation.max_input_tokens, context_of(model) - 1)
+    source = job.single(f"{SOURCE}@{translation.source}").rows("prompts", Prompt)
+    dropped: Counter[str] = Counter()
+    kept = list(translating.within(translation, language, source, tokenizer, most, dropped))
+    if not kept:
+        raise UserError(
+            f"translation.max_input_tokens: none of {len(source)} prompts has at most {most} tokens in '{language}'"
+        )
+    job.output.write_table("source", records.schema(Prompt), (records.as_dict(prompt) for prompt, _ in kept))
+    rows = map(records.as_dict, chain.from_iterable(asked for _, asked in kept))
+    count = job.output.write_table("prompts", records.schema(Prompt), rows)
+    return {"rows": count, "prompts": len(kept), "dropped": dict(+dropped)}
+
+
+def stages(prompts: Stage, slice_of: SliceOf, generate: Generate) -> tuple[Stage, Stage, Stage]:
+    """The prompts in the source language, and for each other language what is asked and what is answered."""
+
+    def translate(job: Job) -> dict[str, Any]:
+        translation = job.config.translation
+        return generate(
+            job, checkpoint(translation), translating.SPLIT, sampling(translation), REQUESTS, translating.token_ids
+        )
+
+    source = replace(
+        prompts,
+        name=SOURCE,
+        folder=prompts.folder or prompts.name,
+        needs=(),
+        wanted=_wanted,
+        languages=lambda c: [c.translation.source],
+        accept=lambda config, summary: None,
+    )
+    requests = Stage(
+        name=REQUESTS,
+        needs=(),
+        also=lambda c: (f"{SOURCE}@{c.translation.source}",),
+        config=requests_slice,
+        of_language=requests_of_language,
+        run=ask,
+        version=1,
+        per_language=True,
+        languages=targets,
+        wanted=_wanted,
+    )
+    translations = Stage(
+        name=NAME,
+        needs=(REQUESTS,),
+        config=lambda c: slice_of(c, checkpoint(c.translation), translating.SPLIT, sampling(c.translation)),
+        run=translate,
+        version=1,
+        per_language=True,
+        languages=targets,
+        wanted=_wanted,
+    )
+    return source, requests, translations
