@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from croco.config import Config
+from croco.engines import factory
 from croco.engines.holder import EngineHolder
 from croco.progress import Progress
 from croco.stages.base import Job, Stage
@@ -28,7 +29,7 @@ class Chain:
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
-        if self.config.method.refresh_every is not None and self.config.engine.name == "hf":
+        if self.config.method.refresh_every is not None and factory.have_room_together(self.config.engine):
             self.engines.most = 2  # generator and scorer, both wanted in every round
         try:
             self._walk(stages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from croco.errors import UserError
@@ -52,6 +53,13 @@ class Generator(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds."""
+
+
+class AdapterGenerator(Generator, Protocol):
+    """A generator whose base stays loaded while its adapter changes."""
+
+    def use(self, adapter: Path | None) -> None:
+        """Further requests are answered with this LoRA adapter; None takes it off."""
 
 
 @dataclass(frozen=True)

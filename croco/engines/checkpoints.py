@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,11 @@ def identity(path: str, revision: str | None) -> str:
 def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
     """`{"adapter": "sha256:..."}` of what an adapter holds; nothing without one, so that addresses stay what they were."""
     return {} if adapter is None else {"adapter": identity(str(adapter), None)}
+
+
+def rank_of(adapter: Path) -> int:
+    """Of a LoRA adapter, from its PEFT configuration."""
+    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
 
 
 def device() -> torch.device:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
 from croco.engines.base import Generator, Scorer
-from croco.engines.checkpoints import Checkpoint
+from croco.engines.checkpoints import Checkpoint, rank_of
 from croco.engines.holder import EngineHolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from croco.engines.base import AdapterGenerator
+
+ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take beside the training
 
 
 def generator(
@@ -52,6 +56,11 @@ def generator(
     )
 
 
+def have_room_together(engine: EngineConfig) -> bool:
+    """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless `engine.options` says less."""
+    return engine.name != "vllm" or engine.options.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO
+
+
 def held_generator(
     engines: EngineHolder,
     engine: EngineConfig,
@@ -59,19 +68,20 @@ def held_generator(
     tokenizer: PreTrainedTokenizerBase,
     sampling: SamplingConfig,
 ) -> Generator:
-    """As `generator`, from what is loaded where it fits; with `hf` the base stays and only the adapter changes."""
+    """As `generator`, from what is loaded where it fits: the base stays and only the adapter changes.
+
+    vLLM makes room for adapters when it starts, and is slower with it, so there an engine without adapters is another one.
+    """
     drawn = replace(sampling, samples=1, seed=0)  # requests carry both
+    rank = None if engine.name == "hf" or checkpoint.adapter is None else rank_of(checkpoint.adapter)
 
     def build() -> Generator:
         return generator(engine, checkpoint, tokenizer, sampling)
 
-    if engine.name != "hf":
+    if engine.name == "fake" or (engine.name == "vllm" and rank is None):
         return engines.get(("generator", checkpoint, astuple(drawn)), build)
-    from croco.engines.hf import HFGenerator
-
-    held = engines.get(("generator", replace(checkpoint, adapter=None), astuple(drawn)), build)
-    assert isinstance(held, HFGenerator)
-    held.use(checkpoint.adapter)
+    held = engines.get(("generator", replace(checkpoint, adapter=None), rank, astuple(drawn)), build)
+    cast("AdapterGenerator", held).use(checkpoint.adapter)
     return held
 
 

@@ -11,7 +11,6 @@ prefixes by name, so that either alone would answer with what was there before.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
-from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template
+from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, rank_of
 from croco.errors import UserError
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def _key(request: Request) -> str:
 
 
 def _rank_bound(adapter: Path) -> int:
-    rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+    rank = rank_of(adapter)
     for bound in RANKS:
         if rank <= bound:
             return bound

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from croco import text
-from croco.config import CONF
+from croco.config import CONF, EngineConfig, SamplingConfig
+from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
 from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator
+from croco.engines.holder import EngineHolder
 from croco.engines.vllm_engine import VLLMGenerator, VLLMScorer
 from croco.errors import UserError
 from tests.builders import build_policy, build_reward
@@ -213,6 +216,28 @@ def test_an_adapter_takes_effect_and_is_refreshed(
     assert ids_of(sampler.generate(wanted)) == base
     assert seen[0] != seen[1] != seen[2]
     sampler.parameters = sampled
+
+
+def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
+    policy_path: Path, adapter: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """An engine with room for adapters is loaded once for all of them; the policy without one has the faster engine."""
+    tokenizer = text.load_tokenizer(str(policy_path))
+    other = build_adapter(policy_path, tmp_path / "other", 3)
+    engine = EngineConfig("vllm", False, 8, 1024, options, {})
+    engines, sampling = EngineHolder(), SamplingConfig(1, 0.0, 1.0, 16, 0)
+    held = []
+    for folder in (adapter, other):
+        checkpoint = Checkpoint(str(policy_path), adapter=folder)
+        one = factory.held_generator(engines, engine, checkpoint, tokenizer, sampling)
+        plain = HFGenerator(checkpoint, tokenizer, 0.0, 1.0, 16, 8)
+        wanted = requests(tokenizer, range(1))
+        assert ids_of(one.generate(wanted)) == ids_of(plain.generate(wanted))
+        held.append(one)
+    assert held[0] is held[1]
+    assert not factory.have_room_together(replace(engine, options={}))
+    assert factory.have_room_together(replace(engine, options={"gpu_memory_utilization": 0.3}))
+    engines.close()
 
 
 def test_scores_are_the_raw_logits_of_transformers(tmp_path: Path, options: dict[str, Any]) -> None:
