@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from croco import mirror
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.holder import EngineHolder
 from croco.progress import Progress
 from croco.stages.base import Job, Stage
 from croco.store import PROGRESS, Artifact, Artifacts, Store
-from croco.tracking import Tracker
+from croco.tracking import Tracker, Trackers
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Chain:
     config: Config
     store: Store
     progress: Progress
-    tracker: Tracker
+    trackers: Trackers
     artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
     engines: EngineHolder = field(default_factory=EngineHolder)
 
@@ -80,7 +81,9 @@ class Chain:
             if not output.sealed:
                 output.begin()
                 progress = Progress(self.progress.console, notes=output.path / PROGRESS)
-                job = Job(self.config, label, inputs, output, progress, self.tracker, self.engines, language)
+                kind = mirror.job_type(stage)
+                tracker = Tracker() if kind is None else self.trackers.of(kind, mirror.METRICS.get(kind))
+                job = Job(self.config, label, inputs, output, progress, tracker, self.engines, language)
                 self._make(stage, job)
         return output
 
@@ -91,4 +94,5 @@ class Chain:
         job.output.seal(summary, seconds)
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
-        self.tracker.summary({f"seconds/{job.label}": round(seconds, 3)})
+        mirror.tell(stage, job, job.tracker)
+        self.trackers.end(stage.name)

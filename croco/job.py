@@ -81,14 +81,14 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
-    tracker = tracking.Deferred(lambda: tracking.start(config.logger, root / "wandb", run_id, name, resolved))
+    trackers = tracking.Trackers(config.logger, root / "wandb", run_id, name, resolved)
     exit_code = 1
     try:
         from croco.stages import stages
 
         artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
-        config = english.prepared(config, artifact_store, progress, tracker)
-        chain = Chain(config, artifact_store, progress, tracker)
+        config = english.prepared(config, artifact_store, progress, trackers)
+        chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
         exit_code = 0
     except OSError as error:
@@ -99,9 +99,9 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
             "make room, or raise the quota, and the same command goes on"
         ) from error
     finally:
-        tracker.close(exit_code)
-        if tracker.hint:
-            progress.say(tracker.hint)
+        trackers.close(exit_code)
+        if trackers.hint:
+            progress.say(trackers.hint)
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(report, root, progress)

@@ -18,6 +18,7 @@ LAYERS = {
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
     5: (
+        "mirror",
         "chain",
         "english",
         "job",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from croco import page, store, tables
@@ -63,7 +63,7 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], folders: dict[str, 
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
         tables=[*_results(evaluated), *show.tables(pairs)],
         curves=_curves(job.single("training").path / "metrics.jsonl"),
-        answers=list(_answers(job)),
+        answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
         lineage=folders,
         costs=_costs(job),
@@ -99,7 +99,7 @@ def _curves(metrics: Any) -> list[Curve]:
     return curves
 
 
-def _answers(job: Job) -> Any:
+def answers(job: Job) -> Iterator[page.Answer]:
     """The first held-out prompts of each language with both answers."""
     if "answers_base" not in job.inputs:
         return
