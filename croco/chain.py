@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from croco import costs
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.holder import EngineHolder
@@ -85,10 +86,11 @@ class Chain:
         return output
 
     def _make(self, stage: Stage, job: Job) -> None:
+        costs.begin()
         started = time.monotonic()
         summary = stage.run(job)
         seconds = time.monotonic() - started
-        job.output.seal(summary, seconds)
+        job.output.seal(summary, seconds, costs.peaks())
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
         self.tracker.summary({f"seconds/{job.label}": round(seconds, 3)})
