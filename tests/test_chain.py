@@ -20,6 +20,7 @@ from croco.config import CONF
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
+from tests import interrupts
 from tests.evals.benchmarks import stub
 
 ROOT = Path(__file__).parent.parent
@@ -116,6 +117,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_so(policy: Path, reward: Path, t
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interrupts.hear,
     )
     for line in job.stdout or ():
         if line.startswith("prompts/da"):

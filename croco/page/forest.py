@@ -58,8 +58,8 @@ def of_table(table: Table) -> Forest | None:
         if not all(_finite(number) for number in row[place : place + 3]):
             continue
         names = {column: value for column, value in zip(columns[:place], row, strict=False) if isinstance(value, str)}
-        language = names.get("language", "")
         total = any(name in TOTALS for name in names.values())
+        language = "" if total else names.get("language", "")
         value, low, high = row[place : place + 3]
         rows.append(Interval(" ".join(names.values()), value, low, high, language, total=total))
     what = columns[place]

@@ -113,6 +113,12 @@ def test_a_link_shows_the_same(tab: browser.Tab, address: str) -> None:
         assert tab.tell(COLUMN.format(0)) == ["da", "en", "macro", "mt"]
         assert tab.tell(SEEN) == ["da-1", "da-2"]
         assert tab.tell("[...document.querySelectorAll('#t1 tr')].filter(r => r.offsetParent).length") == 1 + 2
+        assert tab.tell(
+            "[...document.querySelectorAll('g:not(.other) > title')].map(t => t.textContent.split(':')[0])"
+        ) == [
+            "da",
+            "macro",
+        ]
         assert tab.tell("document.querySelector('.answer.chosen').id") == "da-2"
         assert tab.tell("document.getElementById('settings').open")
         assert not tab.tell("document.getElementById('results-2').open")
