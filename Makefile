@@ -40,7 +40,7 @@ demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method
 	$(RUN) -m croco.run $(ARGS)
 
 # The table is written also when a job failed: it says which.
-experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
+experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md and .html (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
 	@test -n "$(NAME)" || { echo "which one? make experiment NAME=..."; ls experiments/*.yaml; exit 2; }
 	$(RUN) -m croco.run -m experiments=$(NAME) $(ARGS); code=$$?; \
 	$(RUN) -m croco.experiment $(NAME) && exit $$code

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from croco import mirror
+from croco import costs, mirror
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.holder import EngineHolder
@@ -88,10 +88,11 @@ class Chain:
         return output
 
     def _make(self, stage: Stage, job: Job) -> None:
+        costs.begin()
         started = time.monotonic()
         summary = stage.run(job)
         seconds = time.monotonic() - started
-        job.output.seal(summary, seconds)
+        job.output.seal(summary, seconds, costs.peaks())
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
         mirror.tell(stage, job, job.tracker)

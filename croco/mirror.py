@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from croco.page.lineage import ancestors
 from croco.pairing import show
 from croco.records import Pair
 from croco.stages import report
@@ -64,10 +65,10 @@ def _lineage(stage: Stage, job: Job, tracker: Tracker) -> None:
     kind = job_type(stage)
     if kind is None or stage.name != kind:  # a round before the last
         return
-    wanted = USES.get(kind, ("training",))
-    for name, artifact in job.inputs.items():
-        if name in wanted and isinstance(artifact, Artifact):
-            tracker.used(mirrored(name, artifact))
+    before = ancestors(job.inputs)  # an evaluation has its adapter only behind the answers
+    for name in USES.get(kind, ("training",)):
+        if name in before:
+            tracker.used(mirrored(name, before[name]))
     tracker.made(mirrored(kind, job.output))
 
 

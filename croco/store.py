@@ -218,12 +218,13 @@ class Artifact:
         """All rows of a table as `row_type`."""
         return [row_type(**row) for row in self.table(table).to_pylist()]
 
-    def seal(self, summary: Mapping[str, Any], seconds: float) -> None:
-        """Write the manifest, the sign of completeness, then drop the journals."""
+    def seal(self, summary: Mapping[str, Any], seconds: float, memory: Mapping[str, int] | None = None) -> None:
+        """Write the manifest, the sign of completeness, then drop the journals; `memory` is what it took (croco/costs.py)."""
         manifest = {
             **{name: getattr(self, name) for name in IDENTITY},
             "summary": dict(summary),
             "seconds": round(seconds, 3),
+            "memory": dict(memory or {}),
             "sealed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             **provenance.of_this_process(),
             **self.provenance,

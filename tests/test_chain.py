@@ -20,6 +20,7 @@ from croco.config import CONF
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
+from tests import interrupts
 from tests.evals.benchmarks import stub
 
 ROOT = Path(__file__).parent.parent
@@ -109,16 +110,24 @@ def test_killed_anywhere_it_goes_on_to_the_same_table(policy: Path, reward: Path
     assert report_of(out) == expected
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_says_so(policy: Path, reward: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line_before", "words"),
+    [("prompts/da", ["engine=hf", "sampling.samples=64"]), ("training: computing", ["method.epochs=500"])],
+    ids=["generations", "training"],
+)
+def test_ctrl_c_leaves_a_resumable_run_and_says_so(
+    policy: Path, reward: Path, tmp_path: Path, line_before: str, words: list[str]
+) -> None:
     job = subprocess.Popen(
-        command(policy, reward, tmp_path, "engine=hf", "sampling.samples=64"),
+        command(policy, reward, tmp_path, *words),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interrupts.hear,
     )
     for line in job.stdout or ():
-        if line.startswith("prompts/da"):
+        if line.startswith(line_before):
             break
     time.sleep(0.5)
     job.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(ROOT.glob("croco/**/*.py"))
 LAYERS = {
     0: ("errors", "addresses", "records", "provenance", "maths", "engines.base", "engines.holder"),
-    1: ("config", "text", "progress", "tables", "tracking", "tiny"),
+    1: ("config", "text", "progress", "costs", "tables", "tracking", "tiny"),
     2: ("store", "reuse", "engines", "evals", "pairing", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +67,24 @@ def fit(
         prepare=(lambda policy: None) if supervised else _Reference(config, material, forward, store, say),
     )
     trainer = _trainer(config, folder)
-    trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
+    with _interruptible():
+        trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
     _save_adapter(module, folder / "adapter")
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C stays a KeyboardInterrupt: Lightning makes `sys.exit(1)` of it, which is a failure, and ignores the next one."""
+    handler = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    try:
+        yield
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from ended
 
 
 def step_of(folder: Path) -> int:
