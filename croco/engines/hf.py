@@ -102,20 +102,21 @@ class HFGenerator:
     def _sample(self, requests: Sequence[Request]) -> list[Completion]:
         rows = [(request, sample) for request in requests for sample in request.samples]
         repeats = torch.tensor([len(r.samples) for r in requests], device=self.model.device)
-        budget = min(self.max_new_tokens, self.context - max(len(r.token_ids) for r in requests))
+        budgets = [min(self.max_new_tokens, self.context - len(r.token_ids)) for r, _ in rows]
         state = self._encode(requests, repeats)
-        uniforms = np.stack([uniform_stream(r.seed + s, budget) for r, s in rows])
+        uniforms = np.stack([uniform_stream(r.seed + s, max(budgets)) for r, s in rows])
         drawn: list[list[int]] = [[] for _ in rows]
         active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
-        for step in range(budget):
+        for step in range(max(budgets)):
             tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
             for place, token in enumerate(tokens.tolist()):
-                if active[place] >= 0:
-                    drawn[active[place]].append(token)
-                    if token in self.stops:
+                row = active[place]
+                if row >= 0:
+                    drawn[row].append(token)
+                    if token in self.stops or len(drawn[row]) == budgets[row]:
                         active[place] = -1
             alive = np.flatnonzero(active >= 0)
-            if len(alive) == 0 or step == budget - 1:
+            if len(alive) == 0:
                 break
             if len(alive) < COMPACT_BELOW * len(active):
                 keep = torch.from_numpy(alive).to(self.model.device)

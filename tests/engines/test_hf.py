@@ -71,6 +71,20 @@ def test_a_sample_does_not_depend_on_how_the_work_was_cut(policy: Path) -> None:
     assert len({tuple(c.token_ids) for c in together.values()}) > 12
 
 
+def test_room_for_an_answer_is_the_prompts_own(policy: Path) -> None:
+    """Context 256: behind 250 tokens there is room for 6, behind 5 for 251, whatever shares the batch."""
+    tokenizer = text.load_tokenizer(str(policy))
+    long, short = (Request(f"n{n}", "en", [7] * n, range(3), n) for n in (250, 5))
+    settings = {"max_new_tokens": 251, "temperature": 0.01}  # so that few answers end by themselves
+    together = by_key(list(generator(policy, tokenizer, **settings).generate([long, short])))
+    alone = [by_key(list(generator(policy, tokenizer, **settings).generate([r]))) for r in (long, short)]
+    assert together == alone[0] | alone[1]
+    for (name, _), completion in together.items():
+        if completion.finish_reason == "length":
+            assert len(completion.token_ids) == {"n250": 6, "n5": 251}[name]
+    assert {c.finish_reason for c in together.values()} >= {"length"}
+
+
 def test_tokens_follow_the_models_distribution(policy: Path) -> None:
     """First tokens of 4,000 samples against the softmax: total variation below what 4,000 draws leave by chance.
 
