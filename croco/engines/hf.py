@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
+from croco.engines.conversations import Ids, score_once
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
@@ -224,19 +225,16 @@ class HFScorer:
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
-        conversations: dict[tuple[int, ...], list[int]] = {}
-        for index, answer in enumerate(answers):
-            messages = [*answer.messages, {"role": "assistant", "content": answer.answer}]
-            conversations.setdefault(tuple(text.conversation_ids(self.tokenizer, messages)), []).append(index)
-        rewards: list[float | None] = [None] * len(answers)
-        ordered = sorted((ids for ids in conversations if len(ids) <= self.max_length), key=lambda ids: (len(ids), ids))
+        return score_once(self.tokenizer, answers, self.max_length, self._by_length)
+
+    def _by_length(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+        ordered = sorted(conversations, key=lambda ids: (len(ids), ids))
+        rewards: dict[Ids, float] = {}
         for batch in token_batches(ordered, self.score_tokens):
-            for ids, reward in zip(batch, self._rewards(batch), strict=True):
-                for index in conversations[ids]:
-                    rewards[index] = reward if np.isfinite(reward) else None
+            rewards |= zip(batch, self._rewards(batch), strict=True)
         return rewards
 
-    def _rewards(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+    def _rewards(self, batch: Sequence[Ids]) -> list[float]:
         """One logit per conversation; when the device has no memory for the batch, in halves."""
         try:
             return self._forward(batch)
@@ -250,7 +248,7 @@ class HFScorer:
         return self._rewards(batch[:half]) + self._rewards(batch[half:])
 
     @torch.inference_mode()
-    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+    def _forward(self, batch: Sequence[Ids]) -> list[float]:
         longest = max(map(len, batch))
         ids = torch.full((len(batch), longest), self.pad_id)
         mask = torch.zeros_like(ids)
@@ -266,9 +264,9 @@ class HFScorer:
             torch.cuda.empty_cache()
 
 
-def token_batches(conversations: Sequence[tuple[int, ...]], budget: int) -> Iterator[list[tuple[int, ...]]]:
+def token_batches(conversations: Sequence[Ids], budget: int) -> Iterator[list[Ids]]:
     """Runs of conversations (sorted by length) whose padded size is at most `budget` tokens; a longer one goes alone."""
-    batch: list[tuple[int, ...]] = []
+    batch: list[Ids] = []
     for conversation in conversations:
         if batch and len(conversation) * (len(batch) + 1) > budget:
             yield batch

@@ -135,6 +135,18 @@ def test_scores_equal_the_logits_of_single_conversations(reward: Path) -> None:
     assert scores[-1] is None
 
 
+def test_equal_conversations_are_scored_once(reward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = HFScorer(Checkpoint(str(reward)), max_length=64, score_tokens=100)
+    seen: list[int] = []
+    forward = scorer._forward
+    monkeypatch.setattr(scorer, "_forward", lambda batch: seen.append(len(batch)) or forward(batch))
+    answers = [Answered([{"role": "user", "content": q}], "yes", "en", "{}", q) for q in ("a", "b", "a", "a")]
+    a, b, *more = scorer.score(answers)
+    assert more == [a, a]
+    assert a != b
+    assert sum(seen) == 2
+
+
 def test_a_reward_model_must_have_one_label_and_a_head(tmp_path: Path, policy: Path) -> None:
     two = build_reward(tmp_path / "two", labels=2)
     with pytest.raises(UserError, match="2 labels"):
