@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.engines.conversations import Ids, score_once
+from croco.engines.decoding import prepare, roomy_cache
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
@@ -46,6 +47,7 @@ class HFGenerator:
         prompts_per_unit: int,
     ) -> None:
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        prepare(self.model)
         self.adapter = checkpoint.adapter
         self.context = context_length(self.model.config)
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
@@ -138,7 +140,7 @@ class HFGenerator:
             mask[row, longest - len(request.token_ids) :] = 1
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
+        cache = roomy_cache(self.model.config)
         out = self.model(
             input_ids=ids,
             attention_mask=mask,
