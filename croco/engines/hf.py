@@ -9,7 +9,7 @@ distribution at the row's next uniform number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,17 +87,21 @@ class HFGenerator:
                 yield from self._unit(window[start : start + self.prompts_per_unit])
 
     def _unit(self, requests: Sequence[Request]) -> list[Completion]:
-        """One unit; when the device has no memory for it, its halves."""
+        """One unit; when the device has no memory for it, its halves: of the prompts, or of a single prompt's samples."""
         try:
             return self._sample(requests)
         except torch.OutOfMemoryError:
-            if len(requests) == 1:
-                first = requests[0]
+            first = requests[0]
+            if len(requests) == 1 and len(first.samples) == 1:
                 raise UserError(
-                    f"out of memory with {len(first.samples)} samples of prompt {first.prompt_id} ({first.language}) alone; "
-                    "lower sampling.max_new_tokens or sampling.samples"
+                    f"out of memory with one answer to prompt {first.prompt_id} ({first.language}) alone; "
+                    "lower sampling.max_new_tokens"
                 ) from None
         torch.cuda.empty_cache()
+        if len(requests) == 1:
+            half = len(first.samples) // 2
+            parts = [replace(first, samples=some) for some in (first.samples[:half], first.samples[half:])]
+            return [replace(c, request=first) for part in parts for c in self._unit([part])]
         half = len(requests) // 2
         return self._unit(requests[:half]) + self._unit(requests[half:])
 

@@ -160,25 +160,37 @@ def test_token_batches_hold_the_budget() -> None:
     assert [[len(r) for r in b] for b in token_batches(rows, 6)] == [[1, 2, 2], [5], [9]]
 
 
-@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("limit", [1, 3, 8])
 def test_out_of_memory_halves_the_batch_and_the_answers_stay(
     policy: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """A device with room for `limit` prompts gives the answers that a larger one gives."""
+    """A device with room for `limit` answers at a time gives those that a larger one gives; 3 and 1 halve a prompt's own."""
     tokenizer = text.load_tokenizer(str(policy))
     engine = generator(policy, tokenizer)
     expected = by_key(list(engine.generate(requests(tokenizer))))
-    sample = engine._sample
+    sample, sizes = engine._sample, []
 
     def small(some: list[Request]) -> list[Completion]:
-        if len(some) > limit:
+        sizes.append(sum(len(r.samples) for r in some))
+        if sizes[-1] > limit:
             raise torch.OutOfMemoryError
         return sample(some)
 
     monkeypatch.setattr(engine, "_sample", small)
     assert by_key(list(engine.generate(requests(tokenizer)))) == expected
-    monkeypatch.setattr(engine, "_sample", lambda _: small([None] * 9))  # type: ignore[list-item]
-    with pytest.raises(UserError, match=r"out of memory with 4 samples of prompt p0 \(en\) alone"):
+    assert sum(size for size in sizes if size <= limit) == 16
+    assert min(sizes) == {1: 1, 3: 2, 8: 8}[limit]
+
+
+def test_no_memory_for_one_answer_is_one_line(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = text.load_tokenizer(str(policy))
+    engine = generator(policy, tokenizer)
+
+    def none(_: list[Request]) -> list[Completion]:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(engine, "_sample", none)
+    with pytest.raises(UserError, match=r"out of memory with one answer to prompt p0 \(en\) alone"):
         list(engine.generate(requests(tokenizer)[:1]))
 
 
