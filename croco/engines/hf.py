@@ -24,6 +24,7 @@ from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.engines.conversations import Ids, score_once
 from croco.engines.decoding import prepare, roomy_cache
+from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
@@ -237,24 +238,13 @@ class HFScorer:
         ordered = sorted(conversations, key=lambda ids: (len(ids), ids))
         rewards: dict[Ids, float] = {}
         for batch in token_batches(ordered, self.score_tokens):
-            rewards |= zip(batch, self._rewards(batch), strict=True)
+            logits = in_halves(self._forward, batch, "out of memory scoring one answer; lower reward.max_length")
+            rewards |= zip(batch, logits, strict=True)
         return rewards
-
-    def _rewards(self, batch: Sequence[Ids]) -> list[float]:
-        """One logit per conversation; when the device has no memory for the batch, in halves."""
-        try:
-            return self._forward(batch)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise UserError(
-                    f"out of memory scoring one answer of {len(batch[0])} tokens; lower reward.max_length"
-                ) from None
-        torch.cuda.empty_cache()
-        half = len(batch) // 2
-        return self._rewards(batch[:half]) + self._rewards(batch[half:])
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[Ids]) -> list[float]:
+        """One logit per conversation."""
         longest = max(map(len, batch))
         ids = torch.full((len(batch), longest), self.pad_id)
         mask = torch.zeros_like(ids)
