@@ -18,6 +18,7 @@ from croco import addresses, english, outcomes, store, tracking
 from croco.chain import Chain
 from croco.config import Config, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
+from croco.engines.checkpoints import check_reward_folder
 from croco.errors import UserError
 from croco.progress import Progress
 from croco.sweep import BASIC
@@ -136,6 +137,10 @@ def preflight(config: Config) -> None:
     ):
         if path is not None:
             _there(key, path)
+    if config.engine.name != "fake":
+        for _, part in parts_of(config.reward):
+            if part.kind == "sequence_classification" and Path(str(part.path)).is_dir():
+                check_reward_folder(Path(str(part.path)))
 
 
 def _of_arena(config: Config) -> list[tuple[str, str | None]]:

@@ -6,14 +6,17 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
@@ -22,6 +25,8 @@ from croco import tracking
 from croco.chain import Chain
 from croco.config import CONF, strict
 from croco.engines import fake
+from croco.engines.base import Completion, Request
+from croco.engines.process import EngineCrash, IsolatedGenerator
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
@@ -105,6 +110,51 @@ def test_more_samples_cost_the_new_ones_and_give_the_same_bytes(
     fresh = tables(tmp_path / "fresh")
     assert len(fresh) == 4
     assert {place: tables(tmp_path / "a")[place] for place in fresh} == fresh
+
+
+def test_answers_without_a_record_of_their_engine_are_taken_over(
+    policy: Path, reward: Path, tmp_path: Path, made: dict[str, list]
+) -> None:
+    small = ["prompts.train=6", "prompts.heldout=6"]
+    answers(composed(policy, reward, tmp_path, *small), tmp_path)
+    (lost,) = tmp_path.glob("generations/*/engine.json")
+    lost.unlink()
+    made["generated"].clear()
+    answers(composed(policy, reward, tmp_path, *small, "sampling.samples=2"), tmp_path)
+    assert made["generated"] == []
+    manifests = [json.loads(path.read_text())["summary"] for path in tmp_path.glob("generations/*/manifest.json")]
+    assert {m["rows"]: m["engine"] and m["engine"]["engine"] for m in manifests} == {24: "fake", 12: None}
+
+
+@pytest.mark.slow
+def test_an_engine_killed_in_the_middle_names_its_prompts_and_the_next_run_goes_on(
+    policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine in a process of its own, killed at its 7th answer: 6 are kept, and the rest are what they would have been."""
+    settings = ["engine=hf", "prompts.train=12", "prompts.heldout=6", "engine.prompts_per_unit=2"]
+    answers(composed(policy, reward, tmp_path / "whole", *settings), tmp_path / "whole")
+    generate = IsolatedGenerator.generate
+
+    def killed(self: IsolatedGenerator, requests: Iterator[Request]) -> Iterator[Completion]:
+        for number, completion in enumerate(generate(self, requests)):
+            if number == 6:
+                os.kill(self.pid, signal.SIGKILL)
+            yield completion
+
+    config, runs = composed(policy, reward, tmp_path / "runs", *settings, "engine.isolate=true"), tmp_path / "runs"
+    with monkeypatch.context() as context:
+        context.setattr(IsolatedGenerator, "generate", killed)
+        with pytest.raises(EngineCrash, match="killed by SIGKILL") as crash:
+            answers(config, runs)
+    (journal,) = runs.glob("generations/*/journal/0.jsonl")
+    kept = Counter(json.loads(line)["prompt_id"] for line in journal.read_text().splitlines())
+    prompts = pq.read_table(next(runs.glob("prompts/*/prompts.parquet")), filters=[("split", "=", "train")])
+    in_flight = {p for p in prompts["prompt_id"].to_pylist() if kept[p] < 4}
+    assert 6 <= kept.total() < 12 * 4
+    assert set(re.findall(r"(\S+) \(en\)", str(crash.value))) == in_flight
+    said = answers(config, runs)
+    assert "generations/en: made" in said
+    assert tables(runs) == tables(tmp_path / "whole")
 
 
 def test_an_added_prompt_costs_itself_and_a_changed_one_too(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TWO = ("LABEL_0", "LABEL_1")  # what transformers takes a configuration for that names no labels
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -115,13 +117,29 @@ def check_reward(checkpoint: Checkpoint) -> None:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
-    architecture = (config.architectures or ["nothing"])[0]
+    _refuse_reward(checkpoint.path, config.architectures, config.num_labels)
+
+
+def check_reward_folder(folder: Path) -> None:
+    """As `check_reward`, of a local folder and without loading a library: before any work, in no time.
+
+    Raises:
+        UserError: as `check_reward`; also when config.json is no JSON object.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        labels = config.get("num_labels") or len(config.get("id2label") or TWO)
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(f"{folder}: its config.json is no checkpoint's configuration") from None
+    _refuse_reward(str(folder), config.get("architectures"), labels)
+
+
+def _refuse_reward(path: str, architectures: list[str] | None, labels: int) -> None:
+    architecture = (architectures or ["nothing"])[0]
     if "SequenceClassification" not in architecture:
-        raise UserError(
-            f"{checkpoint.path}: is no reward model: it holds {architecture}, without a classification head"
-        )
-    if config.num_labels != 1:
-        raise UserError(f"{checkpoint.path}: has {config.num_labels} labels; a reward model has one")
+        raise UserError(f"{path}: is no reward model: it holds {architecture}, without a classification head")
+    if labels != 1:
+        raise UserError(f"{path}: has {labels} labels; a reward model has one")
 
 
 def check_reward_template(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from croco import records, reuse, text
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
@@ -20,6 +22,7 @@ from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
 from croco.errors import UserError
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
+from croco.store import write_atomically
 
 SETTINGS = "engine.json"  # what the engine that made the rows really used
 FLUSH_SECONDS = 2.0  # a row waits at most this long before it is on the disk
@@ -86,7 +89,7 @@ def generate(
     if len(done) < total:
         engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
         rows = _Rows(job, tokenizer, checkpoint)
-        (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
+        write_atomically(job.output.path / SETTINGS, json.dumps(engine.settings, indent=1))
         try:
             with job.progress.task(f"{job.label}", total, "answers", done=len(done)) as task:
                 for completion in engine.generate(_requests(tokenizer, prompts, sampling, done)):
@@ -180,16 +183,23 @@ class _Rows:
 
 
 def _summary(job: Job) -> dict[str, Any]:
-    table = job.output.table("generations", ["finish_reason", "tokens", "text"])
-    reasons = Counter(table["finish_reason"].to_pylist())
-    tokens = table["tokens"].to_numpy()
+    """Counted block by block: the texts together may be larger than memory."""
+    rows = tokens = empty = 0
+    reasons: Counter[str] = Counter()
+    for file in job.output.files("generations"):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", "tokens", "text"]):
+            rows += batch.num_rows
+            tokens += int(batch["tokens"].to_numpy().sum())
+            reasons.update(batch["finish_reason"].to_pylist())
+            empty += batch["text"].to_pylist().count("")
+    settings = job.output.path / SETTINGS  # not there when all answers were taken over from where it has been lost
     return {
-        "rows": table.num_rows,
-        "tokens": int(tokens.sum()),
-        "mean_tokens": round(float(tokens.mean()), 2),
+        "rows": rows,
+        "tokens": tokens,
+        "mean_tokens": round(tokens / max(rows, 1), 2),
         "finish_reason": dict(reasons),
-        "engine": json.loads((job.output.path / SETTINGS).read_text(encoding="utf-8")),
-        "empty": sum(not t for t in table["text"].to_pylist()),
+        "engine": json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else None,
+        "empty": empty,
     }
 
 

@@ -240,7 +240,9 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     engines.close()
 
 
-def test_scores_are_the_raw_logits_of_transformers(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_scores_are_the_raw_logits_of_transformers(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = build_reward(tmp_path, seed=1, **SHAPE)
     model = AutoModelForSequenceClassification.from_pretrained(path)
     torch.nn.init.normal_(model.score.weight, std=2.0)  # so that logits leave [0, 1], where a sigmoid would keep them
@@ -248,14 +250,20 @@ def test_scores_are_the_raw_logits_of_transformers(tmp_path: Path, options: dict
     scorer = VLLMScorer(Checkpoint(str(path)), 64, options)
     answers = [Answered([{"role": "user", "content": q}], a, "en", "{}") for q in QUESTIONS for a in ("yes", "no no")]
     too_long = Answered([{"role": "user", "content": "x" * 200}], "y", "en", "{}")
-    scores = scorer.score([*answers, too_long])
+    asked: list[int] = []
+    encode = scorer.llm.encode
+    monkeypatch.setattr(
+        scorer.llm, "encode", lambda prompts, **more: asked.append(len(prompts)) or encode(prompts, **more)
+    )
+    *scores, again, missing = scorer.score([*answers, answers[0], too_long])
     scorer.close()
+    assert (again, missing, asked) == (scores[0], None, [len(answers)])  # equal conversations are scored once
     logits = []
     for a in answers:
         messages = [*a.messages, {"role": "assistant", "content": a.answer}]
         with torch.no_grad():
             logits.append(model(torch.tensor([text.conversation_ids(scorer.tokenizer, messages)])).logits.item())
-    assert scores == [pytest.approx(logit, abs=1e-4) for logit in logits] + [None]
+    assert scores == [pytest.approx(logit, abs=1e-4) for logit in logits]
     assert min(logits) < 0 or max(logits) > 1
 
 
