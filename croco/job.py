@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from croco import addresses, english, outcomes, store, tracking
-from croco.chain import Chain
+from croco.chain import Chain, NothingToShare
 from croco.config import Config, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
@@ -39,6 +40,10 @@ def run_job(composed: DictConfig) -> float | None:
     progress = Progress()
     try:
         report = execute(composed, progress)
+    except NothingToShare as left:
+        progress.say(str(left))
+        outcome.left()
+        return None
     except KeyboardInterrupt:
         outcome.interrupted()
         if sweep:
@@ -77,11 +82,12 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     preflight(config)
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
-    run_id = addresses.of_run(resolved)
+    run_id = addresses.of_run({**resolved, "workers": None})
+    logger = replace(config.logger, wandb=config.logger.wandb and config.workers.number == 0)
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
-    tracker = tracking.Deferred(lambda: tracking.start(config.logger, root / "wandb", run_id, name, resolved))
+    tracker = tracking.Deferred(lambda: tracking.start(logger, root / "wandb", run_id, name, resolved))
     exit_code = 1
     try:
         from croco.stages import stages

@@ -37,6 +37,7 @@ from croco.config.groups import (
     SamplingConfig,
     SourceConfig,
     TrainerConfig,
+    WorkersConfig,
 )
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, locate
@@ -69,6 +70,7 @@ __all__ = [
     "SourceConfig",
     "SystemConfig",
     "TrainerConfig",
+    "WorkersConfig",
     "bind_target",
     "check",
     "check_pairing",

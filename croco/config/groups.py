@@ -278,6 +278,22 @@ class TrainerConfig:
 
 
 @dataclass
+class WorkersConfig:
+    """Several processes that run the same command on one folder of artifacts; nothing here changes what is made."""
+
+    share: bool
+    """Answers and rewards are made by all processes that want them, unit by unit; otherwise by one, and others wait."""
+    number: int
+    """Which of them this is. All but 0 leave rather than wait for what only one can make, and log nothing."""
+    prompts_per_unit: int
+    """Prompts whose answers are taken, and lost, together."""
+    answers_per_unit: int
+    """Answers that are scored together."""
+    lease: float
+    """Seconds after which a process on another machine that shows no sign of life is lost, and its units are taken up."""
+
+
+@dataclass
 class LoggerConfig:
     """Where runs are mirrored; the artifacts on disk are the record."""
 
@@ -313,6 +329,7 @@ class Config:
     judge: JudgeConfig
     evals: EvalsConfig
     trainer: TrainerConfig
+    workers: WorkersConfig
     logger: LoggerConfig
     paths: PathsConfig
     seed: int

@@ -85,6 +85,11 @@ def held_generator(
     return held
 
 
+def takes_as_needed(engine: EngineConfig) -> bool:
+    """Whether a generator asks for requests when it has room; transformers reads ahead, to bring prompts in order of length."""
+    return engine.name != "hf"
+
+
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     """What rewards answers; a function needs no engine.
 
