@@ -32,6 +32,8 @@ class Chain:
     artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
     engines: EngineHolder = field(default_factory=EngineHolder)
     _has_shared: bool = False
+    _spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of this process on what it shared, by address."""
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
@@ -51,10 +53,13 @@ class Chain:
             self._walk(stage.more(self.config, self.artifacts))
 
     def _all_languages(self, stage: Stage) -> Artifacts:
-        if stage.fill is not None and self.config.workers.share:
-            for language in self.config.lang.languages:  # what there is to take in each, before waiting in any
+        languages, workers = self.config.lang.languages, self.config.workers
+        if stage.fill is not None and workers.share:
+            for language in languages:  # what there is to take in each, before waiting in any
                 self._share(stage, language, waits=False)
-        return Artifacts({language: self._one(stage, language) for language in self.config.lang.languages})
+        first = workers.number % len(languages)  # several workers seal several languages, not all of them one
+        made = {language: self._one(stage, language) for language in [*languages[first:], *languages[:first]]}
+        return Artifacts({language: made[language] for language in languages})
 
     def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
         inputs: dict[str, Artifact | Artifacts] = {}
@@ -78,13 +83,12 @@ class Chain:
         if output.sealed:
             self.progress.say(f"{label}: found ({output.address})")
             return output
-        started = time.monotonic()
         if stage.fill is not None and self.config.workers.share:
             self._share(stage, language, waits=True)
         with output.lock(waiting=lambda: self._waiting(stage, label, output)):
             if not output.sealed:
                 output.begin()
-                self._make(stage, self._job(label, inputs, output, language), started)
+                self._make(stage, self._job(label, inputs, output, language))
         return output
 
     def _planned(self, stage: Stage, language: str | None) -> tuple[str, Artifact, dict[str, Artifact | Artifacts]]:
@@ -117,7 +121,9 @@ class Chain:
                 return
             output.begin()
         assert stage.fill is not None
+        started = time.monotonic()
         stage.fill(self._job(label, inputs, output, language, shared=True, waits=waits))
+        self._spent[output.address] = self._spent.get(output.address, 0.0) + time.monotonic() - started
         self._has_shared = True
 
     def _waiting(self, stage: Stage, label: str, output: Artifact) -> None:
@@ -126,7 +132,8 @@ class Chain:
             raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
         self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
 
-    def _make(self, stage: Stage, job: Job, started: float) -> None:
+    def _make(self, stage: Stage, job: Job) -> None:
+        started = time.monotonic() - self._spent.get(job.output.address, 0.0)
         if stage.fill is not None and not self.config.workers.share:
             stage.fill(job)
         summary = stage.run(job)

@@ -53,10 +53,10 @@ class Claims:
             self._thread = None
             self._beat_of(self.worker).unlink(missing_ok=True)
 
-    def alone(self) -> bool:
-        """Whether no other worker is there, as far as can be told."""
-        beats = (path.name.removesuffix(".beat") for path in self.folder.glob("*.beat"))
-        return all(worker == self.worker or self._lost(worker) for worker in beats)
+    def others(self) -> set[str]:
+        """The workers that are there besides this one, as far as can be told."""
+        beats = {path.name.removesuffix(".beat") for path in self.folder.glob("*.beat")}
+        return {worker for worker in beats - {self.worker} if not self._lost(worker)}
 
     def clear(self) -> None:
         """Forget everything that was taken or finished; for who is alone."""

@@ -80,7 +80,7 @@ class Work:
         self.progress, self.label, self.take_over = progress, label, take_over
         self.claims = Claims(claims_of(output), cut.name, cut.units, terms.lease)
         self._done: set[Key] = set()
-        self._read: set[str] = set()  # lost workers whose rows are known
+        self._read: set[str] = set()  # writers whose rows are known
         self._unit_of: dict[Key, int] = {}  # of rows that are to come
         self._left: dict[int, int] = {}  # rows to come, by unit
         self._waiting: list[Any] = []
@@ -97,13 +97,13 @@ class Work:
                 return self
             self.claims.join()
             self._stack.callback(self.claims.leave)
-            alone = self.claims.alone()
-            if alone:
+            others = self.claims.others()
+            self._read_all_but(others)
+            if not others:
                 self.claims.clear()
-            self._done = self._journalled()
-            if alone and (taken := self.take_over(self._done)):
-                self.progress.say(f"{self.label}: {taken:,} {self.cut.measure} taken over")
-                self._done = self._journalled()
+                if taken := self.take_over(self._done):
+                    self.progress.say(f"{self.label}: {taken:,} {self.cut.measure} taken over")
+                    self._read_all_but(others)
         self.journal = self.output.journal(self.claims.worker)
         self._stack.callback(self.journal.close)
         self._stack.callback(self.flush)
@@ -174,8 +174,12 @@ class Work:
             self._done |= self._keys_of(row for _, _, row in self.output.journalled(worker))
             self._read.add(worker)
 
-    def _journalled(self) -> set[Key]:
-        return self._keys_of(row for _, _, row in self.output.journalled())
+    def _read_all_but(self, others: set[str]) -> None:
+        """Learn what those have left that are not there; others' units are finished, or theirs, or lost later."""
+        for path in (self.output.path / "journal").glob("*.jsonl"):
+            if path.stem not in others:
+                self._done |= self._keys_of(row for _, _, row in self.output.journalled(path.stem))
+                self._read.add(path.stem)
 
     def _keys_of(self, rows: Iterator[dict[str, Any]]) -> set[Key]:
         return {tuple(row[column] for column in self.cut.columns) for row in rows}

@@ -40,7 +40,7 @@ def test_each_unit_goes_to_one_and_finished_ones_to_nobody(tmp_path: Path) -> No
         b.finish(unit)  # a second time changes nothing
     a.leave()
     assert b.take() is None
-    assert b.alone()
+    assert not b.others()
     b.clear()
     assert b.take() == (0, [])
     b.leave()
@@ -49,9 +49,9 @@ def test_each_unit_goes_to_one_and_finished_ones_to_nobody(tmp_path: Path) -> No
 def test_who_leaves_frees_its_units_at_once(tmp_path: Path) -> None:
     a, b = worker(tmp_path, "a", units=1), worker(tmp_path, "b", units=1)
     assert a.take() == (0, [])
-    assert (b.take(), b.alone()) == (None, False)
+    assert (b.take(), b.others()) == (None, {a.worker})
     a.leave()
-    assert b.alone()
+    assert not b.others()
     assert b.take() == (0, [a.worker])
     b.leave()
     c = worker(tmp_path, "c", units=1)
