@@ -41,27 +41,6 @@ ROW_GROUP = 8192
 PLAN = "plan.json"
 PROGRESS = "progress.json"
 IDENTITY = ("stage", "address", "version", "config", "upstream")
-FAST_TO_READ = ("text",)  # columns read at random places by millions of rows: lz4 gives them out faster than zstd
-
-
-def compression(schema: pa.Schema) -> dict[str, str]:
-    """The codec of each leaf column: zstd, or lz4 for FAST_TO_READ."""
-    return {
-        leaf: "lz4" if field.name in FAST_TO_READ else "zstd"
-        for field in schema
-        for leaf in _leaves(field.name, field.type)
-    }
-
-
-def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
-    """Parquet's names of the columns that a field is stored in."""
-    if pa.types.is_list(kind):
-        yield from _leaves(f"{path}.list.element", kind.value_type)
-    elif pa.types.is_struct(kind):
-        for field in kind:
-            yield from _leaves(f"{path}.{field.name}", field.type)
-    else:
-        yield path
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -164,7 +143,7 @@ class Artifact:
         final = self.path / f"{table}.parquet"
         temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
         count = 0
-        with pq.ParquetWriter(temporary, schema, compression=compression(schema)) as writer:
+        with pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer:
             group: list[Mapping[str, Any]] = []
             for row in rows:
                 group.append(row)

@@ -231,6 +231,19 @@ class MethodConfig:
 
 
 @dataclass
+class RayConfig:
+    """Where the engine runs on a Ray cluster."""
+
+    address: str | None
+    """`auto` (the cluster this machine belongs to), HOST:PORT of its head, or null: one that is started here, for this run."""
+    actors: int | None
+    """Engines; null is as many as the cluster has room for."""
+    gpus: float
+    """Of each engine."""
+    cpus: float
+
+
+@dataclass
 class EngineConfig:
     """What generates and scores."""
 
@@ -246,6 +259,8 @@ class EngineConfig:
     """Keyword arguments for the engine itself (vLLM's `LLM`)."""
     environment: dict[str, str]
     """Environment variables of the engine's own process."""
+    ray: RayConfig | None
+    """One such engine on every device of a Ray cluster; null is one here. What is made is the same, and so is its address."""
 
 
 @dataclass
