@@ -75,7 +75,7 @@ tiny: setup  ## train the embedded models again, from nothing
 	$(RUN) -m croco.tiny.build
 
 bench: setup  ## the benchmarks, one table each under benchmarks/results
-	for file in benchmarks/pairs.py benchmarks/training.py benchmarks/generation.py; do $(RUN) $$file || exit 1; done
+	for name in pairs training generation scale; do $(RUN) benchmarks/$$name.py || exit 1; done
 
 # EuroEval needs Python 3.12 and pins what croco does not. [generative] brings vLLM; without it only an endpoint can be measured.
 EUROEVAL ?= EuroEval[generative]==18.3.0

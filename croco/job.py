@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from croco import addresses, english, outcomes, store, tracking
-from croco.chain import Chain
+from croco.chain import Chain, NothingToShare
 from croco.config import Config, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.engines.checkpoints import check_reward_folder
@@ -40,6 +40,10 @@ def run_job(composed: DictConfig) -> float | None:
     progress = Progress()
     try:
         report = execute(composed, progress)
+    except NothingToShare as left:
+        progress.say(str(left))
+        outcome.left()
+        return None
     except KeyboardInterrupt:
         outcome.interrupted()
         if sweep:
@@ -78,7 +82,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     preflight(config)
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
-    run_id = addresses.of_run(resolved)
+    run_id = addresses.of_run({**resolved, "workers": None})
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )

@@ -144,6 +144,7 @@ def test_no_key_of_a_yaml_is_unread() -> None:
         "engine",
         "judge",
         "trainer",
+        "workers",
         "logger",
     ):
         files = [yaml.safe_load(p.read_text()) for p in (CONF / group).glob("*.yaml")]

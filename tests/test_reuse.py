@@ -21,7 +21,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from croco import tracking
+from croco import sharing, tracking
 from croco.chain import Chain
 from croco.config import CONF, strict
 from croco.engines import fake
@@ -30,7 +30,6 @@ from croco.engines.process import EngineCrash, IsolatedGenerator
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
-from croco.stages import generations as generations_stage
 from croco.stages import stages
 from croco.store import Store
 
@@ -204,12 +203,12 @@ def test_no_room_is_one_line_loses_nothing_and_goes_on(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, list]
 ) -> None:
     small = ["prompts.train=6", "prompts.heldout=6", "sampling.samples=64"]
-    monkeypatch.setattr(generations_stage, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(sharing, "FLUSH_SECONDS", 0.0)
     config = composed(policy, reward, tmp_path / "runs", *small)
     with files_up_to(30_000), pytest.raises(UserError, match=r"no room to write.*the same command goes on") as error:
         execute(config, Progress(Console(quiet=True)))
     assert "\n" not in str(error.value)
-    (journal,) = (tmp_path / "runs").glob("generations/*/journal/0.jsonl")
+    (journal,) = (tmp_path / "runs").glob("generations/*/journal/*.jsonl")
     kept = [json.loads(line) for line in journal.read_text().splitlines()]
     assert 0 < len(kept) < 6 * 64
     made["generated"].clear()
@@ -235,7 +234,7 @@ def test_killed_at_random_points_it_ends_in_the_same_bytes(
     answers(composed(policy, reward, tmp_path, *small, "sampling.samples=64"), runs)
     context = multiprocessing.get_context("fork")
     with monkeypatch.context() as slowly:
-        slowly.setattr(generations_stage, "FLUSH_SECONDS", 0.0)
+        slowly.setattr(sharing, "FLUSH_SECONDS", 0.0)
         for _ in range(24):
             job = context.Process(target=answers, args=(config, runs))
             end = _grown(runs) + int(draw.integers(1, 4000))

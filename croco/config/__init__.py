@@ -33,10 +33,12 @@ from croco.config.groups import (
     PairLimitsConfig,
     PathsConfig,
     PromptsConfig,
+    RayConfig,
     RewardConfig,
     SamplingConfig,
     SourceConfig,
     TrainerConfig,
+    WorkersConfig,
 )
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, locate
@@ -63,12 +65,14 @@ __all__ = [
     "PathsConfig",
     "PromptsConfig",
     "QualityConfig",
+    "RayConfig",
     "RewardConfig",
     "RewardRankingConfig",
     "SamplingConfig",
     "SourceConfig",
     "SystemConfig",
     "TrainerConfig",
+    "WorkersConfig",
     "bind_target",
     "check",
     "check_pairing",

@@ -16,6 +16,7 @@ from croco.config.groups import (
     PairingConfig,
     PromptsConfig,
     SourceConfig,
+    WorkersConfig,
 )
 from croco.config.paths import CONF
 from croco.config.scorers import check_reward
@@ -34,6 +35,10 @@ def check(config: Config) -> None:
         "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
     )
     require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
+    ray = config.engine.ray
+    require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
+    require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+    check_workers(config.workers)
     one_of("prompts.source", config.prompts.source, ("tiny", "jsonl", "parquet", "hub"))
     require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
@@ -85,6 +90,15 @@ def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None
     require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
     require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
     require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_workers(workers: WorkersConfig) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    require(workers.number >= 0, "workers.number: must be at least 0")
+    require(workers.share or workers.number == 0, "workers.number: one process is number 0; choose workers=shared")
+    require(workers.prompts_per_unit >= 1, "workers.prompts_per_unit: must be at least 1")
+    require(workers.answers_per_unit >= 1, "workers.answers_per_unit: must be at least 1")
+    require(workers.lease > 0, "workers.lease: must be positive")
 
 
 def check_training(config: Config) -> None:

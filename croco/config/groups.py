@@ -231,6 +231,19 @@ class MethodConfig:
 
 
 @dataclass
+class RayConfig:
+    """Where the engine runs on a Ray cluster."""
+
+    address: str | None
+    """`auto` (the cluster this machine belongs to), HOST:PORT of its head, or null: one that is started here, for this run."""
+    actors: int | None
+    """Engines; null is as many as the cluster has room for."""
+    gpus: float
+    """Of each engine."""
+    cpus: float
+
+
+@dataclass
 class EngineConfig:
     """What generates and scores."""
 
@@ -246,6 +259,8 @@ class EngineConfig:
     """Keyword arguments for the engine itself (vLLM's `LLM`)."""
     environment: dict[str, str]
     """Environment variables of the engine's own process."""
+    ray: RayConfig | None
+    """One such engine on every device of a Ray cluster; null is one here. What is made is the same, and so is its address."""
 
 
 @dataclass
@@ -275,6 +290,22 @@ class TrainerConfig:
     """End a run whose policy has collapsed, with a line that says so."""
     threads: int | None
     """CPU threads per process; null leaves torch's choice."""
+
+
+@dataclass
+class WorkersConfig:
+    """Several processes that run the same command on one folder of artifacts; nothing here changes what is made."""
+
+    share: bool
+    """Answers and rewards are made by all processes that want them, unit by unit; otherwise by one, and others wait."""
+    number: int
+    """Which of them this is. All but 0 leave rather than wait for what only one can make, and log nothing."""
+    prompts_per_unit: int
+    """Prompts whose answers are taken, and lost, together."""
+    answers_per_unit: int
+    """Answers that are scored together."""
+    lease: float
+    """Seconds after which a process on another machine that shows no sign of life is lost, and its units are taken up."""
 
 
 @dataclass
@@ -313,6 +344,7 @@ class Config:
     judge: JudgeConfig
     evals: EvalsConfig
     trainer: TrainerConfig
+    workers: WorkersConfig
     logger: LoggerConfig
     paths: PathsConfig
     seed: int

@@ -28,6 +28,12 @@ def generator(
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
     """
+    if engine.ray is not None:
+        from croco.engines.ray_engine import RayGenerator
+
+        inside = replace(engine, isolate=False, ray=None)
+        build = partial(generator, inside, checkpoint, tokenizer, sampling)
+        return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
@@ -58,6 +64,8 @@ def generator(
 
 def have_room_together(engine: EngineConfig) -> bool:
     """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless `engine.options` says less."""
+    if engine.ray is not None:
+        return False  # its actors take the whole cluster
     return engine.name != "vllm" or engine.options.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO
 
 
@@ -78,11 +86,16 @@ def held_generator(
     def build() -> Generator:
         return generator(engine, checkpoint, tokenizer, sampling)
 
-    if engine.name == "fake" or (engine.name == "vllm" and rank is None):
+    if engine.ray is not None or engine.name == "fake" or (engine.name == "vllm" and rank is None):
         return engines.get(("generator", checkpoint, astuple(drawn)), build)
     held = engines.get(("generator", replace(checkpoint, adapter=None), rank, astuple(drawn)), build)
     cast("AdapterGenerator", held).use(checkpoint.adapter)
     return held
+
+
+def takes_as_needed(engine: EngineConfig) -> bool:
+    """Whether a generator asks for requests when it has room; transformers reads ahead, to bring prompts in order of length."""
+    return engine.name != "hf" or engine.ray is not None
 
 
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
@@ -95,6 +108,11 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
         from croco.engines.function import FunctionScorer
 
         return FunctionScorer(locate("reward.function", str(reward.function)))
+    if engine.ray is not None:
+        from croco.engines.ray_engine import RayScorer
+
+        build = partial(scorer, replace(engine, isolate=False, ray=None), reward)
+        return RayScorer(build, engine.ray, engine.environment)
     if engine.isolate:
         from croco.engines.process import IsolatedScorer
 

@@ -57,7 +57,7 @@ def stages() -> tuple[Stage, ...]:
         euroeval.TUNED,
         euroeval.STAGE,
         distance.STAGE,
-        *arena_answers.stages(generations.slice_of, generations.generate),
+        *arena_answers.stages(generations.slice_of, generations.fill, generations.seal),
         arena_verdicts.STAGE,
         arena.STAGE,
         report.STAGE,
