@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 460, 220, 56, 28, 10, 10
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito
@@ -20,11 +20,14 @@ class Curve:
     title: str
     steps: Sequence[int]
     lines: Mapping[str, Sequence[float | None]]
+    bands: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Low and high around some of the lines, one pair per step."""
 
 
 def curve(data: Curve) -> str:
     """The SVG of a plot; a plot without a finite value says so."""
     values = [v for line in data.lines.values() for v in line if v is not None and math.isfinite(v)]
+    values += [v for band in data.bands.values() for ends in band for v in ends]
     if not data.steps or not values:
         return "<p>nothing was recorded</p>"
     low, high = min(values), max(values)
@@ -45,7 +48,12 @@ def curve(data: Curve) -> str:
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     for step in sorted({first, (first + last) // 2, last}):
         parts.append(f'<text x="{x(step):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{step}</text>')
-    for index, line in enumerate(data.lines.values()):
+    for index, (name, line) in enumerate(data.lines.items()):
+        if name in data.bands:
+            lows, highs = zip(*data.bands[name], strict=True)
+            around = [*zip(data.steps, highs, strict=True), *reversed(list(zip(data.steps, lows, strict=True)))]
+            corners = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in around)
+            parts.append(f'<polygon class="band" points="{corners}" fill="{COLOURS[index % 4]}" fill-opacity="0.15"/>')
         points = [(x(s), y(v)) for s, v in zip(data.steps, line, strict=True) if v is not None and low <= v <= high]
         style = f'stroke="{COLOURS[index % 4]}" stroke-dasharray="{DASHES[index % 4]}"'
         joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)

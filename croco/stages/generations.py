@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
 from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
 from croco.errors import UserError
+from croco.evals import trajectory
 from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
 SETTINGS = "engine.json"  # what the engine that made the rows really used
+ADAPTER = "adapter"  # what training leaves at its end, below its folder
 FLUSH_SECONDS = 2.0  # a row waits at most this long before it is on the disk
 
 
@@ -197,17 +199,18 @@ def _candidates(job: Job) -> dict[str, Any]:
     return generate(job, candidates_checkpoint(job.config), "train", job.config.sampling)
 
 
-def _system(job: Job, tuned: bool) -> Checkpoint:
+def _system(job: Job, adapter: str | None) -> Checkpoint:
+    """The policy with an adapter that training left in its folder; before training with None."""
     checkpoint = factory.policy(job.config.model)
-    return replace(checkpoint, adapter=job.single("training").path / "adapter") if tuned else checkpoint
+    return checkpoint if adapter is None else replace(checkpoint, adapter=job.single("training").path / adapter)
 
 
-def _answers(job: Job, tuned: bool) -> dict[str, Any]:
-    return generate(job, _system(job, tuned), "heldout", evaluation_sampling(job.config))
+def _answers(job: Job, adapter: str | None) -> dict[str, Any]:
+    return generate(job, _system(job, adapter), "heldout", evaluation_sampling(job.config))
 
 
-def _checked(job: Job, tuned: bool) -> dict[str, Any]:
-    return generate(job, _system(job, tuned), "checks", checks_sampling(job.config), "checks_prompts")
+def _checked(job: Job, adapter: str | None) -> dict[str, Any]:
+    return generate(job, _system(job, adapter), "checks", checks_sampling(job.config), "checks_prompts")
 
 
 def _evaluates(config: Config) -> bool:
@@ -226,26 +229,45 @@ ANSWERS_BASE = Stage(
     name="answers_base",
     needs=("prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "heldout", evaluation_sampling(c)),
-    run=functools.partial(_answers, tuned=False),
+    run=functools.partial(_answers, adapter=None),
     version=STAGE.version,
     folder="generations",
     per_language=True,
     wanted=_evaluates,
 )
 ANSWERS_TUNED = replace(
-    ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), run=functools.partial(_answers, tuned=True)
+    ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), run=functools.partial(_answers, adapter=ADAPTER)
 )
 CHECKED_BASE = replace(
     ANSWERS_BASE,
     name="checked_base",
     needs=("checks_prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "checks", checks_sampling(c)),
-    run=functools.partial(_checked, tuned=False),
+    run=functools.partial(_checked, adapter=None),
     wanted=lambda c: c.evals.checks is not None,
 )
 CHECKED_TUNED = replace(
     CHECKED_BASE,
     name="checked_tuned",
     needs=("checks_prompts", "training"),
-    run=functools.partial(_checked, tuned=True),
+    run=functools.partial(_checked, adapter=ADAPTER),
 )
+
+
+def answers_at(step: int) -> Stage:
+    """As ANSWERS_TUNED, after `step` optimiser steps."""
+    return _at(ANSWERS_TUNED, _answers, step)
+
+
+def checked_at(step: int) -> Stage:
+    """As CHECKED_TUNED, after `step` optimiser steps."""
+    return _at(CHECKED_TUNED, _checked, step)
+
+
+def _at(tuned: Stage, answer: Callable[[Job, str], dict[str, Any]], step: int) -> Stage:
+    return replace(
+        tuned,
+        name=tuned.name.replace("tuned", str(step)),
+        config=lambda config: {**tuned.config(config), "step": step},
+        run=lambda job: answer(job, trajectory.folder(step)),
+    )

@@ -16,7 +16,7 @@ from croco.stages.base import Job, Stage
 from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 2
-EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval")
+EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 
@@ -62,7 +62,7 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], folders: dict[str, 
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({config.pairing.scope} pairs)",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
         tables=[*_results(evaluated), *show.tables(pairs)],
-        curves=_curves(job.single("training").path / "metrics.jsonl"),
+        curves=[*_by_step(evaluated), *_curves(job.single("training").path / "metrics.jsonl")],
         answers=list(_answers(job)),
         settings=job.output.provenance.get("run", {}),
         lineage=folders,
@@ -84,6 +84,11 @@ PLOTS = {
         "heldout_answer_repetition",
     ),
 }
+
+
+def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
+    """Evaluations at several steps of training."""
+    return [Curve(**curve) for summary in evaluated.values() for curve in summary.get("curves", ())]
 
 
 def _curves(metrics: Any) -> list[Curve]:
