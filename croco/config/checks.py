@@ -67,6 +67,7 @@ def check(config: Config) -> None:
         "evals.distance.prompts: must be at least 1",
     )
     check_shares(config.source)
+    check_checkpoints(config)
     check_quality(config.evals.quality, config.prompts)
     check_checks(config.evals.checks)
     check_euroeval(config.evals.euroeval, config.lang.languages)
@@ -258,3 +259,24 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
             limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
             f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
         )
+
+
+def check_checkpoints(config: Config) -> None:
+    """Steps that are there to be measured, and something to measure."""
+    wanted = config.evals.checkpoints
+    if wanted is None:
+        return
+    parts = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 2
+    steps = isinstance(wanted, list) and all(type(step) is int and step >= 0 for step in wanted)
+    require(
+        parts or steps,
+        f"evals.checkpoints: {wanted} is neither a number of parts (at least 2) nor a list of optimiser steps, e.g. 4 or [9,18]",
+    )
+    require(
+        config.evals.quality is not None or config.evals.checks is not None,
+        "evals.checkpoints: only quality and checks are measured by step; add one, e.g. evals=quality",
+    )
+    require(
+        config.method.refresh_every is None,
+        "evals.checkpoints: not with method.refresh_every, whose rounds are trainings of their own; set it to null",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from croco.page.marks import DASHES, SERIES, key, marker, ticks
 
@@ -20,11 +20,14 @@ class Curve:
     title: str
     steps: Sequence[int]
     lines: Mapping[str, Sequence[float | None]]
+    bands: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Low and high around some of the lines, one pair per step."""
 
 
 def curve(data: Curve) -> str:
     """The SVG of a plot; a plot without a finite value says so."""
     values = [v for line in data.lines.values() for v in line if v is not None and math.isfinite(v)]
+    values += [v for band in data.bands.values() for ends in band for v in ends]
     if not data.steps or not values:
         return "<p>nothing was recorded</p>"
     low, high = min(values), max(values)
@@ -45,7 +48,12 @@ def curve(data: Curve) -> str:
     for step in sorted({first, (first + last) // 2, last}):
         anchor = "end" if step == last != first else "middle"
         parts.append(f'<text x="{x(step):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{step}</text>')
-    for index, line in enumerate(data.lines.values()):
+    for index, (name, line) in enumerate(data.lines.items()):
+        if name in data.bands:
+            lows, highs = zip(*data.bands[name], strict=True)
+            around = [*zip(data.steps, highs, strict=True), *reversed(list(zip(data.steps, lows, strict=True)))]
+            corners = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in around)
+            parts.append(f'<polygon class="band filled c{index % SERIES}" points="{corners}"/>')
         points = [(x(s), y(v)) for s, v in zip(data.steps, line, strict=True) if v is not None and low <= v <= high]
         joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         style = f'class="line c{index % SERIES}" stroke-dasharray="{DASHES[index % SERIES]}"'

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
 from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
+from croco.evals import trajectory
 from croco.records import Generation, Prompt
 from croco.sharing import Cut, Key, Work, incomplete
 from croco.stages.base import Job, Stage
 from croco.store import write_atomically
 
 SETTINGS = "engine.json"  # what the engine that made the rows really used
+ADAPTER = "adapter"  # what training leaves at its end, below its folder
 
 
 def candidates_checkpoint(config: Config) -> Checkpoint:
@@ -190,17 +192,18 @@ def _summary(job: Job) -> dict[str, Any]:
     }
 
 
-def _system(job: Job, tuned: bool) -> Checkpoint:
+def _system(job: Job, adapter: str | None) -> Checkpoint:
+    """The policy with an adapter that training left in its folder; before training with None."""
     checkpoint = factory.policy(job.config.model)
-    return replace(checkpoint, adapter=job.single("training").path / "adapter") if tuned else checkpoint
+    return checkpoint if adapter is None else replace(checkpoint, adapter=job.single("training").path / adapter)
 
 
-def _fill_answers(job: Job, tuned: bool) -> None:
-    fill(job, _system(job, tuned), "heldout", evaluation_sampling(job.config))
+def _fill_answers(job: Job, adapter: str | None) -> None:
+    fill(job, _system(job, adapter), "heldout", evaluation_sampling(job.config))
 
 
-def _fill_checked(job: Job, tuned: bool) -> None:
-    fill(job, _system(job, tuned), "checks", checks_sampling(job.config), "checks_prompts")
+def _fill_checked(job: Job, adapter: str | None) -> None:
+    fill(job, _system(job, adapter), "checks", checks_sampling(job.config), "checks_prompts")
 
 
 def _evaluates(config: Config) -> bool:
@@ -220,7 +223,7 @@ ANSWERS_BASE = Stage(
     name="answers_base",
     needs=("prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "heldout", evaluation_sampling(c)),
-    fill=functools.partial(_fill_answers, tuned=False),
+    fill=functools.partial(_fill_answers, adapter=None),
     run=lambda job: seal(job, "heldout", evaluation_sampling(job.config)),
     version=STAGE.version,
     folder="generations",
@@ -228,14 +231,17 @@ ANSWERS_BASE = Stage(
     wanted=_evaluates,
 )
 ANSWERS_TUNED = replace(
-    ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), fill=functools.partial(_fill_answers, tuned=True)
+    ANSWERS_BASE,
+    name="answers_tuned",
+    needs=("prompts", "training"),
+    fill=functools.partial(_fill_answers, adapter=ADAPTER),
 )
 CHECKED_BASE = replace(
     ANSWERS_BASE,
     name="checked_base",
     needs=("checks_prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "checks", checks_sampling(c)),
-    fill=functools.partial(_fill_checked, tuned=False),
+    fill=functools.partial(_fill_checked, adapter=None),
     run=lambda job: seal(job, "checks", checks_sampling(job.config), "checks_prompts"),
     wanted=lambda c: c.evals.checks is not None,
 )
@@ -243,5 +249,24 @@ CHECKED_TUNED = replace(
     CHECKED_BASE,
     name="checked_tuned",
     needs=("checks_prompts", "training"),
-    fill=functools.partial(_fill_checked, tuned=True),
+    fill=functools.partial(_fill_checked, adapter=ADAPTER),
 )
+
+
+def answers_at(step: int) -> Stage:
+    """As ANSWERS_TUNED, after `step` optimiser steps."""
+    return _at(ANSWERS_TUNED, _fill_answers, step)
+
+
+def checked_at(step: int) -> Stage:
+    """As CHECKED_TUNED, after `step` optimiser steps."""
+    return _at(CHECKED_TUNED, _fill_checked, step)
+
+
+def _at(tuned: Stage, answer: Callable[[Job, str], None], step: int) -> Stage:
+    return replace(
+        tuned,
+        name=tuned.name.replace("tuned", str(step)),
+        config=lambda config: {**tuned.config(config), "step": step},
+        fill=lambda job: answer(job, trajectory.folder(step)),
+    )

@@ -10,6 +10,7 @@ from croco import page, store, tables
 from croco.config import Config
 from croco.page import lineage as origin
 from croco.page import trained
+from croco.page.curves import Curve
 from croco.pairing import report as pair_report
 from croco.pairing import show
 from croco.records import Generation, Prompt
@@ -17,7 +18,7 @@ from croco.stages.base import Job, Stage
 from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 8
-EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval")
+EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 
@@ -64,13 +65,18 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({config.pairing.scope} pairs)",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
         tables=[*_results(evaluated), *show.tables(pairs)],
-        curves=trained.curves(job.single("training").path / trained.METRICS),
+        curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
         more=[origin.costs(found), origin.lineage(found)],
         verdict=job.single("training").summary["verdict"],
         warnings=pair_report.warnings(pairs),
     )
+
+
+def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
+    """Evaluations at several steps of training."""
+    return [Curve(**curve) for summary in evaluated.values() for curve in summary.get("curves", ())]
 
 
 def answers(job: Job) -> Iterator[page.Answer]:
