@@ -208,7 +208,7 @@ def test_kept_steps_are_what_a_shorter_training_ends_with(
     """At a constant rate the first epoch's steps are the same however many epochs follow; a kept adapter survives a resume."""
     constant = (
         "method.schedule=constant",
-        "method.warmup=0",
+        "method.warmup_ratio=0",
         "method.learning_rate=0.01",
         "trainer.checkpoint_every=1",
     )
