@@ -19,6 +19,8 @@ LAYERS = {
     4: ("stages",),
     5: (
         "mirror",
+        "workspace",
+        "hub",
         "chain",
         "english",
         "job",

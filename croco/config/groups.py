@@ -322,6 +322,18 @@ class LoggerConfig:
 
 
 @dataclass
+class PushConfig:
+    """What is sent to the Hugging Face hub after the report; the folders and their cards are made in any case."""
+
+    hub: bool
+    model: str | None
+    """Repository of the adapter; null is a name made of the run's, under the token's owner."""
+    dataset: str | None
+    """Repository of the pairs; null as above."""
+    private: bool
+
+
+@dataclass
 class PathsConfig:
     """Folders, relative to where the command is run."""
 
@@ -346,6 +358,7 @@ class Config:
     trainer: TrainerConfig
     workers: WorkersConfig
     logger: LoggerConfig
+    push: PushConfig
     paths: PathsConfig
     seed: int
     """Of training: adapter initialisation and data order."""

@@ -46,7 +46,7 @@ def test_points_and_their_plots() -> None:
     assert "mean over languages" in first.title
     assert first.lines == {"quality": [0.25, 0.5, 0.75]}
     assert len(others) == 2
-    assert 'class="band"' in curve(first)
+    assert 'class="band filled c0"' in curve(first)
     assert len(trajectory.table(found, 0.95).rows) == 9
 
 
