@@ -134,15 +134,15 @@ class Work:
             if not self.over:
                 time.sleep(min(POLL_SECONDS, self.terms.lease / 4))
 
-    def add(self, row: Any, tokens: int = 0) -> None:
-        """A row that was missing; `tokens` says how long it is."""
+    def add(self, row: Any, tokens: int = 0, together: bool = False) -> None:
+        """A row that was missing; `tokens` says how long it is. With `together` it waits for the caller's `flush`."""
         self._waiting.append(row)
         unit = self._unit_of.pop(tuple(getattr(row, column) for column in self.cut.columns))
         self._left[unit] -= 1
         if not self._left[unit]:
             self._complete.append(unit)
         self._task.advance(1, tokens=tokens)
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if not together and time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -90,6 +90,12 @@ class Scorer(Protocol):
         """Give back what the engine holds."""
 
 
+def scored(scorer: Scorer, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
+    """(number, rewards) of each part, in any order; parts are taken as they are needed, several at once by what can."""
+    stream = getattr(scorer, "stream", None)
+    yield from enumerate(map(scorer.score, parts)) if stream is None else stream(parts)
+
+
 def over_long(request: Request, context: int) -> UserError:
     """The refusal of a prompt that leaves no room for an answer."""
     return UserError(

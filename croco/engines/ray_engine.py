@@ -225,10 +225,13 @@ class RayScorer:
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """See `base.Scorer`."""
-        size = max(1, -(-len(answers) // (self.pool.actors * TASKS_PER_ACTOR)))
-        parts = [list(answers[start : start + size]) for start in range(0, len(answers), size)]
-        rewards = {task.number: result for task, result in self.pool.run("score", parts)}
-        return [reward for number in range(len(parts)) for reward in rewards[number]]
+        ((_, rewards),) = self.stream([list(answers)])
+        return rewards
+
+    def stream(self, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
+        """See `base.scored`: each part is scored whole, as one process would."""
+        for task, rewards in self.pool.run("score", parts):
+            yield task.number, rewards
 
     def close(self) -> None:
         self.pool.close()

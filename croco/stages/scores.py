@@ -18,7 +18,7 @@ from croco import reuse
 from croco.config import Config
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
 from croco.engines import scorers
-from croco.engines.base import Answered
+from croco.engines.base import Answered, scored
 from croco.maths import length
 from croco.records import Generation, Message, Prompt, Score
 from croco.sharing import Cut, Key, Work, incomplete
@@ -44,7 +44,7 @@ def fill(job: Job) -> None:
     answers = _Answers(job.single("generations"), job.config.workers.answers_per_unit)
     cut = Cut(f"{answers.size}a", answers.units, answers.keys, COLUMNS, answers.count, "answers")
     with Work(job.output, cut, job.terms, job.progress, job.label, functools.partial(_take_over, job)) as work:
-        for feed in work.feeds(ahead=False):
+        for feed in work.feeds(ahead=job.config.engine.ray is not None):
             _score(job, answers, feed, work)
 
 
@@ -99,23 +99,22 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
     scorer = job.engines.get(("scorer", canonical(slice_of(job.config))), lambda: scorers.build(engine, reward))
     english = _English.of(job)
     name = reward.path or reward.function or ""
-    for unit, keys in feed:
-        missing = set(keys)
-        rows = [g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing]
-        answered = [english.answered(prompts[g.prompt_id], g) for g in rows]
-        for g, rewarded in zip(rows, scorer.score(answered), strict=True):
+    units: list[list[Generation]] = []
+
+    def asked() -> Iterator[list[Answered]]:
+        for unit, keys in feed:
+            missing = set(keys)
+            units.append([g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing])
+            yield [english.answered(prompts[g.prompt_id], g) for g in units[-1]]
+
+    for number, rewards in scored(scorer, asked()):
+        for g, rewarded in zip(units[number], rewards, strict=True):
+            score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name)
             work.add(
-                Score(
-                    prompt_id=g.prompt_id,
-                    language=g.language,
-                    sample=g.sample,
-                    reward=rewarded,
-                    tokens=g.tokens,
-                    finish_reason=g.finish_reason,
-                    reward_model=name,
-                ),
-                tokens=g.tokens,
-            )
+                score, tokens=g.tokens, together=True
+            )  # a unit is kept whole: sums depend on what is scored together
+        units[number] = []
+        work.flush()
 
 
 @dataclass(frozen=True)
