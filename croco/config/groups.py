@@ -294,7 +294,7 @@ class TrainerConfig:
 
 @dataclass
 class WorkersConfig:
-    """Several processes that run the same command on one folder of artifacts; nothing here changes what is made."""
+    """Several processes that share the work of one run; nothing here changes what is made."""
 
     share: bool
     """Answers and rewards are made by all processes that want them, unit by unit; otherwise by one, and others wait."""
@@ -323,7 +323,7 @@ class LoggerConfig:
 
 @dataclass
 class PushConfig:
-    """What is sent to the Hugging Face hub after the report; the folders and their cards are made in any case."""
+    """What is sent to the Hugging Face hub after the report; folders and cards are made in any case."""
 
     hub: bool
     model: str | None
