@@ -40,7 +40,7 @@ demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method
 	$(RUN) -m croco.run $(ARGS)
 
 # The table is written also when a job failed: it says which.
-experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
+experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md and .html (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
 	@test -n "$(NAME)" || { echo "which one? make experiment NAME=..."; ls experiments/*.yaml; exit 2; }
 	$(RUN) -m croco.run -m experiments=$(NAME) $(ARGS); code=$$?; \
 	$(RUN) -m croco.experiment $(NAME) && exit $$code
@@ -75,7 +75,7 @@ tiny: setup  ## train the embedded models again, from nothing
 	$(RUN) -m croco.tiny.build
 
 bench: setup  ## the benchmarks, one table each under benchmarks/results
-	for file in benchmarks/pairs.py benchmarks/training.py; do $(RUN) $$file || exit 1; done
+	for name in pairs training generation scale; do $(RUN) benchmarks/$$name.py || exit 1; done
 
 # EuroEval needs Python 3.12 and pins what croco does not. [generative] brings vLLM; without it only an endpoint can be measured.
 EUROEVAL ?= EuroEval[generative]==18.3.0

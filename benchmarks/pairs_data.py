@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from croco import records
-from croco.store import ROW_GROUP, compression
+from croco.records import compression
+from croco.store import ROW_GROUP
 
 LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl")
 CHARACTERS_PER_TOKEN = 4.5

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import statistics
@@ -35,6 +34,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.results import RESULTS, write
+from benchmarks.training_data import LENGTHS, SHAPES, made_pairs, save_model
 from benchmarks.trl_side import TRL
 from croco.config import Config
 from croco.maths import losses
@@ -45,18 +45,8 @@ from croco.training.packed import choose
 from croco.training.policy import Policy
 
 PAIRS = 8
-SHAPES = {
-    # Ratios of EuroLLM-9B: feed-forward 3 x hidden, 4 query heads per key head, output layer 6.5 % of the body's FLOPs.
-    "euro": {"hidden_size": 512, "layers": 8, "heads": 8, "kv": 2, "vocab_size": 3072},
-    # A small body under a large vocabulary, as in the smaller multilingual models.
-    "128k": {"hidden_size": 384, "layers": 8, "heads": 6, "kv": 2, "vocab_size": 128_000},
-    "eurollm-9b": {"hidden_size": 4096, "layers": 42, "heads": 32, "kv": 8, "vocab_size": 128_000},
-}
-LENGTHS = {  # (median, log sd, least, most) of prompts, then of answers
-    "euro": ((220, 0.45, 128, 512), (220, 0.6, 64, 512)),
-    "chat": ((120, 0.8, 16, 1024), (400, 0.8, 16, 1500)),
-    "long": ((700, 0.5, 256, 2048), (300, 0.6, 32, 2048)),
-}
+TIMED = ("TRL, default", "TRL, hand-tuned", "croco", "croco, reference in the step")
+"""The others are counted and their memory is measured; `--sides` times what it names."""
 
 
 class Side(Protocol):
@@ -65,62 +55,12 @@ class Side(Protocol):
     def step(self, examples: Sequence[Example], places: Sequence[int]) -> float: ...
 
 
-def made_pairs(count: int, vocabulary: int, mix: str, seed: int = 21) -> list[Example]:
-    """Chosen and rejected of a prompt have correlated lengths (0.6)."""
-    draw = random.Random(seed)
-
-    def length(shape: tuple[float, float, int, int], z: float) -> int:
-        median, spread, least, most = shape
-        return int(min(max(math.exp(math.log(median) + spread * z), least), most))
-
-    def ids(size: int) -> list[int]:
-        return [draw.randrange(3, vocabulary) for _ in range(size)]
-
-    examples = []
-    for _ in range(count):
-        common = draw.gauss(0, 1)
-        prompt, answer = LENGTHS[mix]
-        both = [length(answer, math.sqrt(0.6) * common + math.sqrt(0.4) * draw.gauss(0, 1)) for _ in range(2)]
-        examples.append(Example(ids(length(prompt, draw.gauss(0, 1))), tuple([*ids(n - 1), 2] for n in both)))
-    return examples
-
-
-def save_model(folder: Path, shape: str, dtype: str) -> None:
-    """A Llama of random weights and a word tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    sizes = SHAPES[shape]
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=sizes["hidden_size"],
-        intermediate_size=3 * sizes["hidden_size"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        num_key_value_heads=sizes["kv"],
-        vocab_size=sizes["vocab_size"],
-        max_position_embeddings=8192,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        tie_word_embeddings=False,
-    )
-    torch.set_default_dtype(getattr(torch, dtype))
-    LlamaForCausalLM(config).save_pretrained(folder)
-    torch.set_default_dtype(torch.float32)
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "c": 5}, unk_token="a"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="a"
-    ).save_pretrained(folder)
-
-
 def config_of(folder: Path, dtype: str, *more: str) -> Config:
     from hydra import compose, initialize_config_dir
 
     from croco.config import CONF, strict
 
-    settings = [f"model.path={folder}", f"model.dtype={dtype}", "trainer.tokens_per_pack=4096", *more]
+    settings = [f"model.path={folder}", f"model.dtype={dtype}", *more]
     with initialize_config_dir(str(CONF), version_base=None):
         return strict(compose("config", overrides=settings))
 
@@ -176,21 +116,28 @@ def as_on_a_gpu() -> None:
     utils._use_triton = lambda device: True
 
 
-def sides(folder: Path, dtype: str, examples: list[Example], scratch: Path) -> dict[str, Callable[[], Side]]:
+def sides(
+    folder: Path, arguments: argparse.Namespace, examples: list[Example], scratch: Path
+) -> dict[str, Callable[[], Side]]:
     """Name -> how to make it; made one by one where memory is measured."""
     as_on_a_gpu()
-    config = config_of(folder, dtype)
+    dtype, pack = arguments.dtype, f"trainer.tokens_per_pack={arguments.tokens_per_pack}"
+    config = config_of(folder, dtype, pack)
     start = build_model(config, 0.0)
     torch.manual_seed(5)
     adapter = {n: torch.randn(p.shape, device=p.device) * 0.02 for n, p in start.named_parameters() if p.requires_grad}
     del start
     reference = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
-    plain = config_of(folder, dtype, "trainer.fused_lora=false")
+    plain = config_of(folder, dtype, pack, "trainer.fused_lora=false")
+    pairwise = config_of(folder, dtype, "trainer.tokens_per_pack=1")  # a pair is never cut: one in each pack
+    again = config_of(folder, dtype, "trainer.tokens_per_pack=1", "trainer.gradient_checkpointing=true")
     return {
         "TRL, default": lambda: TRL(config, adapter, scratch),
         "TRL, hand-tuned": lambda: TRL(config, adapter, scratch, checkpointing=False, reference=reference),
         "TRL, micro-batch 8": lambda: TRL(config, adapter, scratch, micro_batch=8),
         "croco": lambda: Ours(config, adapter, examples, reference),
+        "croco, a pair at a time": lambda: Ours(pairwise, adapter, examples, reference),
+        "croco, a pair at a time, recomputed": lambda: Ours(again, adapter, examples, reference),
         "croco, reference in the step": lambda: Ours(config, adapter, examples, None),
         "croco, PEFT's LoRA layers": lambda: Ours(plain, adapter, examples, reference),
         "croco, padded rows": lambda: Ours(config, adapter, examples, reference, packing=False),
@@ -261,7 +208,7 @@ def measured(shape: str, mix: str, arguments: argparse.Namespace) -> Table:
         folder = Path(scratch) / "model"
         save_model(folder, shape, arguments.dtype)
         examples = made_pairs(PAIRS * (arguments.rounds + 1), SHAPES[shape]["vocab_size"], mix)
-        makers = sides(folder, arguments.dtype, examples, Path(scratch))
+        makers = sides(folder, arguments, examples, Path(scratch))
         if arguments.sides:
             makers = {name: makers[name] for name in arguments.sides}
         first = list(range(PAIRS))
@@ -272,16 +219,16 @@ def measured(shape: str, mix: str, arguments: argparse.Namespace) -> Table:
             del side
         if not arguments.flops:
             memory = {name: _memory(name, folder, mix, arguments) for name in makers}
-            seconds = timed(
-                {name: maker() for name, maker in makers.items()}, examples, arguments.rounds, arguments.device
-            )
+            made = {name: maker() for name, maker in makers.items() if name in (arguments.sides or TIMED)}
+            seconds = timed(made, examples, arguments.rounds, arguments.device)
         return _table(shape, mix, examples, counted, memory, seconds, arguments)
 
 
-def _memory(name: str, folder: Path, mix: str, arguments: argparse.Namespace) -> float:
+def _memory(side: str, folder: Path, mix: str, arguments: argparse.Namespace) -> float:
     """In a process of its own, in which nothing has been allocated before."""
-    command = [sys.executable, __file__, "--memory", name, "--folder", str(folder), "--mix", mix]
-    command += ["--device", arguments.device, "--dtype", arguments.dtype, "--threads", str(arguments.threads)]
+    command = [sys.executable, __file__, "--memory", side, "--folder", str(folder), "--mix", mix]
+    for name in ("device", "dtype", "threads", "tokens_per_pack"):
+        command += ["--" + name.replace("_", "-"), str(getattr(arguments, name))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -289,7 +236,7 @@ def _memory(name: str, folder: Path, mix: str, arguments: argparse.Namespace) ->
 def only_memory(arguments: argparse.Namespace) -> None:
     vocabulary = json.loads((arguments.folder / "config.json").read_text())["vocab_size"]
     examples = made_pairs(PAIRS, vocabulary, arguments.mix[0])
-    side = sides(arguments.folder, arguments.dtype, examples, arguments.folder)[arguments.memory]()
+    side = sides(arguments.folder, arguments, examples, arguments.folder)[arguments.memory]()
     print(peak(arguments.device, lambda: side.step(examples, list(range(PAIRS)))))
 
 
@@ -302,8 +249,7 @@ def _table(
     seconds: dict[str, list[tuple[float, float]]],
     arguments: argparse.Namespace,
 ) -> Table:
-    default, tuned = "TRL, default", "TRL, hand-tuned"
-    base = counted.get(default, next(iter(counted.values())))
+    base = counted.get("TRL, default", next(iter(counted.values())))
     columns = ["", "GFLOP", "of default"]
     rows: list[list[Any]] = [[name, f"{count / 1e9:,.0f}", f"{count / base:.3f}"] for name, count in counted.items()]
     if seconds:
@@ -313,17 +259,9 @@ def _table(
             for n in range(1, arguments.rounds + 1)
         ]
         for row in rows:
-            own = seconds[row[0]]
-            wall = statistics.median(w for w, _ in own)
-            row += [
-                f"{statistics.median(c for _, c in own):.2f}",
-                f"{PAIRS / wall:.2f}",
-                f"{statistics.median(t / w for t, (w, _) in zip(tokens, own, strict=True)):,.0f}",
-                _ratio(seconds.get(default), own, 1),
-                _ratio(seconds.get(tuned), own, 1),
-                _ratio(seconds.get(default), own, 0),
-                f"{memory[row[0]]:,.0f}",
-            ]
+            name = row[0]
+            row += _times(seconds, name, tokens) if name in seconds else ["–"] * 6
+            row.append(f"{memory[name]:,.0f}")
     parts = zip(*((len(e.prompt), *map(len, e.answers)) for e in examples), strict=True)
     prompt, chosen, rejected = (statistics.mean(lengths) for lengths in parts)
     title = (
@@ -331,11 +269,26 @@ def _table(
         f"(mix {mix}; means)"
     )
     note = (
-        f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads; medians of {arguments.rounds} "
+        f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads, packs of {arguments.tokens_per_pack} "
+        f"tokens; medians of {arguments.rounds} "
         "rounds, ratios with the lowest and highest round. Tokens are those of prompt and answer of both sides of a pair. "
         "Peak is memory above the loaded model."
     )
     return Table(title, columns, rows, note)
+
+
+def _times(seconds: dict[str, list[tuple[float, float]]], name: str, tokens: Sequence[int]) -> list[str]:
+    """CPU seconds, pairs and tokens per second, and the ratios to TRL's two settings."""
+    own = seconds[name]
+    default, tuned = seconds.get("TRL, default"), seconds.get("TRL, hand-tuned")
+    return [
+        f"{statistics.median(c for _, c in own):.2f}",
+        f"{PAIRS / statistics.median(w for w, _ in own):.2f}",
+        f"{statistics.median(t / w for t, (w, _) in zip(tokens, own, strict=True)):,.0f}",
+        _ratio(default, own, 1),
+        _ratio(tuned, own, 1),
+        _ratio(default, own, 0),
+    ]
 
 
 def _ratio(other: list[tuple[float, float]] | None, own: list[tuple[float, float]], which: int) -> str:
@@ -354,6 +307,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens-per-pack", type=int, default=1536)
     parser.add_argument("--flops", action="store_true", help="only count")
     parser.add_argument("--out", type=Path, default=RESULTS / "training.md")
     parser.add_argument("--memory", help=argparse.SUPPRESS)

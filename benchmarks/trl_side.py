@@ -17,6 +17,29 @@ from croco.training.data import Example
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 
+def trainer(config: Config, arguments: Any) -> Any:
+    """A DPOTrainer on the configured model with the configured LoRA."""
+    from datasets import Dataset, disable_progress_bars
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOTrainer
+
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    disable_progress_bars()
+    lora = config.model.lora
+    # The steps bring their own examples.
+    some = Dataset.from_dict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
+    return DPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(config.model.path, dtype=getattr(torch, config.model.dtype)),
+        args=arguments,
+        train_dataset=some,
+        processing_class=AutoTokenizer.from_pretrained(config.model.path),
+        peft_config=LoraConfig(
+            r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.targets), bias="none", task_type="CAUSAL_LM"
+        ),
+    )
+
+
 class TRL:
     """One optimiser step at a time, in micro-batches."""
 
@@ -36,14 +59,8 @@ class TRL:
         reference: summed log-probs (2, examples) in place of the reference's forward pass, as `precompute_ref_log_probs`.
         settings: of trl.DPOConfig.
         """
-        from datasets import Dataset, disable_progress_bars
-        from peft import LoraConfig
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from trl import DPOConfig, DPOTrainer
+        from trl import DPOConfig
 
-        logging.getLogger("trl").setLevel(logging.ERROR)
-        disable_progress_bars()
-        lora = config.model.lora
         arguments = DPOConfig(
             output_dir=str(folder),
             per_device_train_batch_size=micro_batch,
@@ -59,20 +76,7 @@ class TRL:
             save_strategy="no",
             **settings,
         )
-        model = AutoModelForCausalLM.from_pretrained(config.model.path, dtype=getattr(torch, config.model.dtype))
-        tokenizer = AutoTokenizer.from_pretrained(config.model.path)
-        some = Dataset.from_dict(
-            {"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}
-        )  # the steps bring their own examples
-        self.trainer = DPOTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=some,
-            processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=lora.r, lora_alpha=lora.alpha, target_modules=list(lora.targets), bias="none", task_type="CAUSAL_LM"
-            ),
-        )
+        self.trainer = trainer(config, arguments)
         self.model: Any = self.trainer.model
         self.model.load_state_dict(dict(adapter), strict=False)
         self.model.train()

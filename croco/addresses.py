@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ADDRESS_LENGTH = 16
-NOT_THE_RUN = ("paths", "logger")  # where a run lies and who is told of it do not make it another
+NOT_THE_RUN = ("paths", "logger", "push")  # where a run lies and who is told of it do not make it another
 
 
 def plain(value: Any) -> Any:

@@ -7,12 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from croco import costs, mirror
 from croco.config import Config
+from croco.engines import factory
 from croco.engines.holder import EngineHolder
 from croco.progress import Progress
+from croco.sharing import Terms
 from croco.stages.base import Job, Stage
 from croco.store import PROGRESS, Artifact, Artifacts, Store
-from croco.tracking import Tracker
+from croco.tracking import Tracker, Trackers
+
+SILENCE = Tracker()
+
+
+class NothingToShare(Exception):
+    """A worker beside the first has done what it can."""
 
 
 @dataclass
@@ -22,13 +31,16 @@ class Chain:
     config: Config
     store: Store
     progress: Progress
-    tracker: Tracker
+    trackers: Trackers
     artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
     engines: EngineHolder = field(default_factory=EngineHolder)
+    _has_shared: bool = False
+    _spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of this process on what it shared, by address."""
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
-        if self.config.method.refresh_every is not None and self.config.engine.name == "hf":
+        if self.config.method.refresh_every is not None and factory.have_room_together(self.config.engine):
             self.engines.most = 2  # generator and scorer, both wanted in every round
         try:
             self._walk(stages)
@@ -44,7 +56,13 @@ class Chain:
             self._walk(stage.more(self.config, self.artifacts))
 
     def _all_languages(self, stage: Stage) -> Artifacts:
-        return Artifacts({language: self._one(stage, language) for language in stage.languages(self.config)})
+        languages, workers = stage.languages(self.config), self.config.workers
+        if stage.fill is not None and workers.share:
+            for language in languages:  # what there is to take in each, before waiting in any
+                self._share(stage, language, waits=False)
+        first = workers.number % len(languages)  # several workers seal several languages, not all of them one
+        made = {language: self._one(stage, language) for language in [*languages[first:], *languages[:first]]}
+        return Artifacts({language: made[language] for language in languages})
 
     def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
         inputs: dict[str, Artifact | Artifacts] = {}
@@ -67,31 +85,74 @@ class Chain:
         return artifact
 
     def _found_or_made(self, stage: Stage, language: str | None) -> Artifact:
+        label, output, inputs = self._planned(stage, language)
+        if output.sealed:
+            self.progress.say(f"{label}: found ({output.address})")
+            return output
+        if stage.fill is not None and self.config.workers.share:
+            self._share(stage, language, waits=True)
+        with output.lock(waiting=lambda: self._waiting(stage, label, output)):
+            if not output.sealed:
+                output.begin()
+                self._make(stage, self._job(label, inputs, output, language, self._tracker(stage)))
+        return output
+
+    def _tracker(self, stage: Stage) -> Tracker:
+        kind = mirror.job_type(stage)
+        return SILENCE if kind is None else self.trackers.of(kind, mirror.METRICS.get(kind))
+
+    def _planned(self, stage: Stage, language: str | None) -> tuple[str, Artifact, dict[str, Artifact | Artifacts]]:
+        """(what progress lines call it, the artifact, what it is made from)."""
         label = f"{stage.name}/{language}" if language is not None else stage.name
         slice_of_stage: dict[str, Any] = stage.config(self.config)
         if language is not None:
             own = stage.of_language(self.config, language)
             slice_of_stage = {**slice_of_stage, **own, "language": language}
         inputs = self._inputs(stage, language)
-        output = self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs)
-        if output.sealed:
-            self.progress.say(f"{label}: found ({output.address})")
-            return output
-        with output.lock(
-            waiting=lambda: self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
-        ):
-            if not output.sealed:
-                output.begin()
-                progress = Progress(self.progress.console, notes=output.path / PROGRESS)
-                job = Job(self.config, label, inputs, output, progress, self.tracker, self.engines, language)
-                self._make(stage, job)
-        return output
+        return label, self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs), inputs
+
+    def _job(
+        self,
+        label: str,
+        inputs: dict[str, Artifact | Artifacts],
+        output: Artifact,
+        language: str | None,
+        tracker: Tracker = SILENCE,
+        shared: bool = False,
+        waits: bool = True,
+    ) -> Job:
+        progress = Progress(self.progress.console, notes=output.path / PROGRESS)
+        terms = Terms(self.config.workers.lease, shared, waits)
+        return Job(self.config, label, inputs, output, progress, tracker, self.engines, language, terms)
+
+    def _share(self, stage: Stage, language: str | None, waits: bool) -> None:
+        """Make what others have not taken of an artifact."""
+        label, output, inputs = self._planned(stage, language)
+        with output.lock(waiting=lambda: self._waiting(stage, label, output)):
+            if output.sealed:
+                return
+            output.begin()
+        assert stage.fill is not None
+        started = time.monotonic()
+        stage.fill(self._job(label, inputs, output, language, shared=True, waits=waits))
+        self._spent[output.address] = self._spent.get(output.address, 0.0) + time.monotonic() - started
+        self._has_shared = True
+
+    def _waiting(self, stage: Stage, label: str, output: Artifact) -> None:
+        """Somebody else holds an artifact's lock: one of several that do the same work leaves what only one can make."""
+        if self.config.workers.number and self._has_shared and stage.fill is None:
+            raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
+        self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
 
     def _make(self, stage: Stage, job: Job) -> None:
-        started = time.monotonic()
+        costs.begin()
+        started = time.monotonic() - self._spent.get(job.output.address, 0.0)
+        if stage.fill is not None and not self.config.workers.share:
+            stage.fill(job)
         summary = stage.run(job)
         seconds = time.monotonic() - started
-        job.output.seal(summary, seconds)
+        job.output.seal(summary, seconds, costs.peaks())
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
-        self.tracker.summary({f"seconds/{job.label}": round(seconds, 3)})
+        mirror.tell(stage, job, job.tracker)
+        self.trackers.end(stage.name)

@@ -2,7 +2,7 @@
 
 python -m croco.compare runs/report/<address> runs/report/<address>
 python -m croco.compare dpo=3f2a sft=9b41 --format latex         # by the first characters of the reports' addresses
-python -m croco.compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html
+python -m croco.compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
 
 The first run is the baseline; the policy they started from is compared as `base`. A single run is compared with its base.
 Everything is read from the artifacts on disk; nothing is run again.
@@ -20,6 +20,7 @@ from croco import page, store, tables
 from croco.errors import UserError
 from croco.evals import grid, paired, stored
 from croco.maths import statistics
+from croco.page import comparison
 
 FORMATS = ("text", "markdown", "latex", "json")
 
@@ -29,7 +30,8 @@ def _run(given: argparse.Namespace) -> str:
     settings = paired.Settings(given.resamples, given.confidence, given.interval, given.correction)
     made = grid.build(runs, given.evaluation or _evaluation(runs), given.metric, given.baseline, settings)
     if given.html is not None:
-        store.write_atomically(given.html, page.render(_page(made)))
+        store.write_atomically(given.html, page.render(comparison.of_grid(made)))
+        print(f"croco: page: {given.html}", file=sys.stderr)
     for warning in made.warnings:
         print(f"croco: {warning}", file=sys.stderr)
     if given.format == "json":
@@ -49,20 +51,6 @@ def _evaluation(runs: Sequence[stored.Run]) -> str:
     raise UserError(f"no evaluation is in all runs ({has})")
 
 
-def _page(made: grid.Grid) -> page.Page:
-    macro = [f"{name} {rows[-1].difference:+.3f} (p {rows[-1].p:.3f})" for name, rows in made.rows.items()]
-    return page.Page(
-        title=f"croco: {len(made.runs)} runs compared on {made.evaluation}",
-        headline=f"{made.metric}, against {made.baseline}, mean over languages: {'; '.join(macro)}.",
-        tables=grid.tables(made),
-        curves=[],
-        answers=[],
-        settings={run.name: run.report.manifest.get("run", {}) for run in made.runs},
-        lineage={run.name: f"{run.report.stage}/{run.report.address}" for run in made.runs},
-        warnings=made.warnings,
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="croco.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -73,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluation", help="which one; default: the first that all runs have")
     parser.add_argument("--metric", help="which of its metrics; default: the one named like the evaluation")
     parser.add_argument("--format", choices=FORMATS, default="text")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page that needs nothing else")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write a page: forest plots, training over one another, lineage, costs",
+    )
     parser.add_argument("--correction", choices=statistics.CORRECTIONS, default="holm", help="bh for large grids")
     parser.add_argument("--interval", choices=statistics.METHODS, default="percentile")
     parser.add_argument("--resamples", type=_count, default=10_000)

@@ -79,20 +79,20 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
 
 def _prompts(config: Any) -> list[Any]:
     """The first of each language, from the run's own artifacts."""
+    from croco import tracking
     from croco.chain import Chain
     from croco.config import LangConfig
     from croco.progress import Progress
     from croco.records import Prompt
     from croco.stages import stages
     from croco.store import Store
-    from croco.tracking import Tracker
 
     first = next(stage for stage in stages() if stage.name == "prompts")
     store = Store(Path(config.paths.artifacts), {"run": {}, "seed": config.seed})
     targets = config.translation.targets(config.lang.languages)
     if targets:  # their prompts are hours away, and shaped like the source's
         config = replace(config, lang=LangConfig([config.translation.source]))
-    chain = Chain(config, store, Progress(), Tracker())
+    chain = Chain(config, store, Progress(), tracking.silence())
     found = chain.run([first])["prompts"].rows("prompts", Prompt)
     by_language = ([p for p in found if p.language == language] for language in config.lang.languages)
     return [p for some in by_language for p in some[:PER_LANGUAGE]]

@@ -9,17 +9,17 @@ from croco.config import Config, EvalsConfig, LangConfig, RewardConfig
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts, with_adapter
 from croco.progress import Progress
 from croco.store import Artifact, Store
-from croco.tracking import Tracker
+from croco.tracking import Trackers
 
 
-def prepared(config: Config, store: Store, progress: Progress, tracker: Tracker) -> Config:
+def prepared(config: Config, store: Store, progress: Progress, trackers: Trackers) -> Config:
     """The configuration with the adapter of an English run in its implicit reward; as it is where nothing is missing."""
     for part in scoring_parts(config.reward):
         options = options_of(part)
         if isinstance(options, ImplicitOptions) and options.adapter is None:
             assert options.trained_with is not None, "croco.config.checks lets no other through"
             progress.say("reward: training on English first, whose adapter is the reward")
-            training = _train(_english(config, options.trained_with, options), store, progress, tracker)
+            training = _train(_english(config, options.trained_with, options), store, progress, trackers)
             progress.say(f"reward: adapter of {training.stage}/{training.address}")
             return replace(config, reward=with_adapter(config.reward, str(training.path / "adapter")))
     return config
@@ -31,11 +31,11 @@ def _english(config: Config, reward: RewardConfig, options: ImplicitOptions) -> 
     return replace(config, lang=LangConfig([ENGLISH]), reward=reward, method=method, evals=EvalsConfig())
 
 
-def _train(config: Config, store: Store, progress: Progress, tracker: Tracker) -> Artifact:
+def _train(config: Config, store: Store, progress: Progress, trackers: Trackers) -> Artifact:
     from croco.stages import stages
 
     names = [stage.name for stage in stages()]
-    chain = Chain(config, store, progress, tracker)
+    chain = Chain(config, store, progress, trackers.part("english"))
     training = chain.run(stages()[: names.index("training") + 1])["training"]
     assert isinstance(training, Artifact)
     return training

@@ -1,4 +1,4 @@
-"""`python -m croco.experiment NAME [--artifacts runs]`: what an experiment came to, as experiments/results/NAME.md.
+"""`python -m croco.experiment NAME [--artifacts runs]`: an experiment's results, as NAME.md and NAME.html in experiments/results.
 
 Made from the outcomes of its newest sweep and from the stored results of its jobs; nothing is run again.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from croco import outcomes, sweep, tables
+from croco import outcomes, page, sweep, tables
 from croco.config import CONF
 from croco.errors import UserError
 from croco.evals import grid, paired, stored
 from croco.outcomes import DONE, Outcome
+from croco.page import comparison
+from croco.page.marks import SERIES
 from croco.store import write_atomically
 from croco.tables import Table
 
@@ -38,14 +41,80 @@ def newest_sweep(name: str, artifacts: Path) -> Path:
     return sweeps[-1]
 
 
-def page(name: str, folder: Path, artifacts: Path) -> str:
-    """Markdown: what it is, its jobs, and for each evaluation tuned against base, job by job and language by language."""
+@dataclass(frozen=True)
+class Experiment:
+    """What its newest sweep came to."""
+
+    name: str
+    jobs: Table
+    runs: Sequence[stored.Run]
+    compared: Sequence[Against]
+    """One per evaluation in which a base is compared with a tuned policy."""
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.jobs, *(table for against in self.compared for table in against.tables)]
+
+
+@dataclass(frozen=True)
+class Against:
+    """Tuned against base in one evaluation: job -> a row per language, then macro."""
+
+    evaluation: str
+    metric: str
+    effects: Mapping[str, Sequence[paired.Effect]]
+
+    @property
+    def tables(self) -> list[Table]:
+        """A row per job, a column per language; and the same over the seeds, where there are several."""
+        by_job = {name: {row.language: row for row in rows} for name, rows in self.effects.items()}
+        found = dict.fromkeys(language for rows in by_job.values() for language in rows if language != paired.MACRO)
+        languages = [*found, paired.MACRO]
+        rows = [(name, *(_cell(by_language.get(one)) for one in languages)) for name, by_language in by_job.items()]
+        note = (
+            f"Tuned minus base on the same prompts; * where p < {SIGNIFICANT} (sign flips, Holm-adjusted over the run's "
+            "languages; macro: one test)."
+        )
+        return [
+            Table(f"{self.evaluation}: {self.metric}", ("job", *languages), rows, note),
+            *_over_seeds(by_job, languages, self.evaluation),
+        ]
+
+
+def collect(name: str, folder: Path, artifacts: Path) -> Experiment:
+    """From the outcomes of a sweep's jobs and the artifacts of those that are done."""
     jobs = outcomes.of_sweep(folder)
     made = sweep.table(name, jobs)
     runs = _runs(made, jobs, artifacts)
     evaluations = dict.fromkeys(evaluation for run in runs for evaluation in run.evaluations)
-    shown = [made, *(table for evaluation in evaluations for table in _against_base(runs, evaluation))]
-    return "\n\n".join([f"# {name}", _about(name), *map(tables.markdown, shown)]) + "\n"
+    compared = [against for one in evaluations if (against := _against_base(runs, one)).effects]
+    return Experiment(name, made, runs, compared)
+
+
+def markdown(made: Experiment) -> str:
+    """What it is, its jobs, and for each evaluation tuned against base, job by job and language by language."""
+    return "\n\n".join([f"# {made.name}", _about(made.name), *map(tables.markdown, made.tables)]) + "\n"
+
+
+def html(made: Experiment) -> str:
+    """The same as a page, with a forest plot per evaluation: by language for few jobs, else their means over languages."""
+    forests = {}
+    for against in made.compared:
+        draw = comparison.by_language if len(against.effects) <= SERIES else comparison.of_means
+        forests[against.tables[0].title] = draw(f"{against.metric}, tuned minus base", against.effects)
+    few = len(made.runs) <= SERIES
+    return page.render(
+        page.Page(
+            title=f"croco: {made.name}",
+            headline=_about(made.name).split("\n\n")[0],
+            tables=[made.jobs, *([comparison.settings(made.runs)] if few and made.runs else []), *made.tables[1:]],
+            forests=forests,
+            series=list(made.compared[0].effects) if few and made.compared else [],
+            curves=comparison.curves(made.runs),
+            settings={run.name: run.report.manifest.get("run", {}) for run in made.runs[:1]},
+            more=comparison.origins(made.runs) if made.runs else [],
+        )
+    )
 
 
 def _about(name: str) -> str:
@@ -65,9 +134,9 @@ def _runs(made: Table, jobs: Sequence[Outcome], artifacts: Path) -> list[stored.
     ]
 
 
-def _against_base(runs: Sequence[stored.Run], evaluation: str) -> list[Table]:
-    """A row per job, a column per language: tuned minus base. Nothing where no base is compared with a tuned policy."""
-    effects: dict[str, dict[str, paired.Effect]] = {}
+def _against_base(runs: Sequence[stored.Run], evaluation: str) -> Against:
+    """No effects where no base is compared with a tuned policy."""
+    effects: dict[str, Sequence[paired.Effect]] = {}
     metric = ""
     for run in runs:
         try:
@@ -75,20 +144,8 @@ def _against_base(runs: Sequence[stored.Run], evaluation: str) -> list[Table]:
         except UserError:
             continue
         metric = made.metric
-        effects[run.name] = {row.language: row for row in next(iter(made.rows.values()))}
-    if not effects:
-        return []
-    found = dict.fromkeys(language for rows in effects.values() for language in rows if language != paired.MACRO)
-    languages = [*found, paired.MACRO]
-    rows = [(name, *(_cell(by_language.get(one)) for one in languages)) for name, by_language in effects.items()]
-    note = (
-        f"Tuned minus base on the same prompts; * where p < {SIGNIFICANT} (sign flips, Holm-adjusted over the run's languages; "
-        "macro: one test)."
-    )
-    return [
-        Table(f"{evaluation}: {metric}", ("job", *languages), rows, note),
-        *_over_seeds(effects, languages, evaluation),
-    ]
+        effects[run.name] = next(iter(made.rows.values()))
+    return Against(evaluation, metric, effects)
 
 
 def _over_seeds(
@@ -125,16 +182,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="croco.experiment", description=__doc__)
     parser.add_argument("name", help="a file of experiments/, without .yaml")
     parser.add_argument("--artifacts", type=Path, default=Path("runs"), help="where runs keep theirs (runs)")
-    parser.add_argument("--results", type=Path, default=EXPERIMENTS / "results", help="where NAME.md is written")
+    parser.add_argument(
+        "--results", type=Path, default=EXPERIMENTS / "results", help="where NAME.md and NAME.html are written"
+    )
     given = parser.parse_args(arguments)
     try:
         folder = newest_sweep(given.name, given.artifacts)
+        made = collect(given.name, folder, given.artifacts)
         file = given.results / f"{given.name}.md"
-        write_atomically(file, page(given.name, folder, given.artifacts))
+        write_atomically(file, markdown(made))
+        write_atomically(file.with_suffix(".html"), html(made))
     except UserError as error:
         print(f"croco: {error}", file=sys.stderr)
         return 2
-    print(f"experiment: {file}")
+    print(f"experiment: {file}\npage: {file.with_suffix('.html')}")
     return 0
 
 

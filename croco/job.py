@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from croco import addresses, english, outcomes, store, tracking
-from croco.chain import Chain
-from croco.config import Config, strict
+from croco import addresses, english, hub, outcomes, store, tracking
+from croco.chain import Chain, NothingToShare
+from croco.config import Config, LoggerConfig, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
+from croco.engines.checkpoints import check_reward_folder
 from croco.errors import UserError
 from croco.progress import Progress
 from croco.sweep import BASIC
@@ -39,6 +41,10 @@ def run_job(composed: DictConfig) -> float | None:
     progress = Progress()
     try:
         report = execute(composed, progress)
+    except NothingToShare as left:
+        progress.say(str(left))
+        outcome.left()
+        return None
     except KeyboardInterrupt:
         outcome.interrupted()
         if sweep:
@@ -77,18 +83,18 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     preflight(config)
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
-    run_id = addresses.of_run(resolved)
+    run_id = addresses.of_run({**resolved, "workers": None})
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
-    tracker = tracking.Deferred(lambda: tracking.start(config.logger, root / "wandb", run_id, name, resolved))
+    trackers = tracking.Trackers(_told(config), root / "wandb", run_id, name, resolved)
     exit_code = 1
     try:
         from croco.stages import stages
 
         artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
-        config = english.prepared(config, artifact_store, progress, tracker)
-        chain = Chain(config, artifact_store, progress, tracker)
+        config = english.prepared(config, artifact_store, progress, trackers)
+        chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
         exit_code = 0
     except OSError as error:
@@ -99,13 +105,37 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
             "make room, or raise the quota, and the same command goes on"
         ) from error
     finally:
-        tracker.close(exit_code)
-        if tracker.hint:
-            progress.say(tracker.hint)
+        trackers.close(exit_code)
+        if trackers.hint:
+            progress.say(trackers.hint)
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(report, root, progress)
+    _to_hub(config, report, name, progress)
     return report
+
+
+def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progress) -> None:
+    """The folders with their cards, and the upload if it is wanted; the run is done, so nothing here ends it."""
+    try:
+        exported = hub.export(report)
+    except Exception as error:
+        log.warning("hub: the cards could not be made (%s)", error, exc_info=True)
+        return
+    progress.say(f"cards: {exported.model / 'README.md'}, {exported.dataset / 'README.md'}")
+    for line in hub.push(config.push, exported, name) if config.push.hub else ():
+        progress.say(line)
+
+
+def _told(config: Config) -> LoggerConfig:
+    """With the experiment or the sweep as the group, and what runs are told apart by as tags, beside those that were given."""
+    group = config.logger.group
+    if group is None and HydraConfig.initialized():
+        settings = HydraConfig.get()
+        swept = Path(settings.sweep.dir).name if settings.mode == RunMode.MULTIRUN else None
+        group = settings.runtime.choices.get("experiments") or swept
+    own = [Path(config.model.path).name, config.method.name, config.pairing.scope, config.source.kind]
+    return replace(config.logger, group=group, tags=[*config.logger.tags, *own, *config.lang.languages])
 
 
 def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
@@ -137,6 +167,10 @@ def preflight(config: Config) -> None:
     ):
         if path is not None:
             _there(key, path)
+    if config.engine.name != "fake":
+        for _, part in parts_of(config.reward):
+            if part.kind == "sequence_classification" and Path(str(part.path)).is_dir():
+                check_reward_folder(Path(str(part.path)))
 
 
 def _translator(config: Config) -> str | None:

@@ -51,6 +51,10 @@ class Outcome:
     def done(self, metric: float | None, report: Path) -> None:
         self._end(DONE, metric=metric, report=str(report))
 
+    def left(self) -> None:
+        """A worker beside the first that has shared what there was."""
+        self._end(DONE)
+
     def failed(self, error: BaseException) -> None:
         first = (str(error).strip() or "no message").splitlines()[0]
         if isinstance(error, UserError):

@@ -15,13 +15,14 @@ from typing import Any
 import filelock
 from rich.console import Console
 
-from croco import outcomes, tables
+from croco import claims, outcomes, tables
 from croco.outcomes import DONE, Outcome
 from croco.store import PLAN, PROGRESS
 from croco.tables import Table
 
 NOT_STAGES = ("logs", "sweeps", "wandb")
 UNWRAPPED = 10_000  # columns where no terminal asks for fewer: a row is a line
+OLD_BEAT = 300.0  # seconds after which a worker elsewhere is not taken to be there
 MOST = 12  # single runs and sweeps that are shown, the newest
 
 
@@ -106,7 +107,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _held(folder: Path) -> bool:
-    """Whether a process holds the artifact's lock."""
+    """Whether a process holds the artifact's lock, or shares its work."""
+    if claims.at_work(folder / "journal" / "claims", OLD_BEAT):
+        return True
     lock = filelock.FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -9,14 +9,16 @@
 
 The address is the SHA-256 of (stage, stage version, config slice, upstream addresses, content of input files). Two jobs that
 need the same artifact share it: one computes under the lock, the other waits and finds it sealed. A killed job leaves its
-journal, whose complete lines the next one takes over.
+journal, whose complete lines the next one takes over. Where several compute one artifact together, see croco/sharing.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,71 +35,19 @@ from croco.addresses import address as address
 from croco.addresses import canonical as canonical
 from croco.addresses import plain
 from croco.errors import UserError
+from croco.journal import Journal, complete_lines
 
 ROW_GROUP = 8192
 PLAN = "plan.json"
 PROGRESS = "progress.json"
 IDENTITY = ("stage", "address", "version", "config", "upstream")
-FAST_TO_READ = ("text",)  # columns read at random places by millions of rows: lz4 gives them out faster than zstd
 
 
-def compression(schema: pa.Schema) -> dict[str, str]:
-    """The codec of each leaf column: zstd, or lz4 for FAST_TO_READ."""
-    return {
-        leaf: "lz4" if field.name in FAST_TO_READ else "zstd"
-        for field in schema
-        for leaf in _leaves(field.name, field.type)
-    }
-
-
-def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
-    """Parquet's names of the columns that a field is stored in."""
-    if pa.types.is_list(kind):
-        yield from _leaves(f"{path}.list.element", kind.value_type)
-    elif pa.types.is_struct(kind):
-        for field in kind:
-            yield from _leaves(f"{path}.{field.name}", field.type)
-    else:
-        yield path
-
-
-class Journal:
-    """An append-only JSONL file that survives a kill: a torn last line is cut off when it is opened again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._repair()
-        self._file = path.open("ab", buffering=0)
-
-    def _repair(self) -> None:
-        if not self.path.exists():
-            return
-        with self.path.open("rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            tail = b""
-            while end > 0 and b"\n" not in tail:
-                step = min(end, 1 << 16)
-                end -= step
-                file.seek(end)
-                tail = file.read(step) + tail
-            file.truncate(end + tail.rfind(b"\n") + 1)
-
-    def append(self, rows: Iterable[Any]) -> None:
-        """Write rows (dataclasses of `records`) and wait until the disk has them; all of them, or none when it is full."""
-        lines = [json.dumps(records.as_dict(row), ensure_ascii=False, allow_nan=False) for row in rows]
-        left = memoryview("".join(line + "\n" for line in lines).encode())
-        before = os.fstat(self._file.fileno()).st_size
-        try:
-            while left:
-                left = left[self._file.write(left) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(before)
-            raise
-
-    def close(self) -> None:
-        self._file.close()
+def _content(path: Path) -> dict[str, Any]:
+    """What proves that a table is whole: its number of rows, and a digest of the file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"rows": pq.ParquetFile(path).metadata.num_rows, "sha256": digest}
 
 
 @dataclass
@@ -112,6 +62,8 @@ class Artifact:
     upstream: dict[str, str]
     provenance: dict[str, Any] = field(default_factory=dict)
     """What the manifest records besides the address: resolved run config, seed."""
+    writers: dict[str, int] = field(default_factory=dict)
+    """Rows of each journal that went into a sealed table."""
 
     @property
     def path(self) -> Path:
@@ -153,15 +105,9 @@ class Artifact:
     def journal(self, writer: str = "0") -> Journal:
         return Journal(self.path / "journal" / f"{writer}.jsonl")
 
-    def journalled(self) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-        """(file, byte offset, row) of every complete line of all journals."""
-        for path in sorted((self.path / "journal").glob("*.jsonl")):
-            with path.open("rb") as lines:
-                offset = 0
-                for line in lines:
-                    if line.endswith(b"\n"):
-                        yield path, offset, json.loads(line)
-                    offset += len(line)
+    def journalled(self, writer: str = "*") -> Iterator[tuple[Path, int, dict[str, Any]]]:
+        """(file, byte offset, row) of every complete line of all journals, or of one writer's."""
+        yield from complete_lines(sorted((self.path / "journal").glob(f"{writer}.jsonl")))
 
     def seal_journal(self, table: str, row_type: type, order: Callable[[dict[str, Any]], Any]) -> int:
         """Turn the journals into `<table>.parquet`, rows sorted by `order`, the first of equal rows kept; returns the count.
@@ -172,6 +118,8 @@ class Artifact:
             ((order(row), path, offset) for path, offset, row in self.journalled()), key=lambda entry: entry[0]
         )
 
+        self.writers = {}
+
         def rows() -> Iterator[dict[str, Any]]:
             files = {path: path.open("rb") for path in {path for _, path, _ in index}}
             last = None
@@ -180,6 +128,7 @@ class Artifact:
                     if key == last:
                         continue
                     last = key
+                    self.writers[path.stem] = self.writers.get(path.stem, 0) + 1
                     files[path].seek(offset)
                     yield json.loads(files[path].readline())
             finally:
@@ -192,9 +141,9 @@ class Artifact:
         """Write `<table>.parquet` through a temporary file, in row groups; returns the number of rows."""
         self.path.mkdir(parents=True, exist_ok=True)
         final = self.path / f"{table}.parquet"
-        temporary = final.with_suffix(".tmp")
+        temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
         count = 0
-        with pq.ParquetWriter(temporary, schema, compression=compression(schema)) as writer:
+        with pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer:
             group: list[Mapping[str, Any]] = []
             for row in rows:
                 group.append(row)
@@ -218,12 +167,15 @@ class Artifact:
         """All rows of a table as `row_type`."""
         return [row_type(**row) for row in self.table(table).to_pylist()]
 
-    def seal(self, summary: Mapping[str, Any], seconds: float) -> None:
-        """Write the manifest, the sign of completeness, then drop the journals."""
+    def seal(self, summary: Mapping[str, Any], seconds: float, memory: Mapping[str, int] | None = None) -> None:
+        """Write the manifest, the sign of completeness, then drop the journals; `memory` is what it took (croco/costs.py)."""
         manifest = {
             **{name: getattr(self, name) for name in IDENTITY},
             "summary": dict(summary),
+            "tables": {path.stem: _content(path) for path in sorted(self.path.glob("*.parquet"))},
+            **({"writers": self.writers} if self.writers else {}),
             "seconds": round(seconds, 3),
+            "memory": dict(memory or {}),
             "sealed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             **provenance.of_this_process(),
             **self.provenance,
@@ -260,7 +212,7 @@ class Artifacts:
 def write_atomically(path: Path, text: str) -> None:
     """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+    temporary = path.with_name(path.name + f".{socket.gethostname()}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

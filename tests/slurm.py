@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 INSTALLED = all(shutil.which(program) for program in ("slurmctld", "slurmd", "sbatch", "scontrol"))
@@ -98,6 +99,40 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         for daemon in reversed(daemons):
             daemon.terminate()
             daemon.wait(timeout=30)
+
+
+def kill_node(environment: dict[str, str], node: str) -> int:
+    """Everything that runs on a node ends at once, its daemon first; returns how many processes of jobs that were."""
+    folder = Path(environment["SLURM_CONF"]).parent
+    os.kill(int((folder / f"slurmd.{node}.pid").read_text()), signal.SIGKILL)
+    tasks = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _runs_on(pid, environment, node)]
+    watchers = {parent for parent in map(_parent, tasks) if _title(parent).startswith("slurmstepd")}
+    for pid in [*watchers, *tasks]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(tasks)
+
+
+def _runs_on(pid: int, environment: dict[str, str], node: str) -> bool:
+    try:
+        said = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return {f"SLURM_CONF={environment['SLURM_CONF']}".encode(), f"SLURMD_NODENAME={node}".encode()} <= set(said)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _wait_until_idle(environment: dict[str, str], seconds: float = 30) -> None:

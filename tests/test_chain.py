@@ -20,6 +20,8 @@ from croco.config import CONF
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
+from tests import interrupts
+from tests.builders import build_reward
 from tests.evals.benchmarks import stub
 
 ROOT = Path(__file__).parent.parent
@@ -109,16 +111,24 @@ def test_killed_anywhere_it_goes_on_to_the_same_table(policy: Path, reward: Path
     assert report_of(out) == expected
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_says_so(policy: Path, reward: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line_before", "words"),
+    [("prompts/da", ["engine=hf", "sampling.samples=64"]), ("training: computing", ["method.epochs=500"])],
+    ids=["generations", "training"],
+)
+def test_ctrl_c_leaves_a_resumable_run_and_says_so(
+    policy: Path, reward: Path, tmp_path: Path, line_before: str, words: list[str]
+) -> None:
     job = subprocess.Popen(
-        command(policy, reward, tmp_path, "engine=hf", "sampling.samples=64"),
+        command(policy, reward, tmp_path, *words),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interrupts.hear,
     )
     for line in job.stdout or ():
-        if line.startswith("prompts/da"):
+        if line.startswith(line_before):
             break
     time.sleep(0.5)
     job.send_signal(signal.SIGINT)
@@ -145,6 +155,21 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         run(policy, reward, tmp_path, "engine=hf", override)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.glob("pairs/*/*"))
+
+
+def test_what_is_no_reward_model_is_refused_before_anything_is_made(policy: Path, tmp_path: Path) -> None:
+    two, broken = build_reward(tmp_path / "two", labels=2), tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("[]")
+    for path, says in (
+        (two, "2 labels; a reward model has one"),
+        (policy, "is no reward model: it holds LlamaForCausalLM"),
+        (broken, "its config.json is no checkpoint's configuration"),
+    ):
+        with pytest.raises(UserError, match=rf"^{path}: .*{says}") as error:
+            run(policy, path, tmp_path / "runs", "engine=hf")
+        assert "\n" not in str(error.value)
+    assert not list((tmp_path / "runs").glob("*/*/manifest.json"))
 
 
 def test_malformed_prompts_name_file_and_line(policy: Path, reward: Path, tmp_path: Path) -> None:

@@ -19,21 +19,22 @@ EIGHT = [f"p{i}" for i in range(8)]
 
 
 def finished(root: Path, name: str, scores: Scores, prompts: Mapping[str, str] | None = None, **more: Any) -> Path:
-    """A report with a `quality` artifact behind it; `prompts` are English texts by id."""
+    """A report with an evaluation (`quality`) behind it; `prompts` are English texts by id."""
+    evaluation, metric = more.get("evaluation", "quality"), more.get("metric", "quality")
     here = store.Store(root, {"run": {"method": {"name": name}, "lang": {"languages": ["en", "da"]}, "paths": name}})
     quality = here.artifact(
-        "quality", 1, {"of": name, "grader": more.get("grader", "g"), "quality": {"resamples": name}}
+        evaluation, 1, {"of": name, "grader": more.get("grader", "g"), "quality": {"resamples": name}}
     )
     quality.config.pop("of")
     rows = [
-        Result("quality", system, prompt, language, 0, metric, value)
+        Result(evaluation, system, prompt, language, 0, name_of, value)
         for (system, language), by_prompt in scores.items()
         for prompt, value in by_prompt.items()
-        for metric in ("quality", "tokens")
+        for name_of in (metric, "tokens")
     ]
     quality.write_table("results", records.schema(Result), map(records.as_dict, rows))
     quality.seal({}, 0.0)
-    lineage = {"training": "training/nowhere", "quality": f"quality/{quality.address}"}
+    lineage = {"training": "training/nowhere", evaluation: f"{evaluation}/{quality.address}"}
     if prompts is not None:
         folder = here.artifact("prompts", 1, dict(prompts))
         texts = [Prompt(p, "en", [{"role": "user", "content": text}], "heldout") for p, text in prompts.items()]
@@ -134,6 +135,19 @@ def test_evaluations_set_up_differently_are_warned_of(tmp_path: Path, capsys: py
     assert said(capsys, *runs)["warnings"] == ["the runs' 'quality' was not set up alike: grader"]
 
 
+def test_a_win_rate_is_compared_with_one_half(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An arena keeps 1 - win for the base. Runs that win 0.75 and 1 of each prompt have one base, which is at 0.5."""
+    runs = []
+    for name, won in (("dpo", 0.75), ("sft", 1.0)):
+        scores = {("tuned", "en"): dict.fromkeys(EIGHT, won), ("base", "en"): dict.fromkeys(EIGHT, 1 - won)}
+        runs.append(f"{name}={finished(tmp_path, name, scores, evaluation='arena', metric='win')}")
+    rows = by_key(said(capsys, *runs, "--metric", "win"))
+    assert list(rows) == [(system, lang) for system in ("base", "sft") for lang in ("en", "macro")]
+    assert rows["base", "en"]["difference"] == pytest.approx(-0.25)
+    alone = by_key(said(capsys, *runs, "--metric", "win", "--baseline", "base"))
+    assert {key[0]: row["difference"] for key, row in alone.items()} == pytest.approx({"dpo": 0.25, "sft": 0.5})
+
+
 def test_formats_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [*two(tmp_path), "--resamples", "100"]
     page = tmp_path / "out" / "page.html"
@@ -148,6 +162,8 @@ def test_formats_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert shown["latex"].count(r"\begin{tabular}") == shown["latex"].count(r"\end{tabular}") == 3
     html = page.read_text(encoding="utf-8")
     assert "against one" in html
+    assert html.count('<svg class="forest"') == 2
+    assert "-0.200 [-0.200, -0.200]" in html, "two against one in Danish"
     assert "http" not in html.replace("http-equiv", "")
 
 

@@ -147,6 +147,7 @@ def test_no_key_of_a_yaml_is_unread() -> None:
         "engine",
         "judge",
         "trainer",
+        "workers",
         "logger",
     ):
         files = [yaml.safe_load(p.read_text()) for p in (CONF / group).glob("*.yaml")]
@@ -180,6 +181,19 @@ def test_languages_have_every_field() -> None:
         (["evals=checks", "evals.checks.prompts=0"], "evals.checks.prompts"),
         (["evals=checks", "evals.checks.samples=2"], "evals.checks.samples"),
         (["evals=checks", "evals.checks.path=nowhere.jsonl"], "evals.checks.path: nowhere.jsonl"),
+        (["evals.checkpoints=1"], "evals.checkpoints: 1 is neither"),
+        (["evals.checkpoints=true"], "evals.checkpoints: True is neither"),
+        (["evals.checkpoints=[9,last]"], "evals.checkpoints: [9, 'last'] is neither"),
+        (["evals.checkpoints=[-1]"], "evals.checkpoints: [-1] is neither"),
+        (["evals=none", "evals.checkpoints=4"], "evals.checkpoints: only quality and checks"),
+        (["method=online_dpo", "evals.checkpoints=4"], "evals.checkpoints: not with method.refresh_every"),
+        (["evals=reward_ranking", "evals.reward_ranking.limit=0"], "evals.reward_ranking.limit"),
+        (["evals=reward_ranking", "evals.reward_ranking.resamples=0"], "evals.reward_ranking.resamples"),
+        (["evals=reward_ranking", "evals.reward_ranking.confidence=1"], "evals.reward_ranking.confidence"),
+        (
+            ["evals=reward_ranking", "evals.reward_ranking.path=./nowhere.jsonl"],
+            "evals.reward_ranking.path: ./nowhere.jsonl",
+        ),
         (["evals=euroeval", "evals.euroeval.iterations=1"], "evals.euroeval.iterations"),
         (["evals=euroeval", "lang.languages=[gl,cy]"], "no data set in any of gl, cy"),
         (["evals=euroeval", "evals.euroeval.datasets.de=[a,a]"], "evals.euroeval.datasets.de"),

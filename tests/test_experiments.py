@@ -115,6 +115,10 @@ def test_an_experiment_writes_its_table(policy: Path, reward: Path, tmp_path: Pa
     command = [sys.executable, "-m", "croco.experiment", "methods_tiny", "--artifacts", str(tmp_path)]
     made = subprocess.run([*command, "--results", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
+    assert f"page: {tmp_path / 'methods_tiny.html'}" in made.stdout
+    html = (tmp_path / "methods_tiny.html").read_text()
+    assert html.count('<svg class="forest"') == 1
+    assert html.count("method=max_r seed=43") > 3, "forest, legend, tables, curves"
     page = (tmp_path / "methods_tiny.md").read_text()
     assert len(re.findall(r"^\| method=\w+ seed=4\d \| [-+]\d\.\d{3}\*? \| ", page, re.MULTILINE)) == 6
     assert len(re.findall(r"^\| method=\w+ \| 2 \| [-+]\d\.\d{3} \[", page, re.MULTILINE)) == 3

@@ -12,12 +12,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(ROOT.glob("croco/**/*.py"))
 LAYERS = {
-    0: ("errors", "addresses", "records", "provenance", "maths", "engines.base", "engines.holder"),
-    1: ("config", "text", "progress", "tables", "tracking", "tiny"),
-    2: ("store", "reuse", "engines", "evals", "pairing", "prompts", "page"),
+    0: ("errors", "addresses", "records", "provenance", "journal", "maths", "engines.base", "engines.holder"),
+    1: ("config", "text", "progress", "costs", "tables", "tracking", "tiny"),
+    2: ("store", "reuse", "claims", "sharing", "engines", "evals", "pairing", "prompts", "page"),
     3: ("training", "tiny.judge", "tiny.readme", "tiny.build"),
     4: ("stages",),
     5: (
+        "mirror",
+        "workspace",
+        "hub",
         "chain",
         "english",
         "job",

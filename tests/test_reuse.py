@@ -6,26 +6,30 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from croco import tracking
+from croco import sharing, tracking
 from croco.chain import Chain
 from croco.config import CONF, strict
 from croco.engines import fake
+from croco.engines.base import Completion, Request
+from croco.engines.process import EngineCrash, IsolatedGenerator
 from croco.errors import UserError
 from croco.job import execute
 from croco.progress import Progress
-from croco.stages import generations as generations_stage
 from croco.stages import stages
 from croco.store import Store
 
@@ -49,9 +53,7 @@ def answers(config, runs: Path) -> str:
     out = io.StringIO()
     progress = Progress(Console(file=out, width=200, highlight=False))
     wanted = [s for s in stages() if s.name in ("prompts", "generations", "scores")]
-    tracker = tracking.Deferred(lambda: pytest.fail("no stage here tracks"))
-    tracker.summary = lambda values: None  # type: ignore[method-assign]
-    Chain(strict(config), Store(runs), progress, tracker).run(wanted)
+    Chain(strict(config), Store(runs), progress, tracking.silence()).run(wanted)
     return out.getvalue()
 
 
@@ -109,6 +111,51 @@ def test_more_samples_cost_the_new_ones_and_give_the_same_bytes(
     assert {place: tables(tmp_path / "a")[place] for place in fresh} == fresh
 
 
+def test_answers_without_a_record_of_their_engine_are_taken_over(
+    policy: Path, reward: Path, tmp_path: Path, made: dict[str, list]
+) -> None:
+    small = ["prompts.train=6", "prompts.heldout=6"]
+    answers(composed(policy, reward, tmp_path, *small), tmp_path)
+    (lost,) = tmp_path.glob("generations/*/engine.json")
+    lost.unlink()
+    made["generated"].clear()
+    answers(composed(policy, reward, tmp_path, *small, "sampling.samples=2"), tmp_path)
+    assert made["generated"] == []
+    manifests = [json.loads(path.read_text())["summary"] for path in tmp_path.glob("generations/*/manifest.json")]
+    assert {m["rows"]: m["engine"] and m["engine"]["engine"] for m in manifests} == {24: "fake", 12: None}
+
+
+@pytest.mark.slow
+def test_an_engine_killed_in_the_middle_names_its_prompts_and_the_next_run_goes_on(
+    policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine in a process of its own, killed at its 7th answer: 6 are kept, and the rest are what they would have been."""
+    settings = ["engine=hf", "prompts.train=12", "prompts.heldout=6", "engine.prompts_per_unit=2"]
+    answers(composed(policy, reward, tmp_path / "whole", *settings), tmp_path / "whole")
+    generate = IsolatedGenerator.generate
+
+    def killed(self: IsolatedGenerator, requests: Iterator[Request]) -> Iterator[Completion]:
+        for number, completion in enumerate(generate(self, requests)):
+            if number == 6:
+                os.kill(self.pid, signal.SIGKILL)
+            yield completion
+
+    config, runs = composed(policy, reward, tmp_path / "runs", *settings, "engine.isolate=true"), tmp_path / "runs"
+    with monkeypatch.context() as context:
+        context.setattr(IsolatedGenerator, "generate", killed)
+        with pytest.raises(EngineCrash, match="killed by SIGKILL") as crash:
+            answers(config, runs)
+    (journal,) = runs.glob("generations/*/journal/0.jsonl")
+    kept = Counter(json.loads(line)["prompt_id"] for line in journal.read_text().splitlines())
+    prompts = pq.read_table(next(runs.glob("prompts/*/prompts.parquet")), filters=[("split", "=", "train")])
+    in_flight = {p for p in prompts["prompt_id"].to_pylist() if kept[p] < 4}
+    assert 6 <= kept.total() < 12 * 4
+    assert set(re.findall(r"(\S+) \(en\)", str(crash.value))) == in_flight
+    said = answers(config, runs)
+    assert "generations/en: made" in said
+    assert tables(runs) == tables(tmp_path / "whole")
+
+
 def test_an_added_prompt_costs_itself_and_a_changed_one_too(
     policy: Path, reward: Path, tmp_path: Path, made: dict[str, list]
 ) -> None:
@@ -156,12 +203,12 @@ def test_no_room_is_one_line_loses_nothing_and_goes_on(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, list]
 ) -> None:
     small = ["prompts.train=6", "prompts.heldout=6", "sampling.samples=64"]
-    monkeypatch.setattr(generations_stage, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(sharing, "FLUSH_SECONDS", 0.0)
     config = composed(policy, reward, tmp_path / "runs", *small)
     with files_up_to(30_000), pytest.raises(UserError, match=r"no room to write.*the same command goes on") as error:
         execute(config, Progress(Console(quiet=True)))
     assert "\n" not in str(error.value)
-    (journal,) = (tmp_path / "runs").glob("generations/*/journal/0.jsonl")
+    (journal,) = (tmp_path / "runs").glob("generations/*/journal/*.jsonl")
     kept = [json.loads(line) for line in journal.read_text().splitlines()]
     assert 0 < len(kept) < 6 * 64
     made["generated"].clear()
@@ -187,7 +234,7 @@ def test_killed_at_random_points_it_ends_in_the_same_bytes(
     answers(composed(policy, reward, tmp_path, *small, "sampling.samples=64"), runs)
     context = multiprocessing.get_context("fork")
     with monkeypatch.context() as slowly:
-        slowly.setattr(generations_stage, "FLUSH_SECONDS", 0.0)
+        slowly.setattr(sharing, "FLUSH_SECONDS", 0.0)
         for _ in range(24):
             job = context.Process(target=answers, args=(config, runs))
             end = _grown(runs) + int(draw.integers(1, 4000))

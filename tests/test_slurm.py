@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -84,3 +85,50 @@ def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(
     after = next(job for job in jobs(tmp_path) if job.number == first.number)
     assert after.started > first.started, "it was called again"
     assert after.folder == first.folder
+
+
+def digests(runs: Path) -> dict[str, dict[str, object]]:
+    """What the manifests say of the answers' and rewards' tables, by `stage/address`."""
+    found = [path for stage in ("generations", "scores") for path in runs.glob(f"{stage}/*/manifest.json")]
+    return {f"{path.parent.parent.name}/{path.parent.name}": json.loads(path.read_text())["tables"] for path in found}
+
+
+def test_workers_on_two_nodes_share_one_run_and_a_node_dies(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Four jobs of an array, two per node; what the dead node leaves is made by the others, or by the same command again."""
+    same = [f"model.path={policy}", f"reward.path={reward}", "engine=hf", "prompts.train=24", "sampling.samples=32"]
+    same += ["workers.answers_per_unit=64"]  # float32 sums depend on what is scored together
+    small = ["prompts.heldout=6", "lang.languages=[en,da]", "logger=none", "trainer.threads=1", "evals=none"]
+    shared = ["workers=shared", "workers.number=range(4)", "workers.prompts_per_unit=2"]
+    runs = tmp_path / "runs"
+    words = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=2", "hydra.launcher.timeout_min=30"]
+    words += [*small, *same, *shared, f"paths.artifacts={runs}"]
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "croco.run", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+
+    with slurm.slurm(tmp_path / "slurm") as environment:
+        array = start()
+        deadline = time.monotonic() + 240
+        while len(_writing(runs)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(_writing(runs)) >= 3, "at least one of them is on the node that dies"
+        assert slurm.kill_node(environment, "n1") >= 2
+        written = sum(path.stat().st_size for path in _writing(runs))
+        out, _ = array.communicate(timeout=500)
+        if array.returncode != 0:  # the driver may say that jobs are lost; rows are what counts
+            array = start()
+            out, _ = array.communicate(timeout=500)
+        assert array.returncode == 0, out
+    assert written > 0
+    made = json.loads(next(runs.glob("generations/*/manifest.json")).read_text())
+    assert sum(made["writers"].values()) == made["tables"]["generations"]["rows"] == 24 * 32
+    alone = [sys.executable, "-m", "croco.run", *small, *same, f"paths.artifacts={tmp_path / 'alone'}"]
+    subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
+    assert digests(runs) == digests(tmp_path / "alone")
+
+
+def _writing(runs: Path) -> list[Path]:
+    """Journals of answers that hold rows."""
+    return [path for path in runs.glob("generations/*/journal/*.jsonl") if path.stat().st_size]

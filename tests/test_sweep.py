@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from croco import outcomes, sweep
 from croco.config import CONF
+from tests import interrupts
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -92,7 +94,8 @@ def test_ctrl_c_stops_the_sweep_with_one_line(policy: Path, reward: Path, tmp_pa
     words = ["-m", f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={tmp_path}", *SMALL]
     slow = ["engine=hf", "sampling.samples=64", "method=dpo,sft", "evals=none"]
     command = [sys.executable, "-m", "croco.run", *words, *slow]
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    run = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=interrupts.hear)
     for line in run.stdout or ():
         if line.startswith("prompts/da"):
             break
@@ -161,7 +164,7 @@ def test_the_search_composes_without_its_plugin() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose("config", overrides=["hydra/sweeper=search"], return_hydra_config=True)
     assert composed.hydra.sweeper.direction == "maximize"
-    assert composed.hydra.sweeper.storage == "sqlite:///runs/search.db"
+    assert composed.hydra.sweeper.sampler.seed == 42, "the same command asks for the same trials"
 
 
 def test_the_table_shows_what_tells_jobs_apart(tmp_path: Path) -> None:
@@ -182,3 +185,25 @@ def test_counts_against_what_there_is_to_be(tmp_path: Path) -> None:
     assert sweep.Sweep(tmp_path, 1, submitted=False).close() == 0
     assert "in the queue" in sweep.Sweep(tmp_path, 3, submitted=True).interrupted()
     assert json.loads((tmp_path / "a" / outcomes.NAME).read_text())["state"] == "done"
+
+
+@pytest.mark.slow
+def test_a_search_of_three_trials(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Optuna asks for three trials, the last two of its model; the same command asks for the same and finds all they made."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    modelled = ["hydra.sweeper.n_trials=3", "+hydra.sweeper.sampler.n_startup_trials=1"]
+    own = [f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={tmp_path}", *SMALL]
+    first = call("-m", "hydra/sweeper=search", *modelled, *own)
+    assert first.returncode == 0, first.stdout + first.stderr
+    (folder,) = (tmp_path / "sweeps").iterdir()
+    made = outcomes.of_sweep(folder)
+    assert [job.state for job in made] == ["done"] * 3
+    rates = {word for job in made for word in job.overrides if word.startswith("method.learning_rate=")}
+    assert len(rates) == 3, "it searches"
+    assert first.stdout.count("generations/da: made") == 1, "candidates are made once"
+    best = yaml.safe_load((folder / "optimization_results.yaml").read_text())
+    assert best["best_value"] == pytest.approx(max(job.metric for job in made if job.metric is not None))
+    again = call("-m", "hydra/sweeper=search", *modelled, *own)
+    assert again.returncode == 0
+    assert "made in" not in again.stdout
+    assert len(outcomes.of_sweep(folder)) == 3

@@ -33,10 +33,13 @@ from croco.config.groups import (
     PairLimitsConfig,
     PathsConfig,
     PromptsConfig,
+    PushConfig,
+    RayConfig,
     RewardConfig,
     SamplingConfig,
     SourceConfig,
     TrainerConfig,
+    WorkersConfig,
 )
 from croco.config.paths import CONF
 from croco.config.targets import bind_target, locate
@@ -63,7 +66,9 @@ __all__ = [
     "PairingConfig",
     "PathsConfig",
     "PromptsConfig",
+    "PushConfig",
     "QualityConfig",
+    "RayConfig",
     "RewardConfig",
     "RewardRankingConfig",
     "SamplingConfig",
@@ -71,6 +76,7 @@ __all__ = [
     "SystemConfig",
     "TrainerConfig",
     "TranslationConfig",
+    "WorkersConfig",
     "bind_target",
     "check",
     "check_pairing",

@@ -16,6 +16,7 @@ from croco.config.groups import (
     PairingConfig,
     PromptsConfig,
     SourceConfig,
+    WorkersConfig,
 )
 from croco.config.paths import CONF
 from croco.config.scorers import check_reward
@@ -35,6 +36,10 @@ def check(config: Config) -> None:
         "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
     )
     require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
+    ray = config.engine.ray
+    require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
+    require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+    check_workers(config.workers)
     require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
     known = sorted(path.stem for path in (CONF / "language").glob("*.yaml"))
@@ -64,6 +69,7 @@ def check(config: Config) -> None:
         "evals.distance.prompts: must be at least 1",
     )
     check_shares(config.source)
+    check_checkpoints(config)
     check_quality(config.evals.quality, config.prompts)
     check_checks(config.evals.checks)
     check_euroeval(config.evals.euroeval, config.lang.languages)
@@ -101,6 +107,15 @@ def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None
     require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
     require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
     require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_workers(workers: WorkersConfig) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    require(workers.number >= 0, "workers.number: must be at least 0")
+    require(workers.share or workers.number == 0, "workers.number: one process is number 0; choose workers=shared")
+    require(workers.prompts_per_unit >= 1, "workers.prompts_per_unit: must be at least 1")
+    require(workers.answers_per_unit >= 1, "workers.answers_per_unit: must be at least 1")
+    require(workers.lease > 0, "workers.lease: must be positive")
 
 
 def check_training(config: Config) -> None:
@@ -260,3 +275,24 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
             limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
             f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
         )
+
+
+def check_checkpoints(config: Config) -> None:
+    """Steps that are there to be measured, and something to measure."""
+    wanted = config.evals.checkpoints
+    if wanted is None:
+        return
+    parts = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 2
+    steps = isinstance(wanted, list) and all(type(step) is int and step >= 0 for step in wanted)
+    require(
+        parts or steps,
+        f"evals.checkpoints: {wanted} is neither a number of parts (at least 2) nor a list of optimiser steps, e.g. 4 or [9,18]",
+    )
+    require(
+        config.evals.quality is not None or config.evals.checks is not None,
+        "evals.checkpoints: only quality and checks are measured by step; add one, e.g. evals=quality",
+    )
+    require(
+        config.method.refresh_every is None,
+        "evals.checkpoints: not with method.refresh_every, whose rounds are trainings of their own; set it to null",
+    )

@@ -103,3 +103,6 @@ class EvalsConfig:
     reward_ranking: RewardRankingConfig | None = None
     distance: DistanceConfig | None = None
     arena: ArenaConfig | None = None
+    checkpoints: Any = None
+    """Quality and checks are measured during training too: how many equal parts it is cut into (4: after each quarter), or a
+    list of optimiser steps. The first and the last step are always there; null measures only these, and draws no curve."""

@@ -238,6 +238,19 @@ class MethodConfig:
 
 
 @dataclass
+class RayConfig:
+    """Where the engine runs on a Ray cluster."""
+
+    address: str | None
+    """`auto` (the cluster this machine belongs to), HOST:PORT of its head, or null: one that is started here, for this run."""
+    actors: int | None
+    """Engines; null is as many as the cluster has room for."""
+    gpus: float
+    """Of each engine."""
+    cpus: float
+
+
+@dataclass
 class EngineConfig:
     """What generates and scores."""
 
@@ -253,6 +266,8 @@ class EngineConfig:
     """Keyword arguments for the engine itself (vLLM's `LLM`)."""
     environment: dict[str, str]
     """Environment variables of the engine's own process."""
+    ray: RayConfig | None
+    """One such engine on every device of a Ray cluster; null is one here. What is made is the same, and so is its address."""
 
 
 @dataclass
@@ -285,6 +300,22 @@ class TrainerConfig:
 
 
 @dataclass
+class WorkersConfig:
+    """Several processes that share the work of one run; nothing here changes what is made."""
+
+    share: bool
+    """Answers and rewards are made by all processes that want them, unit by unit; otherwise by one, and others wait."""
+    number: int
+    """Which of them this is. All but 0 leave rather than wait for what only one can make, and log nothing."""
+    prompts_per_unit: int
+    """Prompts whose answers are taken, and lost, together."""
+    answers_per_unit: int
+    """Answers that are scored together."""
+    lease: float
+    """Seconds after which a process on another machine that shows no sign of life is lost, and its units are taken up."""
+
+
+@dataclass
 class LoggerConfig:
     """Where runs are mirrored; the artifacts on disk are the record."""
 
@@ -295,6 +326,18 @@ class LoggerConfig:
     """W&B's: online, offline, disabled; null is online with a key and offline without."""
     group: str | None
     tags: list[str]
+
+
+@dataclass
+class PushConfig:
+    """What is sent to the Hugging Face hub after the report; folders and cards are made in any case."""
+
+    hub: bool
+    model: str | None
+    """Repository of the adapter; null is a name made of the run's, under the token's owner."""
+    dataset: str | None
+    """Repository of the pairs; null as above."""
+    private: bool
 
 
 @dataclass
@@ -321,7 +364,9 @@ class Config:
     judge: JudgeConfig
     evals: EvalsConfig
     trainer: TrainerConfig
+    workers: WorkersConfig
     logger: LoggerConfig
+    push: PushConfig
     paths: PathsConfig
     seed: int
     """Of training: adapter initialisation and data order."""

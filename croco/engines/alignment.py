@@ -23,6 +23,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from croco.config.scorers import ENGLISH
 from croco.engines.base import Answered
 from croco.engines.checkpoints import Checkpoint, load
+from croco.engines.halving import in_halves
 from croco.errors import UserError
 
 IGNORED = -100  # a label that is no token
@@ -55,7 +56,8 @@ class AlignmentScorer:
             for pair in self._pairs(answered):
                 pairs.setdefault(pair, []).append(place)
         for batch in self._batches(list(pairs)):
-            for pair, entropy in zip(batch, self._cross_entropies(batch), strict=True):
+            entropies = in_halves(self._cross_entropies, batch, "out of memory with one pair; lower reward.max_length")
+            for pair, entropy in zip(batch, entropies, strict=True):
                 for place in pairs[pair]:
                     found[place].append(1 / entropy if entropy > 0 else math.inf)
         means = [sum(values) / len(values) if values else math.nan for values in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from croco.errors import UserError
@@ -54,6 +55,13 @@ class Generator(Protocol):
         """Give back what the engine holds."""
 
 
+class AdapterGenerator(Generator, Protocol):
+    """A generator whose base stays loaded while its adapter changes."""
+
+    def use(self, adapter: Path | None) -> None:
+        """Further requests are answered with this LoRA adapter; None takes it off."""
+
+
 @dataclass(frozen=True)
 class Answered:
     """What a scorer sees: a conversation with its answer, and what a rule may need."""
@@ -80,6 +88,12 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds."""
+
+
+def scored(scorer: Scorer, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
+    """(number, rewards) of each part, in any order; parts are taken as they are needed, several at once by what can."""
+    stream = getattr(scorer, "stream", None)
+    yield from enumerate(map(scorer.score, parts)) if stream is None else stream(parts)
 
 
 def over_long(request: Request, context: int) -> UserError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from croco.errors import UserError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TWO = ("LABEL_0", "LABEL_1")  # what transformers takes a configuration for that names no labels
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ def identity(path: str, revision: str | None) -> str:
 def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
     """`{"adapter": "sha256:..."}` of what an adapter holds; nothing without one, so that addresses stay what they were."""
     return {} if adapter is None else {"adapter": identity(str(adapter), None)}
+
+
+def rank_of(adapter: Path) -> int:
+    """Of a LoRA adapter, from its PEFT configuration."""
+    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
 
 
 def device() -> torch.device:
@@ -101,13 +109,29 @@ def check_reward(checkpoint: Checkpoint) -> None:
         UserError: no classification head, or not one label.
     """
     config = _configuration(checkpoint)
-    architecture = (config.architectures or ["nothing"])[0]
+    _refuse_reward(checkpoint.path, config.architectures, config.num_labels)
+
+
+def check_reward_folder(folder: Path) -> None:
+    """As `check_reward`, of a local folder and without loading a library: before any work, in no time.
+
+    Raises:
+        UserError: as `check_reward`; also when config.json is no JSON object.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        labels = config.get("num_labels") or len(config.get("id2label") or TWO)
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(f"{folder}: its config.json is no checkpoint's configuration") from None
+    _refuse_reward(str(folder), config.get("architectures"), labels)
+
+
+def _refuse_reward(path: str, architectures: list[str] | None, labels: int) -> None:
+    architecture = (architectures or ["nothing"])[0]
     if "SequenceClassification" not in architecture:
-        raise UserError(
-            f"{checkpoint.path}: is no reward model: it holds {architecture}, without a classification head"
-        )
-    if config.num_labels != 1:
-        raise UserError(f"{checkpoint.path}: has {config.num_labels} labels; a reward model has one")
+        raise UserError(f"{path}: is no reward model: it holds {architecture}, without a classification head")
+    if labels != 1:
+        raise UserError(f"{path}: has {labels} labels; a reward model has one")
 
 
 def _configuration(checkpoint: Checkpoint) -> Any:

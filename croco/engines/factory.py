@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
 from croco.engines.base import Generator, Scorer
-from croco.engines.checkpoints import Checkpoint
+from croco.engines.checkpoints import Checkpoint, rank_of
 from croco.engines.holder import EngineHolder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from croco.engines.base import AdapterGenerator
+
+ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take beside the training
 
 
 def generator(
@@ -24,6 +28,12 @@ def generator(
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
     """
+    if engine.ray is not None:
+        from croco.engines.ray_engine import RayGenerator
+
+        inside = replace(engine, isolate=False, ray=None)
+        build = partial(generator, inside, checkpoint, tokenizer, sampling)
+        return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
@@ -52,6 +62,13 @@ def generator(
     )
 
 
+def have_room_together(engine: EngineConfig) -> bool:
+    """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless `engine.options` says less."""
+    if engine.ray is not None:
+        return False  # its actors take the whole cluster
+    return engine.name != "vllm" or engine.options.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO
+
+
 def held_generator(
     engines: EngineHolder,
     engine: EngineConfig,
@@ -59,20 +76,26 @@ def held_generator(
     tokenizer: PreTrainedTokenizerBase,
     sampling: SamplingConfig,
 ) -> Generator:
-    """As `generator`, from what is loaded where it fits; with `hf` the base stays and only the adapter changes."""
+    """As `generator`, from what is loaded where it fits: the base stays and only the adapter changes.
+
+    vLLM makes room for adapters when it starts, and is slower with it, so there an engine without adapters is another one.
+    """
     drawn = replace(sampling, samples=1, seed=0)  # requests carry both
+    rank = None if engine.name == "hf" or checkpoint.adapter is None else rank_of(checkpoint.adapter)
 
     def build() -> Generator:
         return generator(engine, checkpoint, tokenizer, sampling)
 
-    if engine.name != "hf":
+    if engine.ray is not None or engine.name == "fake" or (engine.name == "vllm" and rank is None):
         return engines.get(("generator", checkpoint, astuple(drawn)), build)
-    from croco.engines.hf import HFGenerator
-
-    held = engines.get(("generator", replace(checkpoint, adapter=None), astuple(drawn)), build)
-    assert isinstance(held, HFGenerator)
-    held.use(checkpoint.adapter)
+    held = engines.get(("generator", replace(checkpoint, adapter=None), rank, astuple(drawn)), build)
+    cast("AdapterGenerator", held).use(checkpoint.adapter)
     return held
+
+
+def takes_as_needed(engine: EngineConfig) -> bool:
+    """Whether a generator asks for requests when it has room; transformers reads ahead, to bring prompts in order of length."""
+    return engine.name != "hf" or engine.ray is not None
 
 
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
@@ -85,6 +108,11 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
         from croco.engines.function import FunctionScorer
 
         return FunctionScorer(locate("reward.function", str(reward.function)))
+    if engine.ray is not None:
+        from croco.engines.ray_engine import RayScorer
+
+        build = partial(scorer, replace(engine, isolate=False, ray=None), reward)
+        return RayScorer(build, engine.ray, engine.environment)
     if engine.isolate:
         from croco.engines.process import IsolatedScorer
 

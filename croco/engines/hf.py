@@ -9,7 +9,7 @@ distribution at the row's next uniform number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
+from croco.engines.conversations import Ids, score_once
+from croco.engines.decoding import prepare, roomy_cache
+from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 
@@ -45,6 +48,7 @@ class HFGenerator:
         prompts_per_unit: int,
     ) -> None:
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        prepare(self.model)
         self.adapter = checkpoint.adapter
         self.context = context_length(self.model.config)
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
@@ -84,17 +88,21 @@ class HFGenerator:
                 yield from self._unit(window[start : start + self.prompts_per_unit])
 
     def _unit(self, requests: Sequence[Request]) -> list[Completion]:
-        """One unit; when the device has no memory for it, its halves."""
+        """One unit; when the device has no memory for it, its halves: of the prompts, or of a single prompt's samples."""
         try:
             return self._sample(requests)
         except torch.OutOfMemoryError:
-            if len(requests) == 1:
-                first = requests[0]
+            first = requests[0]
+            if len(requests) == 1 and len(first.samples) == 1:
                 raise UserError(
-                    f"out of memory with {len(first.samples)} samples of prompt {first.prompt_id} ({first.language}) alone; "
-                    "lower sampling.max_new_tokens or sampling.samples"
+                    f"out of memory with one answer to prompt {first.prompt_id} ({first.language}) alone; "
+                    "lower sampling.max_new_tokens"
                 ) from None
         torch.cuda.empty_cache()
+        if len(requests) == 1:
+            half = len(first.samples) // 2
+            parts = [replace(first, samples=some) for some in (first.samples[:half], first.samples[half:])]
+            return [replace(c, request=first) for part in parts for c in self._unit([part])]
         half = len(requests) // 2
         return self._unit(requests[:half]) + self._unit(requests[half:])
 
@@ -102,20 +110,21 @@ class HFGenerator:
     def _sample(self, requests: Sequence[Request]) -> list[Completion]:
         rows = [(request, sample) for request in requests for sample in request.samples]
         repeats = torch.tensor([len(r.samples) for r in requests], device=self.model.device)
-        budget = min(self.max_new_tokens, self.context - max(len(r.token_ids) for r in requests))
+        budgets = [min(self.max_new_tokens, self.context - len(r.token_ids)) for r, _ in rows]
         state = self._encode(requests, repeats)
-        uniforms = np.stack([uniform_stream(r.seed + s, budget) for r, s in rows])
+        uniforms = np.stack([uniform_stream(r.seed + s, max(budgets)) for r, s in rows])
         drawn: list[list[int]] = [[] for _ in rows]
         active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
-        for step in range(budget):
+        for step in range(max(budgets)):
             tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
             for place, token in enumerate(tokens.tolist()):
-                if active[place] >= 0:
-                    drawn[active[place]].append(token)
-                    if token in self.stops:
+                row = active[place]
+                if row >= 0:
+                    drawn[row].append(token)
+                    if token in self.stops or len(drawn[row]) == budgets[row]:
                         active[place] = -1
             alive = np.flatnonzero(active >= 0)
-            if len(alive) == 0 or step == budget - 1:
+            if len(alive) == 0:
                 break
             if len(alive) < COMPACT_BELOW * len(active):
                 keep = torch.from_numpy(alive).to(self.model.device)
@@ -136,7 +145,7 @@ class HFGenerator:
             mask[row, longest - len(request.token_ids) :] = 1
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
+        cache = roomy_cache(self.model.config)
         out = self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -223,33 +232,19 @@ class HFScorer:
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
-        conversations: dict[tuple[int, ...], list[int]] = {}
-        for index, answer in enumerate(answers):
-            messages = [*answer.messages, {"role": "assistant", "content": answer.answer}]
-            conversations.setdefault(tuple(text.conversation_ids(self.tokenizer, messages)), []).append(index)
-        rewards: list[float | None] = [None] * len(answers)
-        ordered = sorted((ids for ids in conversations if len(ids) <= self.max_length), key=lambda ids: (len(ids), ids))
+        return score_once(self.tokenizer, answers, self.max_length, self._by_length)
+
+    def _by_length(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+        ordered = sorted(conversations, key=lambda ids: (len(ids), ids))
+        rewards: dict[Ids, float] = {}
         for batch in token_batches(ordered, self.score_tokens):
-            for ids, reward in zip(batch, self._rewards(batch), strict=True):
-                for index in conversations[ids]:
-                    rewards[index] = reward if np.isfinite(reward) else None
+            logits = in_halves(self._forward, batch, "out of memory scoring one answer; lower reward.max_length")
+            rewards |= zip(batch, logits, strict=True)
         return rewards
 
-    def _rewards(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
-        """One logit per conversation; when the device has no memory for the batch, in halves."""
-        try:
-            return self._forward(batch)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise UserError(
-                    f"out of memory scoring one answer of {len(batch[0])} tokens; lower reward.max_length"
-                ) from None
-        torch.cuda.empty_cache()
-        half = len(batch) // 2
-        return self._rewards(batch[:half]) + self._rewards(batch[half:])
-
     @torch.inference_mode()
-    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+    def _forward(self, batch: Sequence[Ids]) -> list[float]:
+        """One logit per conversation."""
         longest = max(map(len, batch))
         ids = torch.full((len(batch), longest), self.pad_id)
         mask = torch.zeros_like(ids)
@@ -265,9 +260,9 @@ class HFScorer:
             torch.cuda.empty_cache()
 
 
-def token_batches(conversations: Sequence[tuple[int, ...]], budget: int) -> Iterator[list[tuple[int, ...]]]:
+def token_batches(conversations: Sequence[Ids], budget: int) -> Iterator[list[Ids]]:
     """Runs of conversations (sorted by length) whose padded size is at most `budget` tokens; a longer one goes alone."""
-    batch: list[tuple[int, ...]] = []
+    batch: list[Ids] = []
     for conversation in conversations:
         if batch and len(conversation) * (len(batch) + 1) > budget:
             yield batch

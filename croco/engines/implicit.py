@@ -25,6 +25,7 @@ from croco import text
 from croco.config.scorers import ENGLISH
 from croco.engines.base import Answered, Message
 from croco.engines.checkpoints import Checkpoint, load
+from croco.engines.halving import in_halves
 from croco.maths.logps import answer_logps
 
 
@@ -51,13 +52,20 @@ class ImplicitScorer:
         rewards: list[float | None] = [None] * len(answers)
         for batch in batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
             places, sequences = zip(*batch, strict=True)
-            tuned = summed_logps(self.model, sequences)
-            self.model.disable_adapters()
-            reference = summed_logps(self.model, sequences)
-            self.model.enable_adapters()
-            for place, value in zip(places, (tuned - reference).tolist(), strict=True):
+            ratios = in_halves(self._ratios, sequences, "out of memory scoring one answer; lower reward.max_length")
+            for place, value in zip(places, ratios, strict=True):
                 rewards[place] = value if math.isfinite(value) else None
         return rewards
+
+    def _ratios(self, sequences: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        """Log-prob of each answer under the tuned policy minus that under the reference."""
+        tuned = summed_logps(self.model, sequences)
+        self.model.disable_adapters()
+        try:
+            reference = summed_logps(self.model, sequences)
+        finally:
+            self.model.enable_adapters()
+        return (tuned - reference).tolist()
 
     def _ids(self, answered: Answered) -> tuple[list[int], list[int]]:
         """(prompt, answer) as ids."""

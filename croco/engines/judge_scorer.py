@@ -39,10 +39,11 @@ class JudgeScorer:
         for place, answered in enumerate(answers):
             ids = text.prompt_ids(self.tokenizer, [{"role": "user", "content": self._message(answered)}])
             if len(ids) <= self.max_length:
-                requests.append(Request(str(place), answered.language, ids, range(1), seed=0))
+                # An answer's place is the sample's number, so that an engine that dies can name the prompts.
+                requests.append(Request(answered.prompt_id, answered.language, ids, range(place, place + 1), seed=0))
         for completion in self.generator.generate(requests):
             said = text.decode(self.tokenizer, completion.token_ids)
-            rewards[int(completion.request.prompt_id)] = number(said, self.bounds)
+            rewards[completion.sample] = number(said, self.bounds)
         return rewards
 
     def _message(self, answered: Answered) -> str:

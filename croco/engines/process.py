@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from croco.engines.base import Answered, Completion, Generator, Request, Scorer
+from croco.engines.base import AdapterGenerator, Answered, Completion, Generator, Request, Scorer
 from croco.errors import UserError
 
 REQUESTS_PER_ASKING = 16
@@ -203,7 +203,7 @@ def _score(connection: Connection, engine: Scorer, answers: list[Answered]) -> N
     connection.send(("rewards", engine.score(answers)))
 
 
-def _use(connection: Connection, engine: Any, adapter: Path | None) -> None:
+def _use(connection: Connection, engine: AdapterGenerator, adapter: Path | None) -> None:
     engine.use(adapter)
     connection.send(("done", None))
 

@@ -11,15 +11,14 @@ prefixes by name, so that either alone would answer with what was there before.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
-from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template
+from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, rank_of
+from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def _key(request: Request) -> str:
 
 
 def _rank_bound(adapter: Path) -> int:
-    rank = int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+    rank = rank_of(adapter)
     for bound in RANKS:
         if rank <= bound:
             return bound
@@ -195,23 +194,17 @@ class VLLMScorer:
         self.parameters = vllm.PoolingParams(use_activation=False)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
-        """See `base.Scorer`; a conversation longer than `max_length` gets None."""
-        conversations = [
-            text.conversation_ids(self.tokenizer, [*a.messages, {"role": "assistant", "content": a.answer}])
-            for a in answers
-        ]
-        fitting = [i for i, ids in enumerate(conversations) if len(ids) <= self.max_length]
+        """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
+        return score_once(self.tokenizer, answers, self.max_length, self._rewards)
+
+    def _rewards(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
         outputs = self.llm.encode(
-            [{"prompt_token_ids": conversations[i]} for i in fitting],
+            [{"prompt_token_ids": list(ids)} for ids in conversations],
             pooling_params=self.parameters,
             pooling_task="classify",
             use_tqdm=False,
         )
-        rewards: list[float | None] = [None] * len(answers)
-        for i, output in zip(fitting, outputs, strict=True):
-            reward = output.outputs.data.item()
-            rewards[i] = reward if math.isfinite(reward) else None
-        return rewards
+        return {ids: output.outputs.data.item() for ids, output in zip(conversations, outputs, strict=True)}
 
     def close(self) -> None:
         self.llm.llm_engine.engine_core.shutdown()

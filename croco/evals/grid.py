@@ -12,6 +12,8 @@ from croco.maths import statistics
 from croco.tables import Table
 
 BASE, TUNED = "base", "tuned"
+AGAINST_BASE = {("arena", "win")}
+"""Measured against the base itself, whose own share of wins against itself is one half on every prompt."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ def build(
     Raises:
         UserError: no such evaluation, metric or baseline, or nothing in common.
     """
-    stored_scores = {run.name: stored.scores(run, evaluation) for run in runs}
+    stored_scores: dict[str, Mapping[tuple[str, str], paired.Scores]] = {
+        run.name: stored.scores(run, evaluation) for run in runs
+    }
     if len(stored_scores) < len(runs):
         raise UserError(
             f"the same run is named twice: {', '.join(run.name for run in runs)}; say NAME=RUN to tell them apart"
         )
     chosen = _metric(evaluation, metric, stored_scores)
+    if (evaluation, chosen) in AGAINST_BASE:
+        stored_scores = _even(chosen, stored_scores)
     systems = _systems(runs, chosen, stored_scores)
     if baseline is None:
         baseline = runs[0].name if len(runs) > 1 and runs[0].name in systems else BASE
@@ -76,6 +82,17 @@ def _metric(evaluation: str, metric: str | None, scores: Mapping[str, Mapping[tu
         said = f"--metric {metric}: not in all runs" if metric else "--metric: choose one"
         raise UserError(f"{said}; their '{evaluation}' has {', '.join(common) or 'no metric in common'}")
     return metric
+
+
+def _even(
+    metric: str, scores: Mapping[str, Mapping[tuple[str, str], paired.Scores]]
+) -> dict[str, Mapping[tuple[str, str], paired.Scores]]:
+    """The scores with one base for all runs that wins half of its games."""
+    half: dict[str, dict[str, float]] = {}
+    for of_run in scores.values():
+        for language, prompts in of_run.get((metric, BASE), {}).items():
+            half.setdefault(language, {}).update(dict.fromkeys(prompts, 0.5))
+    return {name: {**of_run, (metric, BASE): half} for name, of_run in scores.items()}
 
 
 def _systems(

@@ -19,7 +19,14 @@ from croco.evals import paired
 RESULTS = "results.parquet"
 NAME_LENGTH = 8  # of an address, as a run's name
 OF_SUMMARIES = (".resamples", ".confidence")
-NOT_RESULTS = ("paths", "logger", "engine", "trainer")  # settings that do not say what an experiment is
+NOT_RESULTS = (
+    "paths",
+    "logger",
+    "push",
+    "workers",
+    "engine",
+    "trainer",
+)  # settings that do not say what an experiment is
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def answer_logps(logits: Tensor, ids: Tensor, answer: Tensor) -> Tensor:
     return out
 
 
-def chunked_logps(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 1024) -> Tensor:
+def chunked_logps(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 512) -> Tensor:
     """Log-prob of each target under a frozen output layer, without ever holding (N, V) at once.
 
     Args:
@@ -55,11 +55,13 @@ class _ChunkedLogps(torch.autograd.Function):
         for start in range(0, len(targets), chunk):
             part = slice(start, start + chunk)
             logits = (hidden[part] @ head.T).float()
-            total = logits.logsumexp(-1)
-            values[part] = logits.gather(-1, targets[part, None])[:, 0] - total
+            logits.sub_(logits.amax(-1, keepdim=True))
+            taken = logits.gather(-1, targets[part, None])[:, 0]
+            total = logits.exp_().sum(-1)  # in place: nothing of the logits' size is made twice
+            values[part] = taken - total.log()
             if rows is not None:
-                probabilities = logits.sub_(total[:, None]).exp_().to(head.dtype)
-                rows[part] = head[targets[part]] - probabilities @ head
+                expected = (logits.to(head.dtype) @ head) / total[:, None].to(head.dtype)
+                rows[part] = head[targets[part]] - expected
         ctx.save_for_backward(rows)
         return values
 

@@ -48,7 +48,7 @@ def robust(
     label_smoothing: float,
 ) -> Tensor:
     """(-(1 - e) log sigmoid(beta delta) + e log sigmoid(-beta delta)) / (1 - 2 e), unbiased when a share e < 1/2 of the labels
-    is flipped (Chowdhury et al. 2024, eq. 11)."""
+    is flipped (Chowdhury et al. 2024)."""
     x = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
     return (-(1 - label_smoothing) * F.logsigmoid(x) + label_smoothing * F.logsigmoid(-x)) / (1 - 2 * label_smoothing)
 
@@ -106,7 +106,7 @@ def ln_dpo(
     *,
     beta: float,
 ) -> Tensor:
-    """DPO on per-token means: -log sigmoid(beta (dc / |c| - dr / |r|)) (Lambert et al. 2024, Tulu 3, eq. 6)."""
+    """DPO on per-token means: -log sigmoid(beta (dc / |c| - dr / |r|)) (Lambert et al. 2024, Tulu 3)."""
     delta = (chosen - reference_chosen) / chosen_tokens - (rejected - reference_rejected) / rejected_tokens
     return -F.logsigmoid(beta * delta)
 

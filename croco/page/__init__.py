@@ -1,13 +1,19 @@
-"""The page of a run: one HTML file that needs nothing else, made from what is on disk."""
+"""The page of a run or a comparison: one HTML file that needs nothing else, made from what is on disk."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from croco.page.curves import Curve, curve
+from croco.page import forest
+from croco.page.curves import Curve, curve, legend
 from croco.tables import Table, cell
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -28,26 +34,58 @@ class Page:
     title: str
     headline: str
     tables: Sequence[Table]
-    curves: Sequence[Curve]
-    answers: Sequence[Answer]
-    settings: Mapping[str, Any]
-    lineage: Mapping[str, str]
-    costs: Table | None = None
+    """Results; one with a column before its `low` and `high` has its plot above it."""
+    curves: Sequence[Curve] = ()
+    answers: Sequence[Answer] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    more: Sequence[Table] = ()
+    """Tables that are shut at first: lineage, costs."""
     verdict: str = ""
-    warnings: Sequence[str] = field(default_factory=tuple)
+    warnings: Sequence[str] = ()
+    forests: Mapping[str, forest.Forest] = field(default_factory=dict)
+    """Title of a table -> the plot above it, instead of the table's own."""
+    series: Sequence[str] = ()
+    """Names of the series in `forests`, where there are several."""
 
 
 def render(page: Page) -> str:
-    """The HTML text; everything that came from a model or a user is escaped."""
+    """The HTML text; everything that came from a model or a user is escaped.
+
+    The browser is told to load nothing from anywhere and to run no script but the page's own, by its hash.
+    """
     import jinja2
     import yaml
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("croco.page", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = cell
+    environment.globals["plot"] = curve
+    script = (HERE / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(
         page=page,
-        plots=[(c.title, curve(c)) for c in page.curves],
+        languages=_languages(page),
+        forests={table.title: drawn for table in page.tables if (drawn := _forest(page, table))},
         settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
+        style=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _forest(page: Page, table: Table) -> str:
+    given = page.forests.get(table.title)
+    drawn = given or forest.of_table(table)
+    if drawn is None:
+        return ""
+    return forest.svg(drawn) + (legend(page.series) if given and len(page.series) > 1 else "")
+
+
+def _languages(page: Page) -> list[str]:
+    """Those a reader can choose: of the results and of the answers."""
+    found = dict.fromkeys(answer.language for answer in page.answers)
+    for table in page.tables:
+        if "language" in table.columns:
+            place = list(table.columns).index("language")
+            found |= dict.fromkeys(row[place] for row in table.rows if isinstance(row[place], str))
+    return [language for language in found if language not in forest.TOTALS]

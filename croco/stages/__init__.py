@@ -15,6 +15,7 @@ def stages() -> tuple[Stage, ...]:
         arena_answers,
         arena_prompts,
         arena_verdicts,
+        checkpoints,
         checks,
         distance,
         euroeval,
@@ -33,9 +34,29 @@ def stages() -> tuple[Stage, ...]:
     )
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
+    by_step = (
+        checkpoints.Measured(
+            stage=quality.STAGE,
+            prompts="prompts",
+            base=generations.ANSWERS_BASE,
+            tuned=generations.ANSWERS_TUNED,
+            at=generations.answers_at,
+            graded=quality.graded,
+            metric="quality",
+        ),
+        checkpoints.Measured(
+            stage=checks.STAGE,
+            prompts="checks_prompts",
+            base=generations.CHECKED_BASE,
+            tuned=generations.CHECKED_TUNED,
+            at=generations.checked_at,
+            graded=checks.graded,
+            metric=checks.METRIC,
+        ),
+    )
     return (
         arena_prompts.STAGE,
-        *translations.stages(prompts.STAGE, generations.slice_of, generations.generate),
+        *translations.stages(prompts.STAGE, generations.slice_of, generations.fill, generations.seal),
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,
@@ -48,7 +69,7 @@ def stages() -> tuple[Stage, ...]:
         sources.reference_scores(scores.STAGE),
         reward_ranking.stage(scores.STAGE),
         pairs.STAGE,
-        training.STAGE,
+        replace(training.STAGE, more=functools.partial(checkpoints.stages_of, by_step)),
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
         quality.STAGE,
@@ -59,7 +80,7 @@ def stages() -> tuple[Stage, ...]:
         euroeval.TUNED,
         euroeval.STAGE,
         distance.STAGE,
-        *arena_answers.stages(generations.slice_of, generations.generate),
+        *arena_answers.stages(generations.slice_of, generations.fill, generations.seal),
         arena_verdicts.STAGE,
         arena.STAGE,
         report.STAGE,

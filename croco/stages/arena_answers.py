@@ -24,12 +24,13 @@ ROLES = ("candidate", "opponent")
 TRAINED = "trained"
 
 Slice = Callable[[Config, Checkpoint, str, SamplingConfig], dict[str, Any]]
-Generate = Callable[[Job, Checkpoint, str, SamplingConfig, str], dict[str, Any]]
+Fill = Callable[[Job, Checkpoint, str, SamplingConfig, str], None]
+Seal = Callable[[Job, str, SamplingConfig, str], dict[str, Any]]
 
 
-def stages(slice_of: Slice, generate: Generate) -> tuple[Stage, ...]:
+def stages(slice_of: Slice, fill: Fill, seal: Seal) -> tuple[Stage, ...]:
     """For each role, the stage of a system that is there already and that of the one this run trains; one of them is wanted."""
-    return tuple(_stage(role, trained, slice_of, generate) for role in ROLES for trained in (False, True))
+    return tuple(_stage(role, trained, slice_of, fill, seal) for role in ROLES for trained in (False, True))
 
 
 def _system(config: Config, role: str) -> SystemConfig:
@@ -54,7 +55,7 @@ def _sampling(config: Config) -> SamplingConfig:
     return SamplingConfig(1, arena.temperature, arena.top_p, arena.max_new_tokens, arena.seed)
 
 
-def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Stage:
+def _stage(role: str, trained: bool, slice_of: Slice, fill: Fill, seal: Seal) -> Stage:
     def config(given: Config) -> dict[str, Any]:
         folder = _system(given, role).answers
         if folder is not None:
@@ -68,10 +69,15 @@ def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Sta
             prompts = job.inputs["arena_prompts"].rows("prompts", Prompt)
             rows = map(records.as_dict, published.answers(Path(folder), prompts))
             return {"rows": job.output.write_table("generations", records.schema(Generation), rows)}
+        return seal(job, SPLIT, _sampling(job.config), "arena_prompts")
+
+    def answered(job: Job) -> None:
+        if _system(job.config, role).answers is not None:
+            return  # they are there
         checkpoint = _checkpoint(job.config, _system(job.config, role))
         if trained:
             checkpoint = replace(checkpoint, adapter=job.single("training").path / "adapter")
-        return generate(job, checkpoint, SPLIT, _sampling(job.config), "arena_prompts")
+        fill(job, checkpoint, SPLIT, _sampling(job.config), "arena_prompts")
 
     def wanted(given: Config) -> bool:
         return given.evals.arena is not None and (_system(given, role).adapter == TRAINED) is trained
@@ -80,6 +86,7 @@ def _stage(role: str, trained: bool, slice_of: Slice, generate: Generate) -> Sta
         name=f"arena_{role}",
         needs=("arena_prompts", "training") if trained else ("arena_prompts",),
         config=config,
+        fill=answered,
         run=run,
         version=1,
         folder="generations",

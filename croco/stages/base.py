@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from croco.config import Config
 from croco.engines.holder import EngineHolder
 from croco.progress import Progress
+from croco.sharing import Terms
 from croco.store import Artifact, Artifacts
 from croco.tracking import Tracker
 
@@ -24,12 +25,14 @@ class Job:
     """The sealed artifacts it needs, by stage name. What was made per language comes as that language's artifact to a
     stage that runs per language, and as all of them, read as one, to any other."""
     output: Artifact
-    """Locked, unsealed; may hold the journal of an earlier, killed attempt."""
+    """Unsealed, and locked except in a shared `fill`; may hold the journal of an earlier, killed attempt."""
     progress: Progress
     tracker: Tracker
     engines: EngineHolder
     language: str | None = None
     """Of a stage that runs per language."""
+    terms: Terms = field(default_factory=Terms)
+    """How this process takes part in what a stage's `fill` makes."""
 
     def single(self, name: str) -> Artifact:
         """An input that is one artifact for all languages."""
@@ -50,6 +53,8 @@ class Stage:
     """Fills `job.output` with tables and returns the summary for its manifest."""
     version: int
     """Raised when the stage computes something else from the same inputs."""
+    fill: Callable[[Job], None] | None = None
+    """Brings rows to the journals, before `run`: what several processes may do together (croco/sharing.py)."""
     of_language: Callable[[Config, str], dict[str, Any]] = field(default=lambda config, language: {})
     """What the artifact of one language depends on besides."""
     folder: str = field(default="")
@@ -67,3 +72,13 @@ class Stage:
     """Stages that come next, told by what there is; what they have made under a later stage's name stands for it."""
     also: Callable[[Config], tuple[str, ...]] = field(default=lambda config: ())
     """Further inputs that some configurations need; `generations@en` is the artifact of that one language."""
+
+
+def seen_from(stage: Stage, view: Callable[[Job], Job]) -> Stage:
+    """The same stage whose functions get another job than the chain's: other inputs, or another configuration."""
+    run, fill = stage.run, stage.fill
+    return replace(
+        stage,
+        run=lambda job: run(view(job)),
+        fill=None if fill is None else lambda job: fill(view(job)),
+    )

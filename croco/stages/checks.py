@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from croco.evals import compare
 from croco.evals.checks import prompts, score
 from croco.records import Generation, Prompt, Result
 from croco.stages.base import Job, Stage
+
+METRIC = score.PRIMARY
 
 
 def _asked(config: Config) -> dict[str, Any]:
@@ -40,14 +43,18 @@ def _write(job: Job) -> dict[str, Any]:
     return {"rows": len(asked), "own": own}
 
 
+def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
+    """Measurements of several systems' answers, given by the name of the input they lie in."""
+    asked = {(p.prompt_id, p.language): p for p in job.inputs["checks_prompts"].rows("prompts", Prompt)}
+    return itertools.chain.from_iterable(
+        score.grade(asked, job.inputs[name].rows("generations", Generation), system) for system, name in answers.items()
+    )
+
+
 def _compare(job: Job) -> dict[str, Any]:
     checks = job.config.evals.checks
     assert checks is not None, "stages are asked whether they are wanted"
-    asked = {(p.prompt_id, p.language): p for p in job.inputs["checks_prompts"].rows("prompts", Prompt)}
-    results = itertools.chain.from_iterable(
-        score.grade(asked, job.inputs[f"checked_{system}"].rows("generations", Generation), system)
-        for system in compare.SYSTEMS
-    )
+    results = graded(job, {system: f"checked_{system}" for system in compare.SYSTEMS})
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
     table = job.output.table("results")
     found = score.comparisons(table, job.config.lang.languages, checks.resamples, checks.confidence)

@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from croco import records, reuse, text
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
 from croco.engines.checkpoints import Checkpoint, adapter_identity, identity
-from croco.errors import UserError
+from croco.evals import trajectory
 from croco.records import Generation, Prompt
+from croco.sharing import Cut, Key, Work, incomplete
 from croco.stages.base import Job, Stage
+from croco.store import write_atomically
 
 SETTINGS = "engine.json"  # what the engine that made the rows really used
-FLUSH_SECONDS = 2.0  # a row waits at most this long before it is on the disk
+ADAPTER = "adapter"  # what training leaves at its end, below its folder
 
 
 def candidates_checkpoint(config: Config) -> Checkpoint:
@@ -77,70 +80,85 @@ def encoded(tokenizer: Any, prompt: Prompt) -> list[int]:
     return text.prompt_ids(tokenizer, prompt.messages)
 
 
-def generate(
+Encode = Callable[[Any, Prompt], list[int]]
+
+
+def fill(
     job: Job,
     checkpoint: Checkpoint,
     split: str,
     sampling: SamplingConfig,
     source: str = "prompts",
-    encode: Callable[[Any, Prompt], list[int]] = encoded,
-) -> dict[str, Any]:
-    """Fill `generations` with `sampling.samples` answers of the checkpoint to every prompt of a split of `source`."""
+    encode: Encode = encoded,
+) -> None:
+    """Bring to the journals `sampling.samples` answers of the checkpoint to every prompt of a split of `source`."""
     config = job.config
+    prompts = _prompts(job, split, source)
+    size = config.workers.prompts_per_unit
+
+    def keys(unit: int) -> list[Key]:
+        return [(p.prompt_id, s) for p in prompts[unit * size : (unit + 1) * size] for s in range(sampling.samples)]
+
+    total = len(prompts) * sampling.samples
+    cut = Cut(f"{size}p", -(-len(prompts) // size), keys, ("prompt_id", "sample"), total, "answers")
+    take_over = functools.partial(_take_over, job, source, sampling.samples)
     tokenizer = text.load_tokenizer(
         checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
     )
-    prompts = [p for p in job.single(source).rows("prompts", Prompt) if p.split == split]
-    done = _done(job, source, sampling.samples)
-    total = len(prompts) * sampling.samples
-    if len(done) < total:
-        engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
-        rows = _Rows(job, tokenizer, checkpoint)
-        (job.output.path / SETTINGS).write_text(json.dumps(engine.settings, indent=1), encoding="utf-8")
-        try:
-            with job.progress.task(f"{job.label}", total, "answers", done=len(done)) as task:
-                for completion in engine.generate(_requests(tokenizer, prompts, sampling, done, encode)):
-                    rows.add(completion)
-                    task.advance(1, tokens=len(completion.token_ids))
-        finally:
-            rows.close()
+    asked = _Asked(tokenizer, {p.prompt_id: p for p in prompts}, sampling, encode)
+    with Work(job.output, cut, job.terms, job.progress, job.label, take_over) as work:
+        for feed in work.feeds(ahead=not job.terms.shared or factory.takes_as_needed(config.engine)):
+            engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
+            write_atomically(job.output.path / SETTINGS, json.dumps(engine.settings, indent=1))
+            for completion in engine.generate(asked.requests(feed)):
+                work.add(_row(completion, tokenizer, checkpoint), tokens=len(completion.token_ids))
+
+
+def seal(job: Job, split: str, sampling: SamplingConfig, source: str = "prompts") -> dict[str, Any]:
+    """Turn the journals that `fill` filled into `generations`.
+
+    Raises:
+        UserError: they do not hold all answers.
+    """
+    total = len(_prompts(job, split, source)) * sampling.samples
     count = job.output.seal_journal("generations", Generation, order=lambda r: (r["prompt_id"], r["sample"]))
     if count != total:
-        raise UserError(f"{job.output.path}: {count} of {total} answers are there; run again to make the rest")
+        raise incomplete(job.output, count, total, "answers")
     return _summary(job)
 
 
-def _done(job: Job, source: str, samples: int) -> set[tuple[str, int]]:
-    """What need not be generated: an earlier attempt's answers, and other artifacts' to the same prompts."""
-    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+def _prompts(job: Job, split: str, source: str) -> list[Prompt]:
+    return [p for p in job.single(source).rows("prompts", Prompt) if p.split == split]
+
+
+def _take_over(job: Job, source: str, samples: int, done: set[Key]) -> int:
+    """Answers of other artifacts to the same prompts."""
     prompts = job.single(source)
     taken = reuse.take_over_generations(job.output, prompts, samples, done)
-    if not taken:
-        return done
-    job.progress.say(f"{job.label}: {taken:,} answers taken over")
-    settings = reuse.file_of_a_sibling(job.output, (prompts,), SETTINGS)
+    settings = reuse.file_of_a_sibling(job.output, (prompts,), SETTINGS) if taken else None
     if settings is not None and not (job.output.path / SETTINGS).exists():
         (job.output.path / SETTINGS).write_bytes(settings.read_bytes())
-    return {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+    return taken
 
 
-def _requests(
-    tokenizer: Any,
-    prompts: list[Prompt],
-    sampling: SamplingConfig,
-    done: set[Any],
-    encode: Callable[[Any, Prompt], list[int]],
-) -> Iterator[Request]:
-    """What is still missing, as runs of consecutive samples."""
-    for p in prompts:
-        missing = [s for s in range(sampling.samples) if (p.prompt_id, s) not in done]
-        if not missing:
-            continue
-        ids = encode(tokenizer, p)
-        for first, stop in _runs(missing):
-            yield Request(
-                p.prompt_id, p.language, ids, range(first, stop), seed_of(sampling.seed, p.prompt_id, p.language)
-            )
+@dataclass(frozen=True)
+class _Asked:
+    """What is missing, as what an engine is asked."""
+
+    tokenizer: Any
+    prompts: dict[str, Prompt]
+    sampling: SamplingConfig
+    encode: Encode
+
+    def requests(self, feed: Iterator[tuple[int, list[Key]]]) -> Iterator[Request]:
+        """Runs of consecutive samples of a prompt."""
+        for _, missing in feed:
+            for prompt_id, keys in itertools.groupby(missing, key=lambda key: key[0]):
+                p = self.prompts[prompt_id]
+                ids = self.encode(self.tokenizer, p)
+                seed = seed_of(self.sampling.seed, p.prompt_id, p.language)
+                for first, stop in _runs([sample for _, sample in keys]):
+                    yield Request(p.prompt_id, p.language, ids, range(first, stop), seed)
 
 
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
@@ -152,78 +170,56 @@ def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
             start = following
 
 
-class _Rows:
-    """Completions on their way to the journal."""
-
-    def __init__(self, job: Job, tokenizer: Any, checkpoint: Checkpoint) -> None:
-        self.journal = job.output.journal()
-        self.tokenizer = tokenizer
-        self.model = checkpoint.path
-        self.revision = checkpoint.revision or ""
-        self.waiting: list[Generation] = []
-        self.flushed = time.monotonic()
-
-    def add(self, completion: Completion) -> None:
-        request = completion.request
-        self.waiting.append(
-            Generation(
-                prompt_id=request.prompt_id,
-                language=request.language,
-                sample=completion.sample,
-                text=text.decode(self.tokenizer, completion.token_ids),
-                token_ids=completion.token_ids,
-                finish_reason=completion.finish_reason,
-                prompt_tokens=len(request.token_ids),
-                tokens=len(completion.token_ids),
-                seed=request.seed + completion.sample,
-                model=self.model,
-                revision=self.revision,
-            )
-        )
-        if time.monotonic() - self.flushed > FLUSH_SECONDS:
-            self._flush()
-
-    def _flush(self) -> None:
-        self.journal.append(self.waiting)
-        self.waiting = []
-        self.flushed = time.monotonic()
-
-    def close(self) -> None:
-        try:
-            self._flush()
-        finally:
-            self.journal.close()
+def _row(completion: Completion, tokenizer: Any, checkpoint: Checkpoint) -> Generation:
+    request = completion.request
+    return Generation(
+        prompt_id=request.prompt_id,
+        language=request.language,
+        sample=completion.sample,
+        text=text.decode(tokenizer, completion.token_ids),
+        token_ids=completion.token_ids,
+        finish_reason=completion.finish_reason,
+        prompt_tokens=len(request.token_ids),
+        tokens=len(completion.token_ids),
+        seed=request.seed + completion.sample,
+        model=checkpoint.path,
+        revision=checkpoint.revision or "",
+    )
 
 
 def _summary(job: Job) -> dict[str, Any]:
-    table = job.output.table("generations", ["finish_reason", "tokens", "text"])
-    reasons = Counter(table["finish_reason"].to_pylist())
-    tokens = table["tokens"].to_numpy()
+    """Counted block by block: the texts together may be larger than memory."""
+    rows = tokens = empty = 0
+    reasons: Counter[str] = Counter()
+    for file in job.output.files("generations"):
+        for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", "tokens", "text"]):
+            rows += batch.num_rows
+            tokens += int(batch["tokens"].to_numpy().sum())
+            reasons.update(batch["finish_reason"].to_pylist())
+            empty += batch["text"].to_pylist().count("")
+    settings = job.output.path / SETTINGS  # not there when all answers were taken over from where it has been lost
     return {
-        "rows": table.num_rows,
-        "tokens": int(tokens.sum()),
-        "mean_tokens": round(float(tokens.mean()), 2),
+        "rows": rows,
+        "tokens": tokens,
+        "mean_tokens": round(tokens / max(rows, 1), 2),
         "finish_reason": dict(reasons),
-        "engine": json.loads((job.output.path / SETTINGS).read_text(encoding="utf-8")),
-        "empty": sum(not t for t in table["text"].to_pylist()),
+        "engine": json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else None,
+        "empty": empty,
     }
 
 
-def _candidates(job: Job) -> dict[str, Any]:
-    return generate(job, candidates_checkpoint(job.config), "train", job.config.sampling)
-
-
-def _system(job: Job, tuned: bool) -> Checkpoint:
+def _system(job: Job, adapter: str | None) -> Checkpoint:
+    """The policy with an adapter that training left in its folder; before training with None."""
     checkpoint = factory.policy(job.config.model)
-    return replace(checkpoint, adapter=job.single("training").path / "adapter") if tuned else checkpoint
+    return checkpoint if adapter is None else replace(checkpoint, adapter=job.single("training").path / adapter)
 
 
-def _answers(job: Job, tuned: bool) -> dict[str, Any]:
-    return generate(job, _system(job, tuned), "heldout", evaluation_sampling(job.config))
+def _fill_answers(job: Job, adapter: str | None) -> None:
+    fill(job, _system(job, adapter), "heldout", evaluation_sampling(job.config))
 
 
-def _checked(job: Job, tuned: bool) -> dict[str, Any]:
-    return generate(job, _system(job, tuned), "checks", checks_sampling(job.config), "checks_prompts")
+def _fill_checked(job: Job, adapter: str | None) -> None:
+    fill(job, _system(job, adapter), "checks", checks_sampling(job.config), "checks_prompts")
 
 
 def _evaluates(config: Config) -> bool:
@@ -234,7 +230,8 @@ STAGE = Stage(
     name="generations",
     needs=("prompts",),
     config=lambda c: slice_of(c, candidates_checkpoint(c), "train", c.sampling),
-    run=_candidates,
+    fill=lambda job: fill(job, candidates_checkpoint(job.config), "train", job.config.sampling),
+    run=lambda job: seal(job, "train", job.config.sampling),
     version=1,
     per_language=True,
 )
@@ -242,26 +239,50 @@ ANSWERS_BASE = Stage(
     name="answers_base",
     needs=("prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "heldout", evaluation_sampling(c)),
-    run=functools.partial(_answers, tuned=False),
+    fill=functools.partial(_fill_answers, adapter=None),
+    run=lambda job: seal(job, "heldout", evaluation_sampling(job.config)),
     version=STAGE.version,
     folder="generations",
     per_language=True,
     wanted=_evaluates,
 )
 ANSWERS_TUNED = replace(
-    ANSWERS_BASE, name="answers_tuned", needs=("prompts", "training"), run=functools.partial(_answers, tuned=True)
+    ANSWERS_BASE,
+    name="answers_tuned",
+    needs=("prompts", "training"),
+    fill=functools.partial(_fill_answers, adapter=ADAPTER),
 )
 CHECKED_BASE = replace(
     ANSWERS_BASE,
     name="checked_base",
     needs=("checks_prompts",),
     config=lambda c: slice_of(c, factory.policy(c.model), "checks", checks_sampling(c)),
-    run=functools.partial(_checked, tuned=False),
+    fill=functools.partial(_fill_checked, adapter=None),
+    run=lambda job: seal(job, "checks", checks_sampling(job.config), "checks_prompts"),
     wanted=lambda c: c.evals.checks is not None,
 )
 CHECKED_TUNED = replace(
     CHECKED_BASE,
     name="checked_tuned",
     needs=("checks_prompts", "training"),
-    run=functools.partial(_checked, tuned=True),
+    fill=functools.partial(_fill_checked, adapter=ADAPTER),
 )
+
+
+def answers_at(step: int) -> Stage:
+    """As ANSWERS_TUNED, after `step` optimiser steps."""
+    return _at(ANSWERS_TUNED, _fill_answers, step)
+
+
+def checked_at(step: int) -> Stage:
+    """As CHECKED_TUNED, after `step` optimiser steps."""
+    return _at(CHECKED_TUNED, _fill_checked, step)
+
+
+def _at(tuned: Stage, answer: Callable[[Job, str], None], step: int) -> Stage:
+    return replace(
+        tuned,
+        name=tuned.name.replace("tuned", str(step)),
+        config=lambda config: {**tuned.config(config), "step": step},
+        fill=lambda job: answer(job, trajectory.folder(step)),
+    )

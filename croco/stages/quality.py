@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,15 +24,22 @@ def slice_of(config: Config) -> dict[str, Any]:
     return {"quality": records.as_dict(config.evals.quality), "source": grader}
 
 
-def run(job: Job) -> dict[str, Any]:
+def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
+    """Grades of several systems' answers, given by the name of the input they lie in."""
     config = job.config.evals.quality
     assert config is not None, "stages are asked whether they are wanted"
     grader = locate("evals.quality.grader", config.grader)
     prompts = {(p.prompt_id, p.language): p for p in job.inputs["prompts"].rows("prompts", Prompt)}
-    results = itertools.chain.from_iterable(
-        quality.grade(grader, prompts, job.inputs[f"answers_{system}"].rows("generations", Generation), system)
-        for system in compare.SYSTEMS
+    return itertools.chain.from_iterable(
+        quality.grade(grader, prompts, job.inputs[name].rows("generations", Generation), system)
+        for system, name in answers.items()
     )
+
+
+def run(job: Job) -> dict[str, Any]:
+    config = job.config.evals.quality
+    assert config is not None, "stages are asked whether they are wanted"
+    results = graded(job, {system: f"answers_{system}" for system in compare.SYSTEMS})
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
     rows = compare.compare(
         job.output.table("results"), "quality", job.config.lang.languages, config.resamples, config.confidence

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from croco import page, store, tables
 from croco.config import Config
+from croco.page import lineage as origin
+from croco.page import trained
 from croco.page.curves import Curve
 from croco.pairing import report as pair_report
 from croco.pairing import show
@@ -15,8 +17,8 @@ from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 from croco.tables import Table
 
-ANSWERS_PER_LANGUAGE = 2
-EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval")
+ANSWERS_PER_LANGUAGE = 8
+EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
 
@@ -31,7 +33,7 @@ def run(job: Job) -> dict[str, Any]:
     store.write_atomically(job.output.path / "report.txt", shown)
     folders = lineage(job)
     store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
-    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, folders)))
+    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated)))
     return {
         "metric": next((summary["metric"] for summary in evaluated.values()), None),
         "pairs": pairs.summary["rows"],
@@ -55,51 +57,29 @@ def lineage(job: Job) -> dict[str, str]:
     return folders
 
 
-def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], folders: dict[str, str]) -> page.Page:
+def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
     config = job.config
     pairs = job.single("pairs").summary["report"]
+    found = origin.ancestors(job.inputs)
     return page.Page(
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({config.pairing.scope} pairs)",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
         tables=[*_results(evaluated), *show.tables(pairs)],
-        curves=_curves(job.single("training").path / "metrics.jsonl"),
-        answers=list(_answers(job)),
+        curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
+        answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
-        lineage=folders,
-        costs=_costs(job),
+        more=[origin.costs(found), origin.lineage(found)],
         verdict=job.single("training").summary["verdict"],
         warnings=pair_report.warnings(pairs),
     )
 
 
-PLOTS = {
-    "loss": ("loss", "validation_loss"),
-    "margin (nats)": ("margin", "validation_margin"),
-    "reward accuracy": ("accuracy", "validation_accuracy"),
-    "log-prob per token (nats)": ("chosen_logp_per_token", "rejected_logp_per_token"),
-    "log-prob against the reference (nats)": ("chosen_against_reference", "rejected_against_reference"),
-    "KL to the reference on held-out answers (nats per token)": ("heldout_kl",),
-    "held-out answers: share in the prompt's language, share of repeated text": (
-        "heldout_answer_language",
-        "heldout_answer_repetition",
-    ),
-}
+def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
+    """Evaluations at several steps of training."""
+    return [Curve(**curve) for summary in evaluated.values() for curve in summary.get("curves", ())]
 
 
-def _curves(metrics: Any) -> list[Curve]:
-    """What training recorded; a name's line has a point wherever it was recorded."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    curves = []
-    for title, names in PLOTS.items():
-        known = [name for name in names if any(name in row for row in rows)]
-        if known:
-            steps = [int(row["step"]) for row in rows if any(name in row for name in known)]
-            values = {name: [row.get(name) for row in rows if any(n in row for n in known)] for name in known}
-            curves.append(Curve(title, steps, values))
-    return curves
-
-
-def _answers(job: Job) -> Any:
+def answers(job: Job) -> Iterator[page.Answer]:
     """The first held-out prompts of each language with both answers."""
     if "answers_base" not in job.inputs:
         return
@@ -113,14 +93,6 @@ def _answers(job: Job) -> Any:
         for key in keys:
             question = prompts[key[1], language].messages[-1]["content"]
             yield page.Answer(language, question, both[0][key].text, both[1][key].text)
-
-
-def _costs(job: Job) -> Table:
-    rows: list[tuple[str, float]] = []
-    for name, artifact in job.inputs.items():
-        several = artifact.by_language.values() if isinstance(artifact, store.Artifacts) else [artifact]
-        rows.append((name, float(sum(a.manifest["seconds"] for a in several))))
-    return Table("What it cost", ("stage", "seconds"), rows, "Wall time of the runs that made the artifacts.", 1)
 
 
 STAGE = Stage(
@@ -142,5 +114,5 @@ STAGE = Stage(
     ),
     config=slice_of,
     run=run,
-    version=1,
+    version=2,
 )

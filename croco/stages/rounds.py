@@ -31,7 +31,7 @@ from croco.config.scorers import following, needs_english
 from croco.maths.rounds import Round, rounds
 from croco.progress import Progress
 from croco.records import Prompt
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, seen_from
 from croco.store import Artifact, Artifacts
 
 if TYPE_CHECKING:
@@ -152,15 +152,15 @@ class _Round:
             # The English prompt is the same in all rounds, the English answers are this round's.
             return tuple(need.replace("generations@", f"{self.name('generations')}@") for need in stage.also(config))
 
-        return replace(
+        again = replace(
             stage,
             name=self.name(stage.name),
             folder=stage.folder or stage.name,
             needs=tuple(renamed.values()),
             also=also,
             config=lambda config: stage.config(self.config(config)),
-            run=lambda job: stage.run(replace(job, config=self.config(job.config), inputs=inputs(job))),
         )
+        return seen_from(again, lambda job: replace(job, config=self.config(job.config), inputs=inputs(job)))
 
     def _generations(self) -> Stage:
         return self._again(self.parts.generations, {"prompts": self.name("prompts")})

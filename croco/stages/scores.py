@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from croco import reuse
 from croco.config import Config
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
 from croco.engines import scorers
-from croco.engines.base import Answered
+from croco.engines.base import Answered, scored
 from croco.maths import length
 from croco.records import Generation, Message, Prompt, Score
+from croco.sharing import Cut, Key, Work, incomplete
 from croco.stages.base import Job, Stage
 from croco.store import Artifact, canonical
 
-ROWS_PER_CALL = 2048  # scored together, then written
+COLUMNS = ("prompt_id", "sample")  # a row's key
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -35,68 +39,82 @@ def also(config: Config) -> tuple[str, ...]:
     return tuple(need for kind, need in needs.items() if kind in kinds)
 
 
+def fill(job: Job) -> None:
+    """Bring a reward of every answer to the journals."""
+    answers = _Answers(job.single("generations"), job.config.workers.answers_per_unit)
+    cut = Cut(f"{answers.size}a", answers.units, answers.keys, COLUMNS, answers.count, "answers")
+    with Work(job.output, cut, job.terms, job.progress, job.label, functools.partial(_take_over, job)) as work:
+        for feed in work.feeds(ahead=job.config.engine.ray is not None):
+            _score(job, answers, feed, work)
+
+
 def run(job: Job) -> dict[str, Any]:
-    prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
-    generations = job.single("generations")
-    total = generations.summary["rows"]
-    done = _done(job, generations)
-    missing = (g for g in _generations(generations) if (g.prompt_id, g.sample) not in done)
-    if len(done) < total:
-        _score(job, prompts, missing, total, len(done))
-    job.output.seal_journal("scores", Score, order=lambda r: (r["prompt_id"], r["sample"]))
+    total = job.inputs["generations"].summary["rows"]
+    count = job.output.seal_journal("scores", Score, order=lambda r: (r["prompt_id"], r["sample"]))
+    if count != total:
+        raise incomplete(job.output, count, total, "rewards")
     return _summary(job) | _control_length(job)
 
 
-def _done(job: Job, generations: Artifact) -> set[tuple[str, int]]:
-    """What need not be scored: an earlier attempt's rewards, and other artifacts' of the same answers.
+def _take_over(job: Job, done: set[Key]) -> int:
+    """Other artifacts' rewards of the same answers.
 
     Rewards with length control are sealed as they are after it, which depends on all answers: they are not taken over.
     """
-    done = {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
     options = options_of(job.config.reward)
     if isinstance(options, ImplicitOptions) and options.length_step is not None:
-        return done
-    taken = reuse.take_over_scores(job.output, job.single("prompts"), generations, done)
-    if not taken:
-        return done
-    job.progress.say(f"{job.label}: {taken:,} rewards taken over")
-    return {(r["prompt_id"], r["sample"]) for _, _, r in job.output.journalled()}
+        return 0
+    return reuse.take_over_scores(job.output, job.single("prompts"), job.single("generations"), done)
 
 
-def _generations(artifact: Any) -> Iterator[Generation]:
-    import pyarrow.parquet as pq
+class _Answers:
+    """The answers by units of so many rows, read from one row group of the file at a time."""
 
-    for batch in pq.ParquetFile(artifact.path / "generations.parquet").iter_batches():
-        for row in batch.to_pylist():
-            yield Generation(**row)
+    def __init__(self, generations: Artifact, size: int) -> None:
+        self.size = size
+        self.file = pq.ParquetFile(generations.path / "generations.parquet")
+        groups = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
+        self.starts = [0, *itertools.accumulate(groups)]
+        self.count = self.starts[-1]
+        self.units = -(-self.count // size)
+        table = generations.table("generations", list(COLUMNS))
+        self.prompt_ids, self.samples = table["prompt_id"], table["sample"]
+        self._group: tuple[int, list[dict[str, Any]]] = (-1, [])
+
+    def keys(self, unit: int) -> list[Key]:
+        rows = slice(unit * self.size, (unit + 1) * self.size)
+        return list(zip(self.prompt_ids[rows].to_pylist(), self.samples[rows].to_pylist(), strict=True))
+
+    def rows(self, unit: int) -> Iterator[Generation]:
+        for row in range(unit * self.size, min((unit + 1) * self.size, self.count)):
+            group = bisect.bisect_right(self.starts, row) - 1
+            if group != self._group[0]:
+                self._group = (group, self.file.read_row_group(group).to_pylist())
+            yield Generation(**self._group[1][row - self.starts[group]])
 
 
-def _score(job: Job, prompts: dict[str, Prompt], missing: Iterator[Generation], total: int, done: int) -> None:
+def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], work: Work) -> None:
     engine, reward = job.config.engine, job.config.reward
-    key = ("scorer", canonical(slice_of(job.config)))
-    scorer = job.engines.get(key, lambda: scorers.build(engine, reward))
+    prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
+    scorer = job.engines.get(("scorer", canonical(slice_of(job.config))), lambda: scorers.build(engine, reward))
     english = _English.of(job)
-    name = job.config.reward.path or job.config.reward.function or ""
-    journal = job.output.journal()
-    try:
-        with job.progress.task(job.label, total, "answers", done=done) as task:
-            while rows := list(islice(missing, ROWS_PER_CALL)):
-                answered = [english.answered(prompts[g.prompt_id], g) for g in rows]
-                journal.append(
-                    Score(
-                        prompt_id=g.prompt_id,
-                        language=g.language,
-                        sample=g.sample,
-                        reward=reward,
-                        tokens=g.tokens,
-                        finish_reason=g.finish_reason,
-                        reward_model=name,
-                    )
-                    for g, reward in zip(rows, scorer.score(answered), strict=True)
-                )
-                task.advance(len(rows), tokens=sum(g.tokens for g in rows))
-    finally:
-        journal.close()
+    name = reward.path or reward.function or ""
+    units: list[list[Generation]] = []
+
+    def asked() -> Iterator[list[Answered]]:
+        for unit, keys in feed:
+            missing = set(keys)
+            units.append([g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing])
+            yield [english.answered(prompts[g.prompt_id], g) for g in units[-1]]
+
+    for number, rewards in scored(scorer, asked()):
+        for g, rewarded in zip(units[number], rewards, strict=True):
+            score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name)
+            work.add(
+                score, tokens=g.tokens, together=True
+            )  # a unit is kept whole: sums depend on what is scored together
+        units[number] = []
+        work.flush()
 
 
 @dataclass(frozen=True)
@@ -161,6 +179,7 @@ STAGE = Stage(
     name="scores",
     needs=("prompts", "generations"),
     config=slice_of,
+    fill=fill,
     run=run,
     version=1,
     per_language=True,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from croco.config import Config
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, seen_from
 
 
 def uses(source: str) -> Callable[[Config], bool]:
@@ -29,12 +29,10 @@ def other_generations(generations: Stage) -> Stage:
     def config(given: Config) -> dict[str, Any]:
         return generations.config(_off_policy(given))
 
-    def run(job: Job) -> dict[str, Any]:
-        return generations.run(replace(job, config=_off_policy(job.config)))
-
     folder = generations.folder or generations.name
-    return replace(
-        generations, name="other_generations", folder=folder, config=config, run=run, wanted=uses("off_policy")
+    return seen_from(
+        replace(generations, name="other_generations", folder=folder, config=config, wanted=uses("off_policy")),
+        lambda job: replace(job, config=_off_policy(job.config)),
     )
 
 
@@ -49,14 +47,13 @@ def reference_scores(scores: Stage) -> Stage:
 
 
 def _scores_of(scores: Stage, name: str, answers: str, source: str) -> Stage:
-    def run(job: Job) -> dict[str, Any]:
-        inputs = {need.replace(answers, "generations"): artifact for need, artifact in job.inputs.items()}
-        return scores.run(replace(job, inputs=inputs))
+    def seen(job: Job) -> Job:
+        return replace(job, inputs={need.replace(answers, "generations"): there for need, there in job.inputs.items()})
 
     def also(config: Config) -> tuple[str, ...]:
         return tuple(need.replace("generations", answers) for need in scores.also(config))
 
     folder = scores.folder or scores.name
-    return replace(
-        scores, name=name, folder=folder, needs=("prompts", answers), also=also, run=run, wanted=uses(source)
+    return seen_from(
+        replace(scores, name=name, folder=folder, needs=("prompts", answers), also=also, wanted=uses(source)), seen
     )

@@ -21,7 +21,8 @@ SOURCE = "source_prompts"
 REQUESTS = "translation_requests"
 NAME = "translations"
 
-Generate = Callable[..., dict[str, Any]]
+Fill = Callable[..., None]
+Seal = Callable[..., dict[str, Any]]
 SliceOf = Callable[[Config, Checkpoint, str, SamplingConfig], dict[str, Any]]
 
 
@@ -90,14 +91,12 @@ def ask(job: Job) -> dict[str, Any]:
     return {"rows": count, "prompts": len(kept), "dropped": dict(+dropped)}
 
 
-def stages(prompts: Stage, slice_of: SliceOf, generate: Generate) -> tuple[Stage, Stage, Stage]:
+def stages(prompts: Stage, slice_of: SliceOf, fill: Fill, seal: Seal) -> tuple[Stage, Stage, Stage]:
     """The prompts in the source language, and for each other language what is asked and what is answered."""
 
-    def translate(job: Job) -> dict[str, Any]:
+    def translate(job: Job) -> None:
         translation = job.config.translation
-        return generate(
-            job, checkpoint(translation), translating.SPLIT, sampling(translation), REQUESTS, translating.token_ids
-        )
+        fill(job, checkpoint(translation), translating.SPLIT, sampling(translation), REQUESTS, translating.token_ids)
 
     source = replace(
         prompts,
@@ -124,7 +123,8 @@ def stages(prompts: Stage, slice_of: SliceOf, generate: Generate) -> tuple[Stage
         name=NAME,
         needs=(REQUESTS,),
         config=lambda c: slice_of(c, checkpoint(c.translation), translating.SPLIT, sampling(c.translation)),
-        run=translate,
+        fill=translate,
+        run=lambda job: seal(job, translating.SPLIT, sampling(job.config.translation), REQUESTS),
         version=1,
         per_language=True,
         languages=targets,

@@ -47,6 +47,17 @@ class Layout:
         return self._masks[shape]
 
     @functools.cached_property
+    def sizes(self) -> list[int]:
+        """Tokens of every segment; together they are the row."""
+        return [segment.stop - segment.start for segment in self.segments]
+
+    @functools.cached_property
+    def prompts(self) -> list[int | None]:
+        """The number of every segment's prompt among the segments; None for a prompt."""
+        numbers = {segment.start: number for number, segment in enumerate(self.segments)}
+        return [numbers[p] if q > p else None for _, _, p, q in self.segments]
+
+    @functools.cached_property
     def places(self) -> Tensor:
         """(K,) the row's place of every key, segment after segment: the prompt's, then the segment's own."""
         parts = [torch.arange(a, b) for s, t, p, q in self.segments for a, b in ((p, q), (s, t))]
@@ -74,17 +85,18 @@ def by_segment(
 ) -> Tensor:
     """query (1, heads, T, D), key and value (1, key heads, T, D); returns (1, T, heads, D)."""
     repeats = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    # Split, not sliced: the gradient of a slice is a row of zeros around it, made and added once for each.
+    queries, keys, values = (
+        x.split(layout.sizes, 2)
+        for x in (query, key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1))
+    )
     parts = []
-    for start, stop, prompt_start, prompt_stop in layout.segments:
-        keys, values = key[:, :, start:stop], value[:, :, start:stop]
-        if prompt_stop > prompt_start:
-            keys = torch.cat([key[:, :, prompt_start:prompt_stop], keys], 2)
-            values = torch.cat([value[:, :, prompt_start:prompt_stop], values], 2)
-        mask = layout.mask(stop - start, keys.shape[2], window)
-        own = query[:, :, start:stop]
+    for own, prompt in enumerate(layout.prompts):
+        k = keys[own] if prompt is None else torch.cat([keys[prompt], keys[own]], 2)
+        v = values[own] if prompt is None else torch.cat([values[prompt], values[own]], 2)
+        mask = layout.mask(queries[own].shape[2], k.shape[2], window)
         parts.append(
-            F.scaled_dot_product_attention(own, keys, values, mask, dropout, is_causal=mask is None, scale=scale)
+            F.scaled_dot_product_attention(queries[own], k, v, mask, dropout, is_causal=mask is None, scale=scale)
         )
     return torch.cat(parts, 2).transpose(1, 2).contiguous()
 

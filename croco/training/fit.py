@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import shutil
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from croco import text
 from croco.config import Config, bind_target
 from croco.engines.checkpoints import identity
 from croco.errors import UserError
+from croco.evals import trajectory
 from croco.training import metrics, packed, probe
 from croco.training.data import Example, Material, Plan, PlannedData, packs
 from croco.training.forward import Forward
@@ -64,11 +69,26 @@ def fit(
         start=material.start,
         prepare=(lambda policy: None) if supervised else _Reference(config, material, forward, store, say),
     )
-    trainer = _trainer(config, folder)
-    trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
+    total = material.start.step + plan.steps + material.start.later
+    trainer = _trainer(config, folder, Keep(folder, trajectory.steps(config.evals.checkpoints, total)))
+    with _interruptible():
+        trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
     _save_adapter(module, folder / "adapter")
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C stays a KeyboardInterrupt: Lightning makes `sys.exit(1)` of it, which is a failure, and ignores the next one."""
+    handler = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    try:
+        yield
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from ended
 
 
 def step_of(folder: Path) -> int:
@@ -202,6 +222,24 @@ class Watch:
         return {f"validation_{name}": totals[name] for name in ("loss", "margin", "accuracy") if name in totals}
 
 
+class Keep(lightning.Callback):
+    """Leaves the adapters of some optimiser steps beside the last one."""
+
+    def __init__(self, folder: Path, steps: Sequence[int]) -> None:
+        self.folder, self.steps = folder, steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        step = pl_module.start.step + trainer.global_step
+        if step in self.steps:
+            kept = self.folder / trajectory.folder(step)
+            written = kept.with_name(f".{kept.name}.tmp")
+            shutil.rmtree(written, ignore_errors=True)
+            _save_adapter(pl_module, written)
+            if trainer.is_global_zero:
+                shutil.rmtree(kept, ignore_errors=True)  # of an attempt that was killed behind this step
+                os.replace(written, kept)
+
+
 def _save_adapter(module: Policy, folder: Path) -> None:
     """The adapter in PEFT's format, in one piece, written by the first process."""
     trained = {name: whole(p.detach()).cpu() for name, p in module.model.named_parameters() if p.requires_grad}
@@ -209,7 +247,7 @@ def _save_adapter(module: Policy, folder: Path) -> None:
         module.model.save_pretrained(folder, safe_serialization=True, state_dict=trained)
 
 
-def _trainer(config: Config, folder: Path) -> lightning.Trainer:
+def _trainer(config: Config, folder: Path, keep: Keep) -> lightning.Trainer:
     hardware = config.trainer
     saver = ModelCheckpoint(
         dirpath=folder / "checkpoints",
@@ -227,7 +265,7 @@ def _trainer(config: Config, folder: Path) -> lightning.Trainer:
         # The base is loaded in its own type and adapters are float32; any other setting would round the adapters too.
         precision="32-true",
         max_epochs=1,
-        callbacks=[saver],
+        callbacks=[keep, saver],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -14,6 +14,7 @@ from typing import Any
 
 from croco.config import Config
 from croco.errors import UserError
+from croco.evals import trajectory
 from croco.progress import Progress
 from croco.training import fit, metrics
 from croco.training.data import Material, Plan
@@ -38,6 +39,7 @@ def train(
         UserError: the run collapsed (`trainer.stop_collapsed`), or a process of it failed.
     """
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
+    trajectory.steps(config.evals.checkpoints, material.start.step + plan.steps)  # a step there is not is said now
     first = fit.step_of(folder)
     with progress.task("training", plan.steps, "steps", done=first) as task:
 

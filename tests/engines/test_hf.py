@@ -71,6 +71,20 @@ def test_a_sample_does_not_depend_on_how_the_work_was_cut(policy: Path) -> None:
     assert len({tuple(c.token_ids) for c in together.values()}) > 12
 
 
+def test_room_for_an_answer_is_the_prompts_own(policy: Path) -> None:
+    """Context 256: behind 250 tokens there is room for 6, behind 5 for 251, whatever shares the batch."""
+    tokenizer = text.load_tokenizer(str(policy))
+    long, short = (Request(f"n{n}", "en", [7] * n, range(3), n) for n in (250, 5))
+    settings = {"max_new_tokens": 251, "temperature": 0.01}  # so that few answers end by themselves
+    together = by_key(list(generator(policy, tokenizer, **settings).generate([long, short])))
+    alone = [by_key(list(generator(policy, tokenizer, **settings).generate([r]))) for r in (long, short)]
+    assert together == alone[0] | alone[1]
+    for (name, _), completion in together.items():
+        if completion.finish_reason == "length":
+            assert len(completion.token_ids) == {"n250": 6, "n5": 251}[name]
+    assert {c.finish_reason for c in together.values()} >= {"length"}
+
+
 def test_tokens_follow_the_models_distribution(policy: Path) -> None:
     """First tokens of 4,000 samples against the softmax: total variation below what 4,000 draws leave by chance.
 
@@ -121,6 +135,18 @@ def test_scores_equal_the_logits_of_single_conversations(reward: Path) -> None:
     assert scores[-1] is None
 
 
+def test_equal_conversations_are_scored_once(reward: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = HFScorer(Checkpoint(str(reward)), max_length=64, score_tokens=100)
+    seen: list[int] = []
+    forward = scorer._forward
+    monkeypatch.setattr(scorer, "_forward", lambda batch: seen.append(len(batch)) or forward(batch))
+    answers = [Answered([{"role": "user", "content": q}], "yes", "en", "{}", q) for q in ("a", "b", "a", "a")]
+    a, b, *more = scorer.score(answers)
+    assert more == [a, a]
+    assert a != b
+    assert sum(seen) == 2
+
+
 def test_a_reward_model_must_have_one_label_and_a_head(tmp_path: Path, policy: Path) -> None:
     two = build_reward(tmp_path / "two", labels=2)
     with pytest.raises(UserError, match="2 labels"):
@@ -134,25 +160,37 @@ def test_token_batches_hold_the_budget() -> None:
     assert [[len(r) for r in b] for b in token_batches(rows, 6)] == [[1, 2, 2], [5], [9]]
 
 
-@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("limit", [1, 3, 8])
 def test_out_of_memory_halves_the_batch_and_the_answers_stay(
     policy: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """A device with room for `limit` prompts gives the answers that a larger one gives."""
+    """A device with room for `limit` answers at a time gives those that a larger one gives; 3 and 1 halve a prompt's own."""
     tokenizer = text.load_tokenizer(str(policy))
     engine = generator(policy, tokenizer)
     expected = by_key(list(engine.generate(requests(tokenizer))))
-    sample = engine._sample
+    sample, sizes = engine._sample, []
 
     def small(some: list[Request]) -> list[Completion]:
-        if len(some) > limit:
+        sizes.append(sum(len(r.samples) for r in some))
+        if sizes[-1] > limit:
             raise torch.OutOfMemoryError
         return sample(some)
 
     monkeypatch.setattr(engine, "_sample", small)
     assert by_key(list(engine.generate(requests(tokenizer)))) == expected
-    monkeypatch.setattr(engine, "_sample", lambda _: small([None] * 9))  # type: ignore[list-item]
-    with pytest.raises(UserError, match=r"out of memory with 4 samples of prompt p0 \(en\) alone"):
+    assert sum(size for size in sizes if size <= limit) == 16
+    assert min(sizes) == {1: 1, 3: 2, 8: 8}[limit]
+
+
+def test_no_memory_for_one_answer_is_one_line(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = text.load_tokenizer(str(policy))
+    engine = generator(policy, tokenizer)
+
+    def none(_: list[Request]) -> list[Completion]:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(engine, "_sample", none)
+    with pytest.raises(UserError, match=r"out of memory with one answer to prompt p0 \(en\) alone"):
         list(engine.generate(requests(tokenizer)[:1]))
 
 

@@ -115,8 +115,11 @@ class Writer:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         for request, said in reversed(list(zip(requests, self.says, strict=True))):  # in any order
+            assert request.prompt_id == "p7"
             self.asked.append(self.tokenizer.decode(request.token_ids))
-            yield Completion(request, 0, self.tokenizer.encode(said, add_special_tokens=False), "stop")
+            yield Completion(
+                request, request.samples.start, self.tokenizer.encode(said, add_special_tokens=False), "stop"
+            )
 
     def close(self) -> None:
         pass
@@ -127,7 +130,7 @@ def test_a_judges_number_is_the_reward_and_what_is_none_is_no_score(tmp_path: Pa
     writer = Writer(tokenizer, ["7", "I cannot say", "11", "first 3, no: 4.5"])
     template = "In {language}: {prompt} / {answer}"
     scorer = JudgeScorer(writer, tokenizer, english_names(), template, (0, 10), 200)
-    answers = [Answered(QUESTION, said, "da", "{}") for said in ("{prompt}", "b", "c", "d", "x" * 400)]
+    answers = [Answered(QUESTION, said, "da", "{}", "p7") for said in ("{prompt}", "b", "c", "d", "x" * 400)]
     assert scorer.score(answers) == [7.0, None, None, 4.5, None]
     assert "In Danish: what? / {prompt}" in writer.asked[-1]  # an answer that looks like a gap is none
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from croco import text
-from croco.config import CONF
+from croco.config import CONF, EngineConfig, SamplingConfig
+from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
 from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator
+from croco.engines.holder import EngineHolder
 from croco.engines.vllm_engine import VLLMGenerator, VLLMScorer
 from croco.errors import UserError
 from tests.builders import build_policy, build_reward
@@ -215,7 +218,31 @@ def test_an_adapter_takes_effect_and_is_refreshed(
     sampler.parameters = sampled
 
 
-def test_scores_are_the_raw_logits_of_transformers(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
+    policy_path: Path, adapter: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """An engine with room for adapters is loaded once for all of them; the policy without one has the faster engine."""
+    tokenizer = text.load_tokenizer(str(policy_path))
+    other = build_adapter(policy_path, tmp_path / "other", 3)
+    engine = EngineConfig("vllm", False, 8, 1024, options, {})
+    engines, sampling = EngineHolder(), SamplingConfig(1, 0.0, 1.0, 16, 0)
+    held = []
+    for folder in (adapter, other):
+        checkpoint = Checkpoint(str(policy_path), adapter=folder)
+        one = factory.held_generator(engines, engine, checkpoint, tokenizer, sampling)
+        plain = HFGenerator(checkpoint, tokenizer, 0.0, 1.0, 16, 8)
+        wanted = requests(tokenizer, range(1))
+        assert ids_of(one.generate(wanted)) == ids_of(plain.generate(wanted))
+        held.append(one)
+    assert held[0] is held[1]
+    assert not factory.have_room_together(replace(engine, options={}))
+    assert factory.have_room_together(replace(engine, options={"gpu_memory_utilization": 0.3}))
+    engines.close()
+
+
+def test_scores_are_the_raw_logits_of_transformers(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = build_reward(tmp_path, seed=1, **SHAPE)
     model = AutoModelForSequenceClassification.from_pretrained(path)
     torch.nn.init.normal_(model.score.weight, std=2.0)  # so that logits leave [0, 1], where a sigmoid would keep them
@@ -223,14 +250,20 @@ def test_scores_are_the_raw_logits_of_transformers(tmp_path: Path, options: dict
     scorer = VLLMScorer(Checkpoint(str(path)), 64, options)
     answers = [Answered([{"role": "user", "content": q}], a, "en", "{}") for q in QUESTIONS for a in ("yes", "no no")]
     too_long = Answered([{"role": "user", "content": "x" * 200}], "y", "en", "{}")
-    scores = scorer.score([*answers, too_long])
+    asked: list[int] = []
+    encode = scorer.llm.encode
+    monkeypatch.setattr(
+        scorer.llm, "encode", lambda prompts, **more: asked.append(len(prompts)) or encode(prompts, **more)
+    )
+    *scores, again, missing = scorer.score([*answers, answers[0], too_long])
     scorer.close()
+    assert (again, missing, asked) == (scores[0], None, [len(answers)])  # equal conversations are scored once
     logits = []
     for a in answers:
         messages = [*a.messages, {"role": "assistant", "content": a.answer}]
         with torch.no_grad():
             logits.append(model(torch.tensor([text.conversation_ids(scorer.tokenizer, messages)])).logits.item())
-    assert scores == [pytest.approx(logit, abs=1e-4) for logit in logits] + [None]
+    assert scores == [pytest.approx(logit, abs=1e-4) for logit in logits]
     assert min(logits) < 0 or max(logits) > 1
 
 

@@ -11,13 +11,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
+from croco import tracking
 from croco.chain import Chain
 from croco.config import CONF, strict
 from croco.errors import UserError
 from croco.progress import Progress
 from croco.stages import stages
 from croco.store import Artifact, Artifacts, Store
-from croco.tracking import Tracker
 
 
 def length(messages: Any, answer: str, language: str, meta: Any) -> float | None:
@@ -61,7 +61,9 @@ def chain(folder: Path, policy: Path, *overrides: str) -> dict[str, Artifact | A
     wanted = stages()
     upto = [stage.name for stage in wanted].index("pairs") + 1
     with (folder / "console.txt").open("a") as console:
-        made = Chain(config, Store(folder / "runs"), Progress(Console(file=console)), Tracker()).run(wanted[:upto])
+        made = Chain(config, Store(folder / "runs"), Progress(Console(file=console)), tracking.silence()).run(
+            wanted[:upto]
+        )
     return dict(made)
 
 

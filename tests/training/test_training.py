@@ -200,3 +200,25 @@ def test_schedule_by_hand() -> None:
     """20 steps, warm-up of 0.1: 2 steps at 1/3 and 2/3 of the peak, then a cosine that is 1 at step 2 and 1/2 halfway."""
     factor = schedule("cosine", 20, 0.1)
     assert [factor(s) for s in (0, 1, 2, 11)] == pytest.approx([1 / 3, 2 / 3, 1.0, 0.5])
+
+
+def test_kept_steps_are_what_a_shorter_training_ends_with(
+    policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    """At a constant rate the first epoch's steps are the same however many epochs follow; a kept adapter survives a resume."""
+    constant = (
+        "method.schedule=constant",
+        "method.warmup_ratio=0",
+        "method.learning_rate=0.01",
+        "trainer.checkpoint_every=1",
+    )
+    whole = config_of(policy, "method.epochs=2", "evals.checkpoints=[3]", *constant)
+    fit(whole, examples, tmp_path / "long")
+    fit(config_of(policy, "method.epochs=1", *constant), examples, tmp_path / "short")
+    kept, last, short = (
+        load_file(tmp_path / folder / "adapter_model.safetensors")
+        for folder in ("long/steps/step-3", "long/adapter", "short/adapter")
+    )
+    assert kept.keys() == short.keys()
+    assert all(torch.equal(kept[name], short[name]) for name in kept)
+    assert any(not torch.equal(kept[name], last[name]) for name in kept)

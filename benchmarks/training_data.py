@@ -1,0 +1,74 @@
+"""What the training benchmark trains on: models of random weights in shapes that stand for others, and pairs of random tokens."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import torch
+
+from croco.training.data import Example
+
+SHAPES = {
+    # Ratios of EuroLLM-9B: feed-forward 3 x hidden, 4 query heads per key head, output layer 6.5 % of the body's FLOPs.
+    "euro": {"hidden_size": 512, "layers": 8, "heads": 8, "kv": 2, "vocab_size": 3072},
+    # A small body under a large vocabulary, as in the smaller multilingual models.
+    "128k": {"hidden_size": 384, "layers": 8, "heads": 6, "kv": 2, "vocab_size": 128_000},
+    "eurollm-9b": {"hidden_size": 4096, "layers": 42, "heads": 32, "kv": 8, "vocab_size": 128_000},
+}
+LENGTHS = {  # (median, log sd, least, most) of prompts, then of answers
+    "euro": ((220, 0.45, 128, 512), (220, 0.6, 64, 512)),
+    "chat": ((120, 0.8, 16, 1024), (400, 0.8, 16, 1500)),
+    "long": ((700, 0.5, 256, 2048), (300, 0.6, 32, 2048)),
+}
+
+
+def made_pairs(count: int, vocabulary: int, mix: str, seed: int = 21) -> list[Example]:
+    """Chosen and rejected of a prompt have correlated lengths (0.6)."""
+    draw = random.Random(seed)
+
+    def length(shape: tuple[float, float, int, int], z: float) -> int:
+        median, spread, least, most = shape
+        return int(min(max(math.exp(math.log(median) + spread * z), least), most))
+
+    def ids(size: int) -> list[int]:
+        return [draw.randrange(3, vocabulary) for _ in range(size)]
+
+    examples = []
+    for _ in range(count):
+        common = draw.gauss(0, 1)
+        prompt, answer = LENGTHS[mix]
+        both = [length(answer, math.sqrt(0.6) * common + math.sqrt(0.4) * draw.gauss(0, 1)) for _ in range(2)]
+        examples.append(Example(ids(length(prompt, draw.gauss(0, 1))), tuple([*ids(n - 1), 2] for n in both)))
+    return examples
+
+
+def save_model(folder: Path, shape: str, dtype: str) -> None:
+    """A Llama of random weights and a word tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    sizes = SHAPES[shape]
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=sizes["hidden_size"],
+        intermediate_size=3 * sizes["hidden_size"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        num_key_value_heads=sizes["kv"],
+        vocab_size=sizes["vocab_size"],
+        max_position_embeddings=8192,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    torch.set_default_dtype(getattr(torch, dtype))
+    LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    words = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "c": 5}, unk_token="a"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="a"
+    ).save_pretrained(folder)

@@ -1,0 +1,76 @@
+"""Several runs on one page: what sets them apart, their differences as forest plots, their training over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from croco.evals import grid, paired, stored
+from croco.page import Page, lineage, trained
+from croco.page.forest import Forest, Interval
+from croco.page.marks import SERIES
+from croco.tables import Table
+
+
+def of_grid(made: grid.Grid) -> Page:
+    """The page of `croco.compare`."""
+    macro = [f"{name} {rows[-1].difference:+.3f} (p {rows[-1].p:.3f})" for name, rows in made.rows.items()]
+    _, means, languages = grid.tables(made)
+    what = f"{made.metric}, system minus {made.baseline}"
+    return Page(
+        title=f"croco: {len(made.runs)} {'run' if len(made.runs) == 1 else 'runs'} compared on {made.evaluation}",
+        headline=f"{made.metric}, against {made.baseline}, mean over languages: {'; '.join(macro)}.",
+        tables=[settings(made.runs), means, languages],
+        forests={means.title: of_means(what, made.rows), languages.title: by_language(what, made.rows)},
+        series=list(made.rows),
+        curves=curves(made.runs),
+        settings={run.name: run.report.manifest.get("run", {}) for run in made.runs},
+        more=origins(made.runs),
+        warnings=made.warnings,
+    )
+
+
+def settings(runs: Sequence[stored.Run]) -> Table:
+    """The keys whose values are not the same in all runs, a column per run."""
+    configurations = [run.configuration for run in runs]
+    rows = [(key, *(str(one.get(key)) for one in configurations)) for key in stored.differing(configurations)]
+    addresses = ("report", *(run.report.address for run in runs))
+    return Table("Settings in which the runs differ", ("setting", *(run.name for run in runs)), [addresses, *rows])
+
+
+def of_means(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Forest:
+    """A row per system: its mean over languages."""
+    return Forest(
+        what, [_interval(name, of_system[-1], number) for number, (name, of_system) in enumerate(rows.items())]
+    )
+
+
+def by_language(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Forest:
+    """Language by language, the mean last: all systems under one heading, or for a single system a row each."""
+    languages = dict.fromkeys(effect.language for of_system in rows.values() for effect in of_system[:-1])
+    made = []
+    for language in (*languages, paired.MACRO):
+        for number, (name, of_system) in enumerate(rows.items()):
+            found = [effect for effect in of_system if effect.language == language]
+            if len(rows) == 1:
+                made += [_interval(language, effect, 0) for effect in found]
+            else:
+                made += [_interval(name, effect, number, language) for effect in found]
+    return Forest(what, made)
+
+
+def _interval(label: str, effect: paired.Effect, series: int, group: str = "") -> Interval:
+    total = effect.language == paired.MACRO
+    language = "" if total else effect.language
+    return Interval(label, effect.difference, effect.low, effect.high, language, group, series, total)
+
+
+def curves(runs: Sequence[stored.Run]) -> list[trained.Curve]:
+    """Of as many runs as can be told apart, the first ones."""
+    folders = {run.name: folder for run in runs[:SERIES] for folder in run.folders("training")}
+    return trained.overlaid({name: folder / trained.METRICS for name, folder in folders.items()})
+
+
+def origins(runs: Sequence[stored.Run]) -> list[Table]:
+    """Costs and lineage of everything before the runs' reports; what runs share is there once."""
+    found = lineage.ancestors({run.name: run.report for run in runs})
+    return [lineage.costs(found), lineage.lineage(found)]
