@@ -17,6 +17,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
+from croco import tracking
 from croco.chain import Chain
 from croco.config import CONF, PromptsConfig, strict
 from croco.errors import UserError
@@ -25,7 +26,6 @@ from croco.prompts import parsing, reading, sampling
 from croco.records import Prompt
 from croco.stages import prompts as stage
 from croco.store import Store
-from croco.tracking import Tracker
 
 
 def config(path: Path, **settings: object) -> PromptsConfig:
@@ -267,7 +267,7 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
     overrides = ["prompts=dolci", "prompts.max_tokens=null", f"prompts.path={settings.path}", "evals=none"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         whole = strict(compose("config", overrides=[*overrides, "lang.languages=[en,da]"]))
-    chain = Chain(whole, Store(tmp_path / "runs"), Progress(Console(file=io.StringIO())), Tracker())
+    chain = Chain(whole, Store(tmp_path / "runs"), Progress(Console(file=io.StringIO())), tracking.silence())
     with pytest.raises(UserError, match=r"set: no prompt in 'da', only in en$"):
         chain.run([stage.STAGE])
     (made,) = (tmp_path / "runs" / "prompts").glob("*/manifest.json")

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from croco import doctor, job, text
+from croco import doctor, job, text, tiny, tracking
 from croco.chain import Chain
 from croco.config import CONF, Config, strict
 from croco.engines.base import Completion, Request
@@ -27,7 +27,6 @@ from croco.prompts import translation as translating
 from croco.records import Generation, Prompt
 from croco.stages import stages
 from croco.store import Artifacts, Store
-from croco.tracking import Tracker
 from tests.builders import build_talker
 
 TOKENS = 16
@@ -57,7 +56,7 @@ class World:
     def prompts(self, config: Config, runs: str = "runs") -> tuple[dict[str, list[Prompt]], str]:
         """Every language's prompts, and what was said while they were made."""
         out = io.StringIO()
-        chain = Chain(config, Store(self.folder / runs), Progress(Console(file=out, width=200)), Tracker())
+        chain = Chain(config, Store(self.folder / runs), Progress(Console(file=out, width=200)), tracking.silence())
         chain.run(stages()[: [stage.name for stage in stages()].index("prompts") + 1])
         made = chain.artifacts["prompts"]
         assert isinstance(made, Artifacts)
@@ -193,7 +192,9 @@ def test_too_little_room_is_one_line(world: World) -> None:
 def test_a_translator_that_is_not_there_is_one_line_before_any_work(world: World) -> None:
     with pytest.raises(UserError, match=r"translation\.model: \./nowhere: no such folder"):
         job.preflight(world.config("lang.languages=[da]", "translation.model=./nowhere"))
-    job.preflight(world.config("lang.languages=[en]", "translation.model=./nowhere", f"reward.path={world.talker}"))
+    job.preflight(
+        world.config("lang.languages=[en]", "translation.model=./nowhere", f"reward.path={tiny.MODELS / 'reward'}")
+    )
 
 
 def test_the_doctor_does_not_wait_for_translations(world: World) -> None:
