@@ -45,8 +45,9 @@ experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NA
 	$(RUN) -m croco.run -m experiments=$(NAME) $(ARGS); code=$$?; \
 	$(RUN) -m croco.experiment $(NAME) && exit $$code
 
+# One process per core with a thread each: torch's own threads would wait for one another.
 test: setup  ## the fast tests
-	$(RUN) -m pytest -m "not slow and not vllm and not slurm and not gpu and not euroeval" $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not slow and not vllm and not slurm and not gpu and not euroeval" $(ARGS)
 
 test-all: setup  ## the slow ones too
 	$(RUN) -m pytest -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)

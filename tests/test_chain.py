@@ -111,6 +111,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_table(policy: Path, reward: Path
     assert report_of(out) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line_before", "words"),
     [("prompts/da", ["engine=hf", "sampling.samples=64"]), ("training: computing", ["method.epochs=500"])],

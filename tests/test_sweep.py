@@ -41,6 +41,7 @@ def jobs(runs: Path) -> dict[str, outcomes.Outcome]:
     return {job.overrides[-1]: job for job in outcomes.of_sweep(folder)}
 
 
+@pytest.mark.slow
 def test_every_failure_is_in_its_own_log_and_in_the_table(tmp_path: Path) -> None:
     """Both jobs fail before anything heavy: a value that the checks refuse, a checkpoint that is not there."""
     words = ["-m", "logger=none", f"paths.artifacts={tmp_path}", "model.path=/nowhere", "sampling.temperature=0,1"]

@@ -23,7 +23,7 @@ def composed(*overrides: str) -> Config:
         return strict(compose("config", overrides=list(overrides)))
 
 
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolate", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_base_stays_loaded_while_adapters_change(isolate: bool, policy: Path, tmp_path: Path) -> None:
     """One engine for the base and two adapters, also where it has a process of its own; each answers as if loaded alone."""
     config = composed("engine=hf", f"engine.isolate={str(isolate).lower()}")
