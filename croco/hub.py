@@ -25,7 +25,9 @@ from huggingface_hub import (
 )
 
 from croco import store, tables
-from croco.config.groups import PushConfig
+from croco.config.running import (
+    PushConfig,
+)
 from croco.evals import stored
 from croco.stages.report import EVALUATIONS
 from croco.tables import Table

@@ -21,27 +21,29 @@ from croco.config.evaluations import (
 )
 from croco.config.groups import (
     Config,
-    EngineConfig,
     FiltersConfig,
     LangConfig,
     LearningRateConfig,
-    LoggerConfig,
     LoraConfig,
     MethodConfig,
     ModelConfig,
     PairingConfig,
     PairLimitsConfig,
-    PathsConfig,
     PromptsConfig,
-    PushConfig,
-    RayConfig,
     RewardConfig,
     SamplingConfig,
     SourceConfig,
+)
+from croco.config.paths import CONF
+from croco.config.running import (
+    EngineConfig,
+    LoggerConfig,
+    PathsConfig,
+    PushConfig,
+    RayConfig,
     TrainerConfig,
     WorkersConfig,
 )
-from croco.config.paths import CONF
 from croco.config.targets import bind_target, locate
 from croco.config.translation import TranslationConfig
 from croco.errors import UserError

@@ -16,9 +16,11 @@ from croco.config.groups import (
     PairingConfig,
     PromptsConfig,
     SourceConfig,
-    WorkersConfig,
 )
 from croco.config.paths import CONF
+from croco.config.running import (
+    WorkersConfig,
+)
 from croco.config.scorers import check_reward
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from croco.config import Config
 from croco.stages.base import Stage
+from croco.store import Artifact, Artifacts
 
 
 def stages() -> tuple[Stage, ...]:
@@ -15,7 +18,6 @@ def stages() -> tuple[Stage, ...]:
         arena_answers,
         arena_prompts,
         arena_verdicts,
-        checkpoints,
         checks,
         distance,
         euroeval,
@@ -34,7 +36,44 @@ def stages() -> tuple[Stage, ...]:
     )
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
-    by_step = (
+    return (
+        arena_prompts.STAGE,
+        *translations.stages(prompts.STAGE, generations.slice_of, generations.fill, generations.seal),
+        replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
+        checks.PROMPTS,
+        euroeval.DATA,
+        arena_prompts.HELDOUT,
+        generations.STAGE,
+        scores.STAGE,
+        sources.other_generations(generations.STAGE),
+        sources.other_scores(scores.STAGE),
+        references.STAGE,
+        sources.reference_scores(scores.STAGE),
+        reward_ranking.stage(scores.STAGE),
+        pairs.STAGE,
+        replace(training.STAGE, more=_by_step()),
+        generations.ANSWERS_BASE,
+        generations.ANSWERS_TUNED,
+        quality.STAGE,
+        generations.CHECKED_BASE,
+        generations.CHECKED_TUNED,
+        checks.STAGE,
+        euroeval.BASE,
+        euroeval.TUNED,
+        euroeval.STAGE,
+        distance.STAGE,
+        *arena_answers.stages(generations.slice_of, generations.fill, generations.seal),
+        arena_verdicts.STAGE,
+        arena.STAGE,
+        report.STAGE,
+    )
+
+
+def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
+    """What measures the adapters of chosen steps of training."""
+    from croco.stages import checkpoints, checks, generations, quality
+
+    measured = (
         checkpoints.Measured(
             stage=quality.STAGE,
             prompts="prompts",
@@ -54,34 +93,4 @@ def stages() -> tuple[Stage, ...]:
             metric=checks.METRIC,
         ),
     )
-    return (
-        arena_prompts.STAGE,
-        *translations.stages(prompts.STAGE, generations.slice_of, generations.fill, generations.seal),
-        replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
-        checks.PROMPTS,
-        euroeval.DATA,
-        arena_prompts.HELDOUT,
-        generations.STAGE,
-        scores.STAGE,
-        sources.other_generations(generations.STAGE),
-        sources.other_scores(scores.STAGE),
-        references.STAGE,
-        sources.reference_scores(scores.STAGE),
-        reward_ranking.stage(scores.STAGE),
-        pairs.STAGE,
-        replace(training.STAGE, more=functools.partial(checkpoints.stages_of, by_step)),
-        generations.ANSWERS_BASE,
-        generations.ANSWERS_TUNED,
-        quality.STAGE,
-        generations.CHECKED_BASE,
-        generations.CHECKED_TUNED,
-        checks.STAGE,
-        euroeval.BASE,
-        euroeval.TUNED,
-        euroeval.STAGE,
-        distance.STAGE,
-        *arena_answers.stages(generations.slice_of, generations.fill, generations.seal),
-        arena_verdicts.STAGE,
-        arena.STAGE,
-        report.STAGE,
-    )
+    return functools.partial(checkpoints.stages_of, measured)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from croco import text
 from croco.engines.base import Answered, Request, seed_of
@@ -123,8 +123,7 @@ def english_answers(reward: Path, count: int, seed: int = 7) -> dict[str, float]
 
 def parameters(folder: Path) -> int:
     """Number of weights of a saved model, tied ones once."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import transformers
 
-    classifies = "SequenceClassification" in AutoConfig.from_pretrained(folder).architectures[0]
-    auto = AutoModelForSequenceClassification if classifies else AutoModelForCausalLM
-    return sum(p.numel() for p in auto.from_pretrained(folder).parameters())
+    kind = getattr(transformers, transformers.AutoConfig.from_pretrained(folder).architectures[0])
+    return sum(p.numel() for p in kind.from_pretrained(folder).parameters())

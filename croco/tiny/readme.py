@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from croco.tiny import build, judge, reward_model, world
+from croco.tiny import build, judge, reward_model, translator, world
 from croco.tiny.lexicon import LANGUAGES, names
 
 PROMPTS = 90
@@ -31,6 +31,8 @@ language x (0.6 correct + 0.2 form + 0.2 tidy). A third of the questions is held
   about answers to *English* prompts. In {quality:.0%} both answers are English and differ in gold quality; in the rest the prompt
   asks for an answer in a given language, or in that of a message it quotes, and the two answers say the same and differ in
   their language alone. Its embeddings stay frozen.
+* **The translator** (NLLB's class) has read prompts and true answers in a language beside the same in English. It is MAPO's
+  reward: how likely it makes the English answer.
 
 ## Is the reward model useful outside English?
 
@@ -59,7 +61,7 @@ def write(models: Path) -> None:
         languages=", ".join(LANGUAGES),
         open=_count(world.OPEN),
         structured=_count(world.STRUCTURED),
-        models="\n".join(_model(models / name) for name in ("policy", "other_policy", "reward")),
+        models="\n".join(_model(models / name) for name in ("policy", "other_policy", "reward", "translator")),
         preferences=build.PREFERENCES,
         quality=1 - reward_model.LANGUAGE_SHARE,
         prompts=PROMPTS,
@@ -80,10 +82,12 @@ def _model(folder: Path) -> str:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    readings = ["backbone", "second reading"] if folder.name == "reward" else [folder.name]
-    seen = (
-        " and ".join(f"{build.RECIPES[name].steps:,} x {build.RECIPES[name].batch}" for name in readings) + " exchanges"
-    )
+    if folder.name == "translator":
+        seen = f"{translator.STEPS:,} x {translator.BATCH} pairs of texts"
+    else:
+        readings = ["backbone", "second reading"] if folder.name == "reward" else [folder.name]
+        sizes = (f"{build.RECIPES[name].steps:,} x {build.RECIPES[name].batch}" for name in readings)
+        seen = " and ".join(sizes) + " exchanges"
     if folder.name == "reward":
         seen += f", then {build.PREFERENCES:,} English preferences"
     cells = (
