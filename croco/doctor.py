@@ -36,6 +36,7 @@ class Finding:
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(composed: DictConfig) -> None:
+    """Print every finding; exit code 0, 1 where a check fails, 2 for bad input."""
     from croco.errors import UserError
 
     try:

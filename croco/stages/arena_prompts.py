@@ -29,6 +29,11 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `prompts` with the questions of one language.
+
+    Raises:
+        UserError: there is none.
+    """
     arena, language = job.config.evals.arena, str(job.language)
     assert arena is not None, "stages are asked whether they are wanted"
     dropped: Counter[str] = Counter()

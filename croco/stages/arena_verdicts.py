@@ -44,6 +44,11 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `verdicts` with what the judge says of every question, in each order that is asked for; goes on behind a kill.
+
+    Raises:
+        UserError: some are missing.
+    """
     judge, arena = job.config.judge, _arena(job.config)
     prompts = job.inputs["arena_prompts"].rows("prompts", Prompt)
     texts = [

@@ -28,6 +28,7 @@ Row = tuple[str, str, list[Message], list[str]]
 
 
 def slice_of(config: Config) -> dict[str, Any]:
+    """The policy that measures, and the sampling of its own answers, beside which the data's stand."""
     model = config.model
     return {
         "distance": None if config.evals.distance is None else records.as_dict(config.evals.distance),
@@ -43,6 +44,7 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `results` with the mean log-prob per token (nats) of the data's answers and of the policy's own."""
     model = job.config.model
     tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
     rows = _rows(job)

@@ -18,6 +18,7 @@ from croco.stages.base import Job, Stage
 
 
 def slice_of(config: Config) -> dict[str, Any]:
+    """With the content of local files, and the tokenizer where lengths are counted in tokens."""
     prompts = records.as_dict(config.prompts)
     path = Path(str(prompts.pop("path")))
     if config.prompts.source in ("jsonl", "parquet"):

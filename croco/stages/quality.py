@@ -37,6 +37,7 @@ def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `results` with the grade of every answer, base and tuned; the summary compares them."""
     config = job.config.evals.quality
     assert config is not None, "stages are asked whether they are wanted"
     results = graded(job, {system: f"answers_{system}" for system in compare.SYSTEMS})

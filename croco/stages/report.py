@@ -27,6 +27,7 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Write report.txt, report.html and lineage.json from what the run made."""
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training, pairs = job.single("training"), job.single("pairs")
     shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"

@@ -50,6 +50,7 @@ def _slice(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `results` with whether each preference is ranked right; the summary has accuracies per language."""
     config, languages = job.config.evals.reward_ranking, job.config.lang.languages
     assert config is not None, "stages are asked whether they are wanted"
     items = _items(job)

@@ -22,6 +22,7 @@ Rows = list[tuple[str, list[Message], tuple[str, ...]]]
 
 
 def slice_of(config: Config) -> dict[str, Any]:
+    """All that changes the adapter; hardware and packing change its last digits only and are left out."""
     method = records.as_dict(config.method)
     for name in ("name", "refresh_every", "reference", "round_data"):  # what rounds are made of, and these see one
         method.pop(name)

@@ -102,6 +102,7 @@ class Policy(lightning.LightningModule):
         self.reference = self.prepare(self)
 
     def training_step(self, batch: list[int], batch_index: int) -> None:
+        """One optimiser step on the examples of a batch; see Lightning."""
         step, world = self.start.step + self.global_step, self.trainer.world_size
         torch.manual_seed(self.seed * 1_000_003 + step * world + self.global_rank)  # dropout is the same after a resume
         optimiser: Any = self.optimizers()
