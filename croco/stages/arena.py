@@ -33,7 +33,7 @@ def _settings(config: Config) -> analysis.Settings:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Fill `results` with both sides' wins, question by question; the summary has win rates, intervals and the judge's agreement."""
+    """Fill `results` with both sides' wins, question by question; the summary has win rates with intervals."""
     settings = _settings(job.config)
     verdicts = analysis.Verdicts(job.inputs["arena_verdicts"].rows("verdicts", Verdict), job.config.lang.languages)
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, analysis.results(verdicts)))
