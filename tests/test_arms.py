@@ -116,6 +116,15 @@ def test_rounds_go_on_where_the_one_before_ended(
     assert "made in" not in again
 
 
+def test_a_round_may_have_no_prompt_in_a_language(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Four pools of one language each, in rounds of one: three of every four artifacts per language hold something else."""
+    small = ("prompts.train=2", "method.batch_size=1", "method.validation=0", "trainer.watch_prompts=0", "evals=none")
+    said = run(policy, reward, tmp_path, "method=online_dpo", "pairing=best_worst", *small)
+    assert "training: made" in said
+    rows = [json.loads(p.read_text())["summary"]["rows"] for p in tmp_path.glob("generations/*/manifest.json")]
+    assert sorted(rows) == [0, 0, 0, 0, 16, 16, 16, 16]
+
+
 def _steps(manifest: Path) -> str:
     return str(json.loads(manifest.read_text())["summary"]["steps"])
 
