@@ -41,7 +41,7 @@ def test_base_is_step_0_and_the_last_is_tuned(
     (training,) = tmp_path.glob("training/*")
     assert (training / "steps" / middle.replace("step ", "step-")).is_dir()
     (page,) = tmp_path.glob("report/*/report.html")
-    assert 'class="band"' in page.read_text(encoding="utf-8")
+    assert 'class="band filled c0"' in page.read_text(encoding="utf-8")
     report = str(page.parent)
     assert compare.main([report, "--evaluation", "checkpoints", "--metric", "quality", "--format", "json"]) == 0
     systems = {row["system"] for row in json.loads(capsys.readouterr().out)["rows"]}
