@@ -51,3 +51,12 @@ def test_the_tree_names_every_room_and_nothing_else() -> None:
     rooms |= {f"{p.parent.name}/" for p in (ROOT / "croco").glob("*/__init__.py")}
     named = set(re.findall(r"^      ([\w/]+(?:\.py)?)", tree[tree.index("    croco/") :], re.MULTILINE))
     assert named == rooms
+
+
+def test_figures_are_those_of_the_benchmarks() -> None:
+    """Every row of a table in the chapter on figures is a row of a file under benchmarks/results."""
+    chapter = (ROOT / "README.md").read_text(encoding="utf-8").split("## Figures")[1].split("\n## ")[0]
+    rows = [line.strip() for line in chapter.splitlines() if line.strip().startswith("|")]
+    measured = {row for file in (ROOT / "benchmarks" / "results").glob("*.md") for row in file.read_text().splitlines()}
+    assert rows
+    assert set(rows) <= measured
