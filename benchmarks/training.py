@@ -14,6 +14,7 @@ disturbs least. TRL's log-probs are computed as on a GPU (answer positions only)
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -33,6 +34,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.counting import flops, peak
 from benchmarks.results import RESULTS, write
 from benchmarks.training_data import LENGTHS, SHAPES, made_pairs, save_model
 from benchmarks.trl_side import TRL
@@ -144,45 +146,6 @@ def sides(
     }
 
 
-def flops(side: Side, examples: Sequence[Example], places: Sequence[int]) -> int:
-    """Floating-point operations of a step, counted operation by operation."""
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-    aten = torch.ops.aten
-
-    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
-
-    def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
-        return int(2.5 * sdpa_flop_count(query, key, value))
-
-    on_cpu = {
-        aten._scaled_dot_product_flash_attention_for_cpu: forward,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
-    }
-    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
-        side.step(examples, places)
-    return int(counter.get_total_flops())
-
-
-def peak(device: str, work: Callable[[], object]) -> float:
-    """MB that the work needs beyond what is held before it."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
-    work()
-    return (_status("VmHWM") - before) / 1024
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
-
-
 def timed(
     made: dict[str, Side], examples: list[Example], rounds: int, device: str
 ) -> dict[str, list[tuple[float, float]]]:
@@ -215,7 +178,7 @@ def measured(shape: str, mix: str, arguments: argparse.Namespace) -> Table:
         counted, memory, seconds = {}, {}, {}
         for name, maker in makers.items():
             side = maker()
-            counted[name] = flops(side, [examples[i] for i in first], first)
+            counted[name] = flops(functools.partial(side.step, [examples[i] for i in first], first))
             del side
         if not arguments.flops:
             memory = {name: _memory(name, folder, mix, arguments) for name in makers}
