@@ -145,7 +145,7 @@ def test_an_engine_killed_in_the_middle_names_its_prompts_and_the_next_run_goes_
         context.setattr(IsolatedGenerator, "generate", killed)
         with pytest.raises(EngineCrash, match="killed by SIGKILL") as crash:
             answers(config, runs)
-    (journal,) = runs.glob("generations/*/journal/0.jsonl")
+    (journal,) = runs.glob("generations/*/journal/*.jsonl")
     kept = Counter(json.loads(line)["prompt_id"] for line in journal.read_text().splitlines())
     prompts = pq.read_table(next(runs.glob("prompts/*/prompts.parquet")), filters=[("split", "=", "train")])
     in_flight = {p for p in prompts["prompt_id"].to_pylist() if kept[p] < 4}
