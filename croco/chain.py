@@ -139,8 +139,11 @@ class Chain:
         self._has_shared = True
 
     def _waiting(self, stage: Stage, label: str, output: Artifact) -> None:
-        """Somebody else holds an artifact's lock: one of several that do the same work leaves what only one can make."""
-        if self.config.workers.number and self._has_shared and stage.fill is None:
+        """Somebody else holds an artifact's lock: one of several that do the same work leaves what only one can make.
+
+        What is made per language takes moments, and work to share follows it.
+        """
+        if self.config.workers.number and self._has_shared and not stage.per_language:
             raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
         self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import multiprocessing
 import os
@@ -11,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from croco import sharing
+from croco import sharing, tracking
+from croco.chain import Chain, NothingToShare
+from croco.config import strict
 from croco.engines import fake
 from croco.errors import UserError
+from croco.progress import Progress
+from croco.stages import stages
+from croco.stages.base import Stage
+from croco.store import Artifact, Store
 from tests.test_reuse import answers, composed, tables
 
 SMALL = ["prompts.train=12", "prompts.heldout=6", "sampling.samples=8"]
@@ -115,3 +124,49 @@ def test_an_engine_that_leaves_rows_out_is_told_and_nothing_is_sealed(
     monkeypatch.setattr(fake.FakeGenerator, "generate", generate)
     answers(config, tmp_path)
     assert manifests(tmp_path, "generations")
+
+
+def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can_make(
+    policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has shared translations when it meets another at the prompts made of them, and rewards when at the pairs."""
+    rows = [{"id": f"q{n}", "language": "en", "prompt": f"why does fox {n} jump?"} for n in range(12)]
+    (tmp_path / "en.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = [f"prompts=jsonl prompts.path={tmp_path / 'en.jsonl'} prompts.heldout=4 translation=plain"]
+    own += [f"translation.model={policy} translation.check_language=false lang.languages=[en,da] sampling.samples=8"]
+
+    def chain(runs: Path, *more: str) -> str:
+        config, out = strict(composed(policy, reward, runs, *" ".join(own).split(), *SHARED, *more)), io.StringIO()
+        progress = Progress(Console(file=out, width=200))
+        names = [stage.name for stage in stages()]
+        try:
+            Chain(config, Store(runs), progress, tracking.silence()).run(stages()[: names.index("pairs") + 1])
+        except NothingToShare as left:
+            return f"{out.getvalue()}{left}"
+        return out.getvalue()
+
+    whole, runs = tmp_path / "whole", tmp_path / "runs"
+    chain(whole)
+    (prompts,) = [m for m in manifests(whole, "prompts") if m["config"]["language"] == "da"]
+    (pairs,) = manifests(whole, "pairs")
+    held = []
+    for made in (prompts, pairs):
+        (folder := runs / made["stage"] / made["address"]).mkdir(parents=True)
+        held.append((folder / ".lock").open("w"))
+        fcntl.flock(held[-1], fcntl.LOCK_EX)  # as another process would
+    waiting = Chain._waiting
+
+    def waited(self: Chain, stage: Stage, label: str, output: Artifact) -> None:
+        if stage.name == "prompts":
+            held[0].close()
+        waiting(self, stage, label, output)
+
+    monkeypatch.setattr(Chain, "_waiting", waited)
+    said = chain(runs, "workers.number=1")
+    assert "prompts/da: another run is making it; waiting" in said
+    assert "pairs: another worker is making it, and there is nothing to share; leaving" in said
+    assert tables(runs) == tables(whole)
+    for stage in ("translations", "generations", "scores"):
+        assert [m["tables"] for m in manifests(runs, stage)] == [m["tables"] for m in manifests(whole, stage)]
+    held[1].close()
+    assert "pairs: made" in chain(runs, "workers.number=1")

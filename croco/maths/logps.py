@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,19 +29,23 @@ def answer_logps(logits: Tensor, ids: Tensor, answer: Tensor) -> Tensor:
     return out
 
 
-def chunked_logps(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 512) -> Tensor:
+def chunked_logps(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 512, tile: int | None = None) -> Tensor:
     """Log-prob of each target under a frozen output layer, without ever holding (N, V) at once.
 
     Args:
         hidden: (N, H) final hidden states, any floating type.
         head: (V, H) weights of the output layer; gets no gradient.
         targets: (N,) token ids.
-        chunk: positions whose logits are alive together.
+        chunk: positions whose logits are alive together, at most.
+        tile: tokens of the vocabulary whose logits are alive together; by default what suits the device.
 
     Returns:
         (N,) in nats, float32.
     """
-    values: Tensor = _ChunkedLogps.apply(hidden, head, targets, chunk)
+    if tile is None:  # on a CPU the logits stay in its cache: 2 MB
+        tile = 1024 if hidden.device.type == "cpu" else len(head)
+    even = math.ceil(len(targets) / max(1, math.ceil(len(targets) / chunk)))
+    values: Tensor = _ChunkedLogps.apply(hidden, head, targets, max(1, even), tile)
     return values
 
 
@@ -49,23 +54,43 @@ class _ChunkedLogps(torch.autograd.Function):
     while the chunk's logits are there, and the backward pass needs neither them nor a second product with W."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chunk: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, chunk: int, tile: int) -> Tensor:
         values = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         rows = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), chunk):
             part = slice(start, start + chunk)
-            logits = (hidden[part] @ head.T).float()
-            logits.sub_(logits.amax(-1, keepdim=True))
-            taken = logits.gather(-1, targets[part, None])[:, 0]
-            total = logits.exp_().sum(-1)  # in place: nothing of the logits' size is made twice
-            values[part] = taken - total.log()
+            values[part], expected = _of_chunk(hidden[part], head, targets[part], tile, rows is not None)
             if rows is not None:
-                expected = (logits.to(head.dtype) @ head) / total[:, None].to(head.dtype)
                 rows[part] = head[targets[part]] - expected
         ctx.save_for_backward(rows)
         return values
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (rows,) = ctx.saved_tensors
-        return (gradients[0][:, None] * rows).to(rows.dtype), None, None, None
+        return (gradients[0][:, None] * rows).to(rows.dtype), None, None, None, None
+
+
+def _of_chunk(hidden: Tensor, head: Tensor, targets: Tensor, tile: int, expects: bool) -> tuple[Tensor, Tensor]:
+    """log p(y | h), (n,), and where `expects`, softmax(W h) W, (n, H), both float32; a tile of the vocabulary after another.
+
+    Sums are kept relative to the highest logit so far, and shrink when a higher one comes (the online softmax of Milakov and
+    Gimelshein, arXiv 1805.02867).
+    """
+    top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
+    taken, total = torch.zeros_like(top), torch.zeros_like(top)
+    expected = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
+    first = 0
+    for weights in head.split(tile):
+        logits = (hidden @ weights.T).float()
+        place = targets[:, None] - first
+        inside = (place >= 0) & (place < len(weights))
+        taken = torch.where(inside, logits.gather(-1, place.clamp(0, len(weights) - 1)), taken)
+        highest = torch.maximum(top, logits.amax(-1, keepdim=True))
+        shrinks = (top - highest).exp_()
+        logits.sub_(highest).exp_()  # in place: nothing of the logits' size is made twice
+        total.mul_(shrinks).add_(logits.sum(-1, keepdim=True))
+        if expects:
+            expected.mul_(shrinks).add_(logits.to(weights.dtype) @ weights)
+        top, first = highest, first + len(weights)
+    return (taken - top - total.log())[:, 0], expected.div_(total)

@@ -77,14 +77,14 @@ def test_capped_logits_are_refused() -> None:
     assert packed.refusal(base) == "the model caps its logits"
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_chunked_logps_equal_the_full_log_softmax(chunk: int) -> None:
+@pytest.mark.parametrize(("chunk", "tile"), [(1, 1), (3, 4), (3, 11), (100, 5), (100, None)])
+def test_chunked_logps_equal_the_full_log_softmax(chunk: int, tile: int | None) -> None:
     torch.manual_seed(0)
     hidden = torch.randn(7, 5, dtype=torch.double).float().requires_grad_()
     head, targets, weights = torch.randn(11, 5), torch.randint(11, (7,)), torch.randn(7)
     expected = torch.log_softmax(hidden @ head.T, -1).gather(-1, targets[:, None])[:, 0]
     (gradient,) = torch.autograd.grad((expected * weights).sum(), hidden)
-    values = chunked_logps(hidden, head, targets, chunk)
+    values = chunked_logps(hidden, head, targets, chunk, tile)
     (ours,) = torch.autograd.grad((values * weights).sum(), hidden)
     assert torch.allclose(values, expected, atol=1e-6)
     assert torch.allclose(ours, gradient, atol=1e-6)
