@@ -34,7 +34,7 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from benchmarks import results
-from croco import records, store, text, tracking
+from croco import records, store, text
 from croco.config import CONF, Config, strict
 from croco.engines import factory
 from croco.engines.base import Request, seed_of
@@ -44,6 +44,7 @@ from croco.records import Prompt
 from croco.stages import generations
 from croco.stages.base import Job
 from croco.tables import Table
+from croco.tracking import Tracker
 from tests.builders import build_policy
 
 SHAPE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8}
@@ -174,9 +175,9 @@ def stage(config: Config, folder: Path, wanted: Sequence[Prompt], engines: Engin
     output = shelves.artifact("generations", 1, {"sampling": {}}, {"prompts": source})
     output.begin()
     progress = Progress(Console(file=io.StringIO()))
-    tracker = tracking.Deferred(lambda: tracking.start(config.logger, folder, "x", "x", {}))
-    job = Job(config, "generations/en", {"prompts": source}, output, progress, tracker, engines, "en")
-    summary = generations.generate(job, factory.policy(config.model), "train", config.sampling)
+    job = Job(config, "generations/en", {"prompts": source}, output, progress, Tracker(), engines, "en")
+    generations.fill(job, factory.policy(config.model), "train", config.sampling)
+    summary = generations.seal(job, "train", config.sampling)
     output.seal(summary, 0.0)
     return int(summary["tokens"])
 

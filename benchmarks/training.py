@@ -8,7 +8,8 @@
 All sides take the same pairs of random token ids (prompt and answer lengths log-normal), the same random weights, LoRA on all
 projections, 8 pairs a step. In every round the sides run in a new random order; ratios are taken within a round, and the table
 gives their median with the lowest and highest. CPU seconds count all threads of this process and are what a loaded machine
-disturbs least. TRL's log-probs are computed as on a GPU (answer positions only), which on a CPU it does not do by itself.
+disturbs least. TRL's log-probs are computed as on a GPU (answer positions only), which on a CPU it does not do by itself; with
+`--unmodified` they are computed as it ships: at every position, prompts and padding too.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def sides(
     folder: Path, arguments: argparse.Namespace, examples: list[Example], scratch: Path
 ) -> dict[str, Callable[[], Side]]:
     """Name -> how to make it; made one by one where memory is measured."""
-    as_on_a_gpu()
+    if not arguments.unmodified:
+        as_on_a_gpu()
     dtype, pack = arguments.dtype, f"trainer.tokens_per_pack={arguments.tokens_per_pack}"
     config = config_of(folder, dtype, pack)
     start = build_model(config, 0.0)
@@ -192,6 +194,7 @@ def _memory(side: str, folder: Path, mix: str, arguments: argparse.Namespace) ->
     command = [sys.executable, __file__, "--memory", side, "--folder", str(folder), "--mix", mix]
     for name in ("device", "dtype", "threads", "tokens_per_pack"):
         command += ["--" + name.replace("_", "-"), str(getattr(arguments, name))]
+    command += ["--unmodified"] * arguments.unmodified
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -229,7 +232,7 @@ def _table(
     prompt, chosen, rejected = (statistics.mean(lengths) for lengths in parts)
     title = (
         f"{shape}, {arguments.dtype}: prompts of {prompt:.0f} tokens, answers of {chosen:.0f} and {rejected:.0f} "
-        f"(mix {mix}; means)"
+        f"(mix {mix}; means)" + (", TRL unmodified" if arguments.unmodified else "")
     )
     note = (
         f"A step of {PAIRS} pairs on {arguments.device}, {torch.get_num_threads()} threads, packs of {arguments.tokens_per_pack} "
@@ -271,6 +274,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens-per-pack", type=int, default=1536)
+    parser.add_argument("--unmodified", action="store_true", help="TRL as it ships for this device")
     parser.add_argument("--flops", action="store_true", help="only count")
     parser.add_argument("--out", type=Path, default=RESULTS / "training.md")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
