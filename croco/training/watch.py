@@ -39,7 +39,7 @@ def verdict(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) ->
     # A NaN passes no comparison, so that these are written for what is sound.
     if not (chosen > -limits.collapse and rejected < float("inf")):
         return "collapsed"
-    if abs(margin) < limits.flat:
+    if margin < limits.flat:  # a margin below 0 as well: preferences were unlearnt
         return "flat"
     if chosen < -limits.displacement and rejected < chosen:
         return "likelihood displacement"

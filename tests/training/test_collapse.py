@@ -33,7 +33,7 @@ def pairs() -> list[Example]:
 
 @pytest.mark.parametrize(
     "settings",
-    [("method=dpo", "method.learning_rate=0.1"), ("method=simpo", "method.learning_rate=0.02")],
+    [("method=dpo", "method.learning_rate=0.3"), ("method=simpo", "method.learning_rate=0.02")],
 )
 def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Example], tmp_path: Path) -> None:
     """A huge learning rate; and SimPO, which nothing holds to the reference, run too long."""
@@ -46,7 +46,7 @@ def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Examp
 
 def test_the_switch_lets_it_go_on(pairs: list[Example], tmp_path: Path) -> None:
     config = config_of(
-        POLICY, "method.learning_rate=0.1", "method.epochs=3", "method.warmup_ratio=0", "trainer.stop_collapsed=false"
+        POLICY, "method.learning_rate=0.3", "method.epochs=3", "method.warmup_ratio=0", "trainer.stop_collapsed=false"
     )
     result, rows = fit(config, pairs, tmp_path / "run")
     assert result["verdict"] == "collapsed"

@@ -32,6 +32,7 @@ def history(chosen: float, rejected: float, steps: int = 12) -> list[dict[str, f
         (history(0.001, 0.0), "flat"),
         ([*history(0.0, 0.0)[:-1], {**history(0, 0)[-1], "chosen_against_reference": math.nan}], "collapsed"),
         ([{"loss": 1.0}] * 9, "unknown"),
+        (history(0.1, 0.3), "flat"),  # the rejected gained more: nothing learnt
         ([], "unknown"),
     ],
 )
