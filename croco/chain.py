@@ -35,6 +35,8 @@ class Chain:
     artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
     engines: EngineHolder = field(default_factory=EngineHolder)
     _has_shared: bool = False
+    _shares_later: bool = False
+    """Whether a stage behind the present one is shared."""
     _spent: dict[str, float] = field(default_factory=dict)
     """Seconds of this process on what it shared, by address."""
 
@@ -49,9 +51,10 @@ class Chain:
         return self.artifacts
 
     def _walk(self, stages: Sequence[Stage]) -> None:
-        for stage in stages:
+        for number, stage in enumerate(stages):
             if stage.name in self.artifacts or not stage.wanted(self.config):
                 continue
+            self._shares_later = any(s.fill is not None and s.wanted(self.config) for s in stages[number + 1 :])
             self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
             self._walk(stage.more(self.config, self.artifacts))
 
@@ -141,9 +144,10 @@ class Chain:
     def _waiting(self, stage: Stage, label: str, output: Artifact) -> None:
         """Somebody else holds an artifact's lock: one of several that do the same work leaves what only one can make.
 
-        What is made per language takes moments, and work to share follows it.
+        For what is made per language it waits where work to share follows: those stages take moments, unlike training.
         """
-        if self.config.workers.number and self._has_shared and not stage.per_language:
+        moments = stage.per_language and self._shares_later
+        if self.config.workers.number and self._has_shared and not moments:
             raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
         self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
 

@@ -129,18 +129,21 @@ def test_an_engine_that_leaves_rows_out_is_told_and_nothing_is_sealed(
 def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can_make(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has shared translations when it meets another at the prompts made of them, and rewards when at the pairs."""
+    """It has shared translations when it meets another at the prompts made of them, and rewards when at the pairs.
+
+    Where the prompts are all that is wanted, nothing to share follows them.
+    """
     rows = [{"id": f"q{n}", "language": "en", "prompt": f"why does fox {n} jump?"} for n in range(12)]
     (tmp_path / "en.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     own = [f"prompts=jsonl prompts.path={tmp_path / 'en.jsonl'} prompts.heldout=4 translation=plain"]
     own += [f"translation.model={policy} translation.check_language=false lang.languages=[en,da] sampling.samples=8"]
 
-    def chain(runs: Path, *more: str) -> str:
+    def chain(runs: Path, *more: str, last: str = "pairs") -> str:
         config, out = strict(composed(policy, reward, runs, *" ".join(own).split(), *SHARED, *more)), io.StringIO()
         progress = Progress(Console(file=out, width=200))
         names = [stage.name for stage in stages()]
         try:
-            Chain(config, Store(runs), progress, tracking.silence()).run(stages()[: names.index("pairs") + 1])
+            Chain(config, Store(runs), progress, tracking.silence()).run(stages()[: names.index(last) + 1])
         except NothingToShare as left:
             return f"{out.getvalue()}{left}"
         return out.getvalue()
@@ -154,6 +157,8 @@ def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can
         (folder := runs / made["stage"] / made["address"]).mkdir(parents=True)
         held.append((folder / ".lock").open("w"))
         fcntl.flock(held[-1], fcntl.LOCK_EX)  # as another process would
+    left = chain(runs, "workers.number=1", last="prompts")
+    assert "prompts/da: another worker is making it, and there is nothing to share; leaving" in left
     waiting = Chain._waiting
 
     def waited(self: Chain, stage: Stage, label: str, output: Artifact) -> None:
