@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,25 @@ def test_a_layout_by_hand() -> None:
 def test_capped_logits_are_refused() -> None:
     base = SimpleNamespace(config=SimpleNamespace(model_type="gemma3_text", final_logit_softcapping=30.0))
     assert packed.refusal(base) == "the model caps its logits"
+
+
+def test_chunked_logps_by_hand() -> None:
+    """Logits 0 and ln 3, so p = 1/4 and 3/4; d log p(second) / dh = ln 3 - 3/4 ln 3. In tiles of one token."""
+    hidden, head = torch.ones(1, 1, requires_grad=True), torch.tensor([[0.0], [math.log(3)]])
+    value = chunked_logps(hidden, head, torch.tensor([1]), tile=1)
+    (gradient,) = torch.autograd.grad(value.sum(), hidden)
+    assert value.item() == pytest.approx(math.log(3 / 4))
+    assert gradient.item() == pytest.approx(math.log(3) / 4)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_chunked_logps_of_logits_in_the_thousands(order: int) -> None:
+    """The highest logit comes in the first tile or in the last; in float64 the full log-softmax."""
+    head = torch.linspace(-3000, 3000, 11)[:, None] * order
+    hidden, targets = torch.tensor([[1.0], [-1.0], [1e-3]]), torch.tensor([0, 5, 10])
+    expected = torch.log_softmax((hidden.double() @ head.double().T), -1).gather(-1, targets[:, None])[:, 0]
+    values = chunked_logps(hidden, head, targets, tile=4)
+    assert torch.allclose(values.double(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("chunk", "tile"), [(1, 1), (3, 4), (3, 11), (100, 5), (100, None)])
