@@ -33,7 +33,7 @@ def pairs() -> list[Example]:
 
 @pytest.mark.parametrize(
     "settings",
-    [("method=dpo", "method.learning_rate=0.3"), ("method=simpo", "method.learning_rate=0.02")],
+    [("method=dpo", "method.learning_rate=0.1"), ("method=simpo", "method.learning_rate=0.02")],
 )
 def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Example], tmp_path: Path) -> None:
     """A huge learning rate; and SimPO, which nothing holds to the reference, run too long."""
