@@ -59,11 +59,19 @@ def test_wrong_words_name_the_right_ones(argument: str, says: str) -> None:
         ["evals=[quality, checks]", "method.loss.beta=0.2", "model.lora.r=8", "experiments=null"],
         ["experiments=glob(*_tiny)", "lang='da'", "prompts.path=${model.path}"],
         ["+typo=1", "~logger", "hydra.sweep.dir=x", "hydra/launcher=joblib", "evals.euroeval.datasets.da=[a]"],
-        ["--config-dir", "mine", "method=my_own"],
     ],
 )
 def test_right_words_and_what_is_hydras_pass(arguments: list[str]) -> None:
+    """And what stands behind them is still looked at."""
     words.check(arguments)
+    with pytest.raises(UserError, match="methodd"):
+        words.check([*arguments, "methodd=dpo"])
+
+
+def test_a_folder_of_ones_own_may_bring_any_choice() -> None:
+    words.check(["--config-dir", "mine", "method=my_own"])
+    with pytest.raises(UserError, match="my_own"):
+        words.check(["method=my_own"])
 
 
 def test_help_names_every_group_and_choice() -> None:

@@ -50,6 +50,7 @@ class AlignmentScorer:
         self.max_length, self.score_tokens = max_length, score_tokens
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        """See `base.Scorer`; equal pairs of texts are scored once."""
         found: list[list[float]] = [[] for _ in answers]
         pairs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}  # equal texts are scored once
         for place, answered in enumerate(answers):

@@ -120,6 +120,7 @@ STEPS_IN_ORDER: dict[str, Callable[[Path, Say], None]] = {
 
 
 def main() -> None:
+    """Train the embedded models again, all or those named, and write their README."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=MODELS)
     parser.add_argument("--only", nargs="+", choices=[*STEPS_IN_ORDER, "readme"], default=[*STEPS_IN_ORDER, "readme"])
