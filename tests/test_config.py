@@ -150,7 +150,7 @@ def test_no_key_of_a_yaml_is_unread() -> None:
         "workers",
         "logger",
     ):
-        files = [yaml.safe_load(p.read_text()) for p in (CONF / group).glob("*.yaml")]
+        files = [yaml.safe_load(p.read_text()) for p in (CONF / group).rglob("*.yaml")]
         keys = set(itertools.chain.from_iterable((f.get(group) or f) for f in files if f))
         missing = set(vars(getattr(config, group))) - keys
         assert not missing, f"conf/{group}: no file sets {missing}"
