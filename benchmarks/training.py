@@ -3,6 +3,7 @@
     python benchmarks/training.py                               # the CPU proxies; about half an hour on two cores
     python benchmarks/training.py --shapes euro --rounds 3      # shorter
     python benchmarks/training.py --flops                       # counted FLOPs alone: no noise, a minute
+    python benchmarks/training.py --unmodified --shapes 128k --sides "TRL, default" "TRL, hand-tuned" croco   # 40 minutes
     python benchmarks/training.py --shapes eurollm-9b --device cuda --dtype bfloat16   # a GPU with 80 GB or more
 
 All sides take the same pairs of random token ids (prompt and answer lengths log-normal), the same random weights, LoRA on all
@@ -276,7 +277,7 @@ def main() -> None:
     parser.add_argument("--tokens-per-pack", type=int, default=1536)
     parser.add_argument("--unmodified", action="store_true", help="TRL as it ships for this device")
     parser.add_argument("--flops", action="store_true", help="only count")
-    parser.add_argument("--out", type=Path, default=RESULTS / "training.md")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/training.md, training_unmodified.md")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -289,7 +290,8 @@ def main() -> None:
     if arguments.memory:
         only_memory(arguments)
         return
-    write(arguments.out, *(measured(shape, mix, arguments) for shape in arguments.shapes for mix in arguments.mix))
+    out = arguments.out or RESULTS / ("training_unmodified.md" if arguments.unmodified else "training.md")
+    write(out, *(measured(shape, mix, arguments) for shape in arguments.shapes for mix in arguments.mix))
 
 
 if __name__ == "__main__":
