@@ -3,7 +3,7 @@
     python benchmarks/training.py                               # the CPU proxies; about half an hour on two cores
     python benchmarks/training.py --shapes euro --rounds 3      # shorter
     python benchmarks/training.py --flops                       # counted FLOPs alone: no noise, a minute
-    python benchmarks/training.py --unmodified --shapes 128k --sides "TRL, default" "TRL, hand-tuned" croco   # 40 minutes
+    python benchmarks/training.py --unmodified --shapes 128k --sides "TRL, default" "TRL, hand-tuned" croco   # 45 minutes
     python benchmarks/training.py --shapes eurollm-9b --device cuda --dtype bfloat16   # a GPU with 80 GB or more
 
 All sides take the same pairs of random token ids (prompt and answer lengths log-normal), the same random weights, LoRA on all
