@@ -80,9 +80,11 @@ def _of_chunk(hidden: Tensor, head: Tensor, targets: Tensor, tile: int, expects:
     top = torch.full((len(hidden), 1), -torch.inf, device=hidden.device)
     taken, total = torch.zeros_like(top), torch.zeros_like(top)
     expected = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
+    room = hidden.new_empty(len(hidden) * min(tile, len(head)))  # one for all tiles: it stays in a CPU's cache
     first = 0
     for weights in head.split(tile):
-        logits = (hidden @ weights.T).float()
+        shape = len(hidden), len(weights)
+        logits = torch.mm(hidden, weights.T, out=room[: math.prod(shape)].view(shape)).float()
         place = targets[:, None] - first
         inside = (place >= 0) & (place < len(weights))
         taken = torch.where(inside, logits.gather(-1, place.clamp(0, len(weights) - 1)), taken)
@@ -91,6 +93,14 @@ def _of_chunk(hidden: Tensor, head: Tensor, targets: Tensor, tile: int, expects:
         logits.sub_(highest).exp_()  # in place: nothing of the logits' size is made twice
         total.mul_(shrinks).add_(logits.sum(-1, keepdim=True))
         if expects:
-            expected.mul_(shrinks).add_(logits.to(weights.dtype) @ weights)
+            _add_product(expected.mul_(shrinks), logits, weights)
         top, first = highest, first + len(weights)
     return (taken - top - total.log())[:, 0], expected.div_(total)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, the product in the type of `right`."""
+    if right.dtype == total.dtype:
+        total.addmm_(left, right)  # no product of its own to write and read
+    else:
+        total.add_(left.to(right.dtype) @ right)

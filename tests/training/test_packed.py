@@ -97,6 +97,20 @@ def test_chunked_logps_of_logits_in_the_thousands(order: int) -> None:
     assert torch.allclose(values.double(), expected, rtol=1e-6)
 
 
+def test_chunked_logps_in_bfloat16() -> None:
+    """Against float64 on the same rounded weights; a logit near 4 is rounded by at most 2^-7, in the sum and in the target."""
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 16).bfloat16().requires_grad_()
+    head, targets = torch.randn(11, 16).bfloat16() / 2, torch.randint(11, (7,))
+    exact = hidden.detach().double().requires_grad_()
+    expected = torch.log_softmax(exact @ head.double().T, -1).gather(-1, targets[:, None])[:, 0]
+    values = chunked_logps(hidden, head, targets, tile=4)
+    assert values.dtype == torch.float32
+    assert torch.allclose(values.double(), expected, atol=2**-5)
+    (ours,), (gradient,) = torch.autograd.grad(values.sum(), hidden), torch.autograd.grad(expected.sum(), exact)
+    assert torch.allclose(ours.double(), gradient, atol=2**-5)
+
+
 @pytest.mark.parametrize(("chunk", "tile"), [(1, 1), (3, 4), (3, 11), (100, 5), (100, None)])
 def test_chunked_logps_equal_the_full_log_softmax(chunk: int, tile: int | None) -> None:
     torch.manual_seed(0)
