@@ -35,16 +35,20 @@ class Layout:
 
     def __init__(self, segments: Sequence[Segment], device: torch.device) -> None:
         self.segments, self.device = list(segments), device
-        self._masks: dict[tuple[int, int, int | None], Tensor] = {}
+        self._masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = {}
 
-    def mask(self, queries: int, keys: int, window: int | None) -> Tensor | None:
-        """(queries, keys) of what is seen; None where plain causal attention sees the same."""
+    def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """(queries, keys) to add to scores: 0 where a query sees a key, else -inf; None where plain causal attention does.
+
+        All layers share it; of a boolean mask SDPA would make such a one in every layer, and keep it for the backward pass.
+        """
         if queries == keys and (window is None or window >= keys):
             return None
-        shape = (queries, keys, window)
-        if shape not in self._masks:
-            self._masks[shape] = visible(*shape, self.device)
-        return self._masks[shape]
+        kind = (queries, keys, window, dtype)
+        if kind not in self._masks:
+            seen = visible(queries, keys, window, self.device)
+            self._masks[kind] = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill_(~seen, -torch.inf)
+        return self._masks[kind]
 
     @functools.cached_property
     def sizes(self) -> list[int]:
@@ -84,21 +88,20 @@ def by_segment(
     query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, dropout: float, window: int | None
 ) -> Tensor:
     """query (1, heads, T, D), key and value (1, key heads, T, D); returns (1, T, heads, D)."""
-    repeats = query.shape[1] // key.shape[1]
+    # Key heads are the batch, and the query heads that share one are its heads: keys and values are expanded, never copied.
+    query, key, value = query[0].unflatten(0, (key.shape[1], -1)), key.transpose(0, 1), value.transpose(0, 1)
     # Split, not sliced: the gradient of a slice is a row of zeros around it, made and added once for each.
-    queries, keys, values = (
-        x.split(layout.sizes, 2)
-        for x in (query, key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1))
-    )
+    queries, keys, values = (x.split(layout.sizes, 2) for x in (query, key, value))
     parts = []
     for own, prompt in enumerate(layout.prompts):
-        k = keys[own] if prompt is None else torch.cat([keys[prompt], keys[own]], 2)
-        v = values[own] if prompt is None else torch.cat([values[prompt], values[own]], 2)
-        mask = layout.mask(queries[own].shape[2], k.shape[2], window)
-        parts.append(
-            F.scaled_dot_product_attention(queries[own], k, v, mask, dropout, is_causal=mask is None, scale=scale)
-        )
-    return torch.cat(parts, 2).transpose(1, 2).contiguous()
+        q, k, v = queries[own], keys[own], values[own]
+        if prompt is not None:
+            k, v = torch.cat([keys[prompt], k], 2), torch.cat([values[prompt], v], 2)
+        mask = layout.mask(q.shape[2], k.shape[2], window, q.dtype)
+        k, v = (x.expand(-1, q.shape[1], -1, -1) for x in (k, v))
+        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None, scale=scale)
+        parts.append(out.permute(2, 0, 1, 3))
+    return torch.cat(parts).flatten(1, 2)[None]
 
 
 def by_kernel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -16,6 +17,32 @@ def test_what_a_window_of_two_shows() -> None:
     """Two queries at places 1 and 2 of three keys."""
     seen = visible(2, 3, 2, CPU)
     assert seen.tolist() == [[True, True, False], [False, True, True]]
+
+
+def test_a_mask_is_added_to_scores_and_made_once() -> None:
+    """What is not seen is -inf; as many queries as keys are causal without a mask, unless a window is shorter."""
+    layout, unseen = Layout([], CPU), float("-inf")
+    mask = layout.mask(2, 3, 2, torch.float32)
+    assert mask is not None
+    assert mask.tolist() == [[0, 0, unseen], [unseen, 0, 0]]
+    assert layout.mask(2, 3, 2, torch.float32) is mask
+    assert layout.mask(3, 3, 3, torch.float32) is None
+    assert layout.mask(3, 3, 2, torch.bfloat16).dtype == torch.bfloat16  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_segments_by_an_einsum(window: int | None) -> None:
+    """Two key heads for four query heads; attention without a kernel's help is the oracle, values and gradients."""
+    layout = Layout([Segment(0, 4, 0, 0), Segment(4, 5, 0, 4), Segment(5, 11, 0, 4), Segment(11, 13, 11, 11)], CPU)
+    results = []
+    for attention in (by_segment, emulated):
+        torch.manual_seed(1)
+        inputs = [torch.randn(1, heads, 13, 8, requires_grad=True) for heads in (4, 2, 2)]
+        out = attention(*inputs, layout, None, 0.0, window)
+        out.square().sum().backward()
+        results.append([out, *(x.grad for x in inputs)])
+    for found, expected in zip(*results, strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_the_kernels_index_maps_by_hand() -> None:
