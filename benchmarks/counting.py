@@ -1,8 +1,11 @@
-"""What a benchmark counts besides time: floating-point operations, and memory at the peak."""
+"""What a benchmark counts and measures: floating-point operations, seconds, the device's ceiling, memory at the peak."""
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,45 @@ def flops(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
         work()
     return int(counter.get_total_flops())
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What some work took: wall-clock time, CPU time of all threads, and the part of the latter that the system took."""
+
+    wall: float
+    cpu: float
+    system: float
+
+
+def seconds(work: Callable[[], object], device: str) -> Seconds:
+    """How long some work takes, with all it left to the device."""
+    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    work()
+    _wait(device)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    return Seconds(time.perf_counter() - wall, user + system, system)
+
+
+def ceiling(device: str, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of wall-clock time of a large square matrix product, the best of three tries."""
+    size, times = (8192, 50) if device == "cuda" else (2048, 1)
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(left)
+
+    def products() -> None:
+        for _ in range(times):
+            torch.mm(left, right, out=out)
+
+    products()
+    _wait(device)
+    return 2.0 * size**3 * times / min(seconds(products, device).wall for _ in range(3))
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def peak(device: str, work: Callable[[], object]) -> float:

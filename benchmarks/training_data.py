@@ -44,6 +44,14 @@ def made_pairs(count: int, vocabulary: int, mix: str, seed: int = 21) -> list[Ex
     return examples
 
 
+def one_pair(tokens: int, vocabulary: int, seed: int = 21) -> Example:
+    """A pair that takes `tokens` in a row with a shared prompt: half of them the prompt, a quarter each answer."""
+    draw = random.Random(seed)
+    ids = [draw.randrange(3, vocabulary) for _ in range(tokens)]
+    half, quarter = tokens // 2, tokens // 4
+    return Example(ids[:half], (ids[half : half + quarter], ids[half + quarter :]))
+
+
 def save_model(folder: Path, shape: str, dtype: str) -> None:
     """A Llama of random weights and a word tokenizer."""
     from tokenizers import Tokenizer, models, pre_tokenizers

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import generation, training
-from benchmarks.training_data import made_pairs
+from benchmarks import generation, training, training_data, training_memory
+from benchmarks.counting import Seconds
+from benchmarks.our_side import Ours, config_of
+from benchmarks.training_data import made_pairs, one_pair
 from croco.engines.holder import EngineHolder
 from croco.store import Store
 from tests.builders import build_policy
@@ -46,8 +48,39 @@ def test_a_step_does_not_depend_on_the_packs(tmp_path: Path) -> None:
     reference = torch.tensor([[-1500.0], [-1490.0]], dtype=torch.float64).repeat(1, 8)
     places = list(range(8))
     losses = [
-        training.Ours(training.config_of(folder, "float32", more), {}, examples, reference).step(examples, places)
+        Ours(config_of(folder, "float32", more), {}, examples, reference).step(examples, places)
         for more in ("trainer.tokens_per_pack=1", "trainer.tokens_per_pack=4096")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert abs(losses[0] - math.log(2)) > 0.1
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    """Two rounds of 8 pairs with 10 tokens each (a prompt of 3 twice, answers of 2), TRL 4 s and 30 s, ours 2 s and 10 s."""
+    examples = [one_pair(7, 50)] * 24
+    assert examples[0].size(shared=True) == 7
+    assert examples[0].size(shared=False) == 10
+    ours, trl = ([Seconds(w, 2 * w, w / 4) for w in walls] for walls in ((2.0, 10.0), (4.0, 30.0)))
+    table = training._times({"croco": ours, "TRL, default": trl}, ["TRL, default", "croco", "other"], examples)
+    column = {head: cells[1] for head, cells in table.items()}
+    assert column["CPU s"] == "12.00"
+    assert column["of it system"] == "1.50"
+    assert column["pairs/s"] == "2.40"  # of 4 and 0.8
+    assert column["tokens/s"] == "24"
+    assert column["CPU, default"] == column["wall, default"] == "2.50x [2.00, 3.00]"
+    assert column["CPU, hand-tuned"] == "–"
+    assert {cells[2] for cells in table.values()} == {"–"}
+
+
+@pytest.mark.slow
+def test_the_training_benchmark_from_first_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a tiny shape: each side counted, timed and measured, and the second table."""
+    tiny = {"hidden_size": 32, "layers": 2, "heads": 4, "kv": 2, "vocab_size": 64}
+    monkeypatch.setitem(training_data.SHAPES, "tiny", tiny)
+    monkeypatch.setattr(training_memory, "BY_LENGTH", ("croco, a pair at a time",))  # each is a process
+    words = ["--sides", "TRL, default", "croco", "--rounds", "1", "--rows", "64"]
+    arguments = training.parser().parse_args([*words, "--shapes", "tiny"])
+    steps, memory = training.tables(arguments)
+    assert [row[0] for row in steps.rows] == ["TRL, default", "croco"]
+    assert all(float(row[list(steps.columns).index("peak MB")]) > 0 for row in steps.rows)
+    assert [row[0] for row in memory.rows] == ["64 tokens"]

@@ -1,0 +1,79 @@
+"""The LightningModule's own packs, losses and backward passes on given examples, driven step by step without Lightning's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from croco.config import Config
+from croco.maths import losses
+from croco.training.data import Example, packs
+from croco.training.model import build_model
+from croco.training.packed import choose
+from croco.training.policy import Policy
+
+
+def config_of(folder: Path, dtype: str, *more: str) -> Config:
+    """The default configuration on the model in `folder`, with more overrides."""
+    from hydra import compose, initialize_config_dir
+
+    from croco.config import CONF, strict
+
+    settings = [f"model.path={folder}", f"model.dtype={dtype}", *more]
+    with initialize_config_dir(str(CONF), version_base=None):
+        return strict(compose("config", overrides=settings))
+
+
+class Ours:
+    """One optimiser step at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        adapter: dict[str, Tensor],
+        examples: list[Example],
+        reference: Tensor | None,
+        packing: bool = True,
+    ) -> None:
+        """What the arguments are:
+
+        adapter: the LoRA weights to start from, by parameter name.
+        reference: summed log-probs (2, examples) as from the cache; None computes them in every step.
+        """
+        self.model = build_model(config, 0.0)
+        self.model.load_state_dict(adapter, strict=False)
+        forward = choose(self.model, packing)
+        plan: Any = SimpleNamespace(steps=1)
+        settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
+        self.policy = Policy(self.model, losses.dpo, settings, examples, plan, config, forward=forward)
+        self.policy.reference, self.online = reference, reference is None
+        self.examples, self.config = examples, config
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=config.method.learning_rate)
+
+    def step(self, examples: Sequence[Example], places: Sequence[int]) -> float:
+        """One optimiser step; returns the loss before it."""
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64)
+        for group in packs(places, self.policy.sizes, self.config.trainer.tokens_per_pack):
+            if self.online:
+                self._refer(group)
+            values, measured = self.policy._losses(group)
+            (values.sum() / len(places)).backward()
+            total = total + measured["loss"].cpu() / len(places)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        return float(total)
+
+    @torch.no_grad()
+    def _refer(self, group: list[int]) -> None:
+        if self.policy.reference is None:
+            self.policy.reference = torch.zeros(2, len(self.examples), dtype=torch.float64)
+        with self.model.disable_adapter():
+            sums = self.policy.logps(self.model, [self.examples[i] for i in group]).sums(2)
+        self.policy.reference[:, group] = sums.cpu()

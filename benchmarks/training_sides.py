@@ -1,0 +1,56 @@
+"""The sides of the training benchmark: TRL's settings and ours, on one model, one adapter and one list of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from benchmarks.our_side import Ours, config_of
+from benchmarks.trl_side import TRL
+from croco.training.data import Example
+from croco.training.model import build_model
+
+
+class Side(Protocol):
+    """One way to make a step; `places` are the examples' own in the list that the side was made with."""
+
+    def step(self, examples: Sequence[Example], places: Sequence[int]) -> float: ...
+
+
+def as_on_a_gpu() -> None:
+    """Let TRL's fused head look at answer positions only."""
+    import trl.trainer.utils as utils
+
+    utils._use_triton = lambda device: True
+
+
+def sides(
+    folder: Path, dtype: str, tokens_per_pack: int, unmodified: bool, examples: list[Example], scratch: Path
+) -> dict[str, Callable[[], Side]]:
+    """Name -> how to make it; made one by one where memory is measured."""
+    if not unmodified:
+        as_on_a_gpu()
+    pack = f"trainer.tokens_per_pack={tokens_per_pack}"
+    config = config_of(folder, dtype, pack)
+    start = build_model(config, 0.0)
+    torch.manual_seed(5)
+    adapter = {n: torch.randn(p.shape, device=p.device) * 0.02 for n, p in start.named_parameters() if p.requires_grad}
+    del start
+    reference = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
+    plain = config_of(folder, dtype, pack, "trainer.fused_lora=false")
+    pairwise = config_of(folder, dtype, "trainer.tokens_per_pack=1")  # a pair is never cut: one in each pack
+    again = config_of(folder, dtype, "trainer.tokens_per_pack=1", "trainer.gradient_checkpointing=true")
+    return {
+        "TRL, default": lambda: TRL(config, adapter, scratch),
+        "TRL, hand-tuned": lambda: TRL(config, adapter, scratch, checkpointing=False, reference=reference),
+        "TRL, micro-batch 8": lambda: TRL(config, adapter, scratch, micro_batch=8),
+        "croco": lambda: Ours(config, adapter, examples, reference),
+        "croco, a pair at a time": lambda: Ours(pairwise, adapter, examples, reference),
+        "croco, a pair at a time, recomputed": lambda: Ours(again, adapter, examples, reference),
+        "croco, reference in the step": lambda: Ours(config, adapter, examples, None),
+        "croco, PEFT's LoRA layers": lambda: Ours(plain, adapter, examples, reference),
+        "croco, padded rows": lambda: Ours(config, adapter, examples, reference, packing=False),
+    }
