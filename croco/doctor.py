@@ -74,7 +74,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     policy = build_model(config, 0.0)
     yield from training(config, policy, examples)
     del policy
-    yield agreement(config, tokenizer, prompts)
+    yield from agreement(config, tokenizer, prompts)
     yield rewards(config, prompts)
 
 
@@ -193,39 +193,50 @@ def training(config: Any, model: Any, examples: Sequence[Any]) -> Iterator[Findi
     )
 
 
-def agreement(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Finding:
-    """What the engine writes greedily must be what the trainer's model finds most likely, from the same prompt ids."""
+def agreement(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Iterator[Finding]:
+    """What the engine writes greedily must be what the trainer's model finds most likely, from the same prompt ids, and as
+    likely as the trainer's own path (packed or padded) says."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     from croco import text
     from croco.engines import factory
     from croco.engines.base import Request
-    from croco.engines.checkpoints import load
+    from croco.training.data import Example
+    from croco.training.model import build_model
+    from croco.training.packed import choose
+    from croco.training.policy import START_TOLERANCE, START_TOLERANCE_HALF
+    from croco.training.start import Start, begin
 
+    names = ("engine's tokens", "engine's log-probs")
     if config.engine.name == "fake":
-        return Finding("engine and trainer", "skip", "the fake engine has no model")
-    greedy = replace(
-        config.sampling, temperature=1e-6, samples=1, max_new_tokens=min(32, config.sampling.max_new_tokens)
-    )
-    checkpoint = factory.policy(config.model)
-    engine = factory.generator(config.engine, checkpoint, tokenizer, greedy)
+        yield from (Finding(name, "skip", "the fake engine has no model") for name in names)
+        return
+    room = min(32, config.sampling.max_new_tokens)
+    greedy = replace(config.sampling, temperature=1e-6, samples=1, max_new_tokens=room)
+    engine = factory.generator(config.engine, factory.policy(config.model), tokenizer, greedy, logps=True)
     requests = [Request(p.prompt_id, p.language, text.prompt_ids(tokenizer, p.messages), range(1), 0) for p in prompts]
     try:
-        written = [(c.request.token_ids, c.token_ids) for c in engine.generate(requests)]
+        written = list(engine.generate(requests))
     finally:
         engine.close()
-    model, _ = load(AutoModelForCausalLM, checkpoint)
+    model = build_model(config, 0.0)
+    begin(model, Start(adapter=None if config.model.adapter is None else Path(config.model.adapter)))
+    model.eval()
     same = total = 0
     with torch.no_grad():
-        for prompt, answer in written:
-            ids = torch.tensor([prompt + answer], device=model.device)
-            best = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].argmax(-1).tolist()
-            same += sum(a == b for a, b in zip(best, answer, strict=True))
-            total += len(answer)
-    share = same / max(total, 1)
-    detail = f"{same} of {total} greedy tokens of engine={config.engine.name} are the model's most likely ones"
-    return Finding("engine and trainer", "ok" if share >= AGREEMENT else "fail", detail)
+        for c in written:
+            ids = torch.tensor([c.request.token_ids + c.token_ids], device=model.device)
+            best = model(input_ids=ids).logits[0, len(c.request.token_ids) - 1 : -1].argmax(-1).tolist()
+            same += sum(a == b for a, b in zip(best, c.token_ids, strict=True))
+            total += len(c.token_ids)
+        examples = [Example(c.request.token_ids, (c.token_ids,)) for c in written]
+        trained = choose(model, config.trainer.packing)(model, examples).sums(1)[0].tolist()
+    detail = f"{same} of {total} greedy tokens of engine={config.engine.name} are the trainer's most likely ones"
+    yield Finding(names[0], "ok" if same >= AGREEMENT * total else "fail", detail)
+    apart = max(abs(c.logp - logp) / len(c.token_ids) for c, logp in zip(written, trained, strict=True))
+    bound = START_TOLERANCE.get(model.get_base_model().dtype, START_TOLERANCE_HALF)
+    detail = f"engine and trainer differ by at most {apart:.1e} nats a token on them; up to {bound:.0e} is rounding"
+    yield Finding(names[1], "ok" if apart <= bound else "fail", detail)
 
 
 def rewards(config: Any, prompts: Sequence[Any]) -> Finding:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from transformers import GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from croco import doctor, text
 from croco.config import CONF
+from croco.engines import factory
+from croco.engines.checkpoints import Checkpoint
+from croco.records import Prompt
 from croco.training.data import encode
 from croco.training.model import build_model
 from tests.builders import TEMPLATE, build_policy
@@ -82,6 +86,23 @@ def test_a_policy_that_does_not_start_at_its_reference(policy: Path) -> None:
     assert states(doctor.training(config, model, examples))["step 0"] == "fail"
 
 
+@pytest.mark.parametrize(("factor", "state"), [(1.0, "ok"), (1.5, "fail")])
+def test_an_engine_that_computes_something_else(
+    factor: float, state: str, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine reads a checkpoint whose logits are larger by a factor, so that its greedy tokens stay the same."""
+    other = AutoModelForCausalLM.from_pretrained(policy)
+    with torch.no_grad():
+        other.get_output_embeddings().weight.mul_(factor)
+    other.save_pretrained(tmp_path)
+    monkeypatch.setattr(factory, "policy", lambda model: Checkpoint(str(tmp_path)))
+    monkeypatch.setattr("croco.training.model.factory", SimpleNamespace(policy=lambda model: Checkpoint(str(policy))))
+    prompts = [Prompt("p", "en", ROWS[0][0], "train")]
+    config = config_of(policy, "sampling.max_new_tokens=8")
+    found = states(doctor.agreement(config, text.load_tokenizer(str(policy)), prompts))
+    assert found == {"engine's tokens": "ok", "engine's log-probs": state}
+
+
 @pytest.mark.slow
 def test_the_embedded_world_is_in_order(tmp_path: Path) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -90,4 +111,5 @@ def test_the_embedded_world_is_in_order(tmp_path: Path) -> None:
         )
     found = states(doctor.examine(composed))
     assert set(found.values()) == {"ok"}, found
-    assert {"BOS", "max_length", "step 0", "adapter", "engine and trainer", "reward model"} < set(found)
+    engine = {"engine's tokens", "engine's log-probs"}
+    assert {"BOS", "max_length", "step 0", "adapter", "reward model"} | engine < set(found)

@@ -36,6 +36,8 @@ class Completion:
     """With the end-of-turn token where the model wrote one."""
     finish_reason: str
     """`stop` or `length`."""
+    logp: float | None = None
+    """Log-prob of `token_ids` under the model, before temperature and top_p, in nats; None where it was not asked for."""
 
 
 class Generator(Protocol):

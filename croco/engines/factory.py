@@ -21,9 +21,13 @@ ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take bes
 
 
 def generator(
-    engine: EngineConfig, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, sampling: SamplingConfig
+    engine: EngineConfig,
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    sampling: SamplingConfig,
+    logps: bool = False,
 ) -> Generator:
-    """What samples answers of a checkpoint.
+    """What samples answers of a checkpoint, with their log-probs where `logps` (the fake engine has none).
 
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
@@ -32,13 +36,13 @@ def generator(
         from croco.engines.ray_engine import RayGenerator
 
         inside = replace(engine, isolate=False, ray=None)
-        build = partial(generator, inside, checkpoint, tokenizer, sampling)
+        build = partial(generator, inside, checkpoint, tokenizer, sampling, logps)
         return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
-        inside = replace(engine, isolate=False)
-        return IsolatedGenerator(partial(generator, inside, checkpoint, tokenizer, sampling), engine.environment)
+        build = partial(generator, replace(engine, isolate=False), checkpoint, tokenizer, sampling, logps)
+        return IsolatedGenerator(build, engine.environment)
     if engine.name == "fake":
         from croco.engines.fake import FakeGenerator
 
@@ -54,11 +58,18 @@ def generator(
             sampling.max_new_tokens,
             engine.prompts_per_unit,
             engine.options,
+            logps,
         )
     from croco.engines.hf import HFGenerator
 
     return HFGenerator(
-        checkpoint, tokenizer, sampling.temperature, sampling.top_p, sampling.max_new_tokens, engine.prompts_per_unit
+        checkpoint,
+        tokenizer,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.max_new_tokens,
+        engine.prompts_per_unit,
+        logps,
     )
 
 

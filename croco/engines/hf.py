@@ -46,13 +46,14 @@ class HFGenerator:
         top_p: float,
         max_new_tokens: int,
         prompts_per_unit: int,
+        logps: bool = False,
     ) -> None:
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
         prepare(self.model)
         self.adapter = checkpoint.adapter
         self.context = context_length(self.model.config)
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
-        self.prompts_per_unit = prompts_per_unit
+        self.prompts_per_unit, self.logps = prompts_per_unit, logps
         self.stops = stop_ids(self.model.generation_config, tokenizer)
         self.settings: dict[str, Any] = {
             "engine": "transformers",
@@ -114,9 +115,14 @@ class HFGenerator:
         state = self._encode(requests, repeats)
         uniforms = np.stack([uniform_stream(r.seed + s, max(budgets)) for r, s in rows])
         drawn: list[list[int]] = [[] for _ in rows]
+        logps = [0.0] * len(rows)
         active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
         for step in range(max(budgets)):
             tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
+            if self.logps:
+                for row, logp in zip(active, logps_of(state.logits, tokens), strict=True):
+                    if row >= 0:
+                        logps[row] += logp
             for place, token in enumerate(tokens.tolist()):
                 row = active[place]
                 if row >= 0:
@@ -131,8 +137,14 @@ class HFGenerator:
                 state, tokens, active = state.select(keep), tokens[keep], active[alive]
             state = self._advance(state, tokens)
         return [
-            Completion(request, sample, ids, "stop" if ids and ids[-1] in self.stops else "length")
-            for (request, sample), ids in zip(rows, drawn, strict=True)
+            Completion(
+                request,
+                sample,
+                ids,
+                "stop" if ids and ids[-1] in self.stops else "length",
+                logp if self.logps else None,
+            )
+            for (request, sample), ids, logp in zip(rows, drawn, logps, strict=True)
         ]
 
     def _encode(self, requests: Sequence[Request], repeats: torch.Tensor) -> _State:
@@ -203,6 +215,11 @@ class _State:
     def select(self, rows: torch.Tensor) -> _State:
         self.cache.batch_select_indices(rows)
         return _State(self.logits[rows], self.mask[rows], self.position[rows], self.cache)
+
+
+def logps_of(logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:
+    """Log-prob of one token per row, in nats, from logits of shape (rows, vocabulary)."""
+    return torch.log_softmax(logits.float(), -1).gather(-1, tokens[:, None])[:, 0].tolist()
 
 
 def uniform_stream(seed: int, count: int) -> np.ndarray:

@@ -128,12 +128,12 @@ class IsolatedGenerator(EngineProcess):
                 in_flight.update({_key(request): (request, set(request.samples)) for request in some})
                 self._send(some)
             elif kind == "completion":
-                key, sample, ids, reason = content
+                key, sample, ids, reason, logp = content
                 request, missing = in_flight[key]
                 missing.discard(sample)
                 if not missing:
                     del in_flight[key]
-                yield Completion(request, sample, ids.tolist(), reason)
+                yield Completion(request, sample, ids.tolist(), reason, logp)
             else:
                 self._idle = True
                 return
@@ -193,9 +193,9 @@ def _generate(connection: Connection, engine: Generator, _: None) -> None:
                 return
             yield from some
 
-    for completion in engine.generate(asked()):
-        ids = array("q", completion.token_ids)  # packs tightly
-        connection.send(("completion", (_key(completion.request), completion.sample, ids, completion.finish_reason)))
+    for made in engine.generate(asked()):
+        ids = array("q", made.token_ids)  # packs tightly
+        connection.send(("completion", (_key(made.request), made.sample, ids, made.finish_reason, made.logp)))
     connection.send(("end", None))
 
 

@@ -47,10 +47,10 @@ class _Held:
         self.engine = build()
         return dict(getattr(self.engine, "settings", {}))
 
-    def generate(self, requests: list[Request]) -> list[tuple[int, int, Any, str]]:
+    def generate(self, requests: list[Request]) -> list[tuple[int, int, Any, str, float | None]]:
         place = {_key(request): i for i, request in enumerate(requests)}
         return [
-            (place[_key(c.request)], c.sample, array("q", c.token_ids), c.finish_reason)
+            (place[_key(c.request)], c.sample, array("q", c.token_ids), c.finish_reason, c.logp)
             for c in self.engine.generate(requests)
         ]
 
@@ -210,8 +210,8 @@ class RayGenerator:
         coming = iter(requests)
         tasks = iter(lambda: list(islice(coming, self.prompts_per_task)), [])
         for task, answers in self.pool.run("generate", tasks):
-            for place, sample, ids, reason in answers:
-                yield Completion(task.content[place], sample, ids.tolist(), reason)
+            for place, sample, ids, reason, logp in answers:
+                yield Completion(task.content[place], sample, ids.tolist(), reason, logp)
 
     def close(self) -> None:
         self.pool.close()

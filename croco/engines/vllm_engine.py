@@ -68,6 +68,7 @@ class VLLMGenerator:
         max_new_tokens: int,
         prompts_in_engine: int,
         options: Mapping[str, Any],
+        logps: bool = False,
     ) -> None:
         from transformers import GenerationConfig
 
@@ -91,6 +92,7 @@ class VLLMGenerator:
             max_tokens=max_new_tokens,
             stop_token_ids=sorted(self.stops),
             detokenize=False,
+            logprobs=0 if logps else None,  # of the drawn tokens alone
             output_kind=vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
         self.settings = self._effective(vllm.__version__)
@@ -151,8 +153,10 @@ class VLLMGenerator:
                 waiting[_key(request)] -= 1
                 if not waiting[_key(request)]:
                     del waiting[_key(request)]
-                ids = list(output.outputs[0].token_ids)
-                yield Completion(request, sample, ids, "stop" if ids and ids[-1] in self.stops else "length")
+                answer = output.outputs[0]
+                ids = list(answer.token_ids)
+                reason = "stop" if ids and ids[-1] in self.stops else "length"
+                yield Completion(request, sample, ids, reason, answer.cumulative_logprob)
 
     def _add(self, name: str, request: Request, sample: int) -> None:
         if len(request.token_ids) >= self.context:

@@ -71,6 +71,23 @@ def test_a_sample_does_not_depend_on_how_the_work_was_cut(policy: Path) -> None:
     assert len({tuple(c.token_ids) for c in together.values()}) > 12
 
 
+def test_log_probs_are_the_models_before_temperature_and_top_p(policy: Path) -> None:
+    """Told only where they are asked for; the oracle is one forward pass over prompt and answer."""
+    tokenizer = text.load_tokenizer(str(policy))
+    plain = generator(policy, tokenizer, temperature=0.7, top_p=0.9)
+    asked = generator(policy, tokenizer, temperature=0.7, top_p=0.9, logps=True)
+    answers = list(asked.generate(requests(tokenizer)))
+    assert [c.token_ids for c in plain.generate(requests(tokenizer))] == [c.token_ids for c in answers]
+    assert {c.logp for c in plain.generate(requests(tokenizer))} == {None}
+    model = AutoModelForCausalLM.from_pretrained(policy).eval()
+    for c in answers:
+        with torch.no_grad():
+            logits = model(torch.tensor([c.request.token_ids + c.token_ids])).logits[0]
+        places = range(len(c.request.token_ids) - 1, len(logits) - 1)
+        expected = sum(logits[p].log_softmax(-1)[t].item() for p, t in zip(places, c.token_ids, strict=True))
+        assert c.logp == pytest.approx(expected, abs=1e-4)
+
+
 def test_room_for_an_answer_is_the_prompts_own(policy: Path) -> None:
     """Context 256: behind 250 tokens there is room for 6, behind 5 for 251, whatever shares the batch."""
     tokenizer = text.load_tokenizer(str(policy))

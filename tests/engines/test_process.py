@@ -16,7 +16,7 @@ from croco.errors import UserError
 
 
 class Counting:
-    """Answers with [seed, sample]; takes one request at a time."""
+    """Answers with [seed, sample] and a log-prob of -sample; takes one request at a time."""
 
     def __init__(self, fail_at: str | None = None, how: str = "kill") -> None:
         self.fail_at, self.how = fail_at, how
@@ -27,7 +27,7 @@ class Counting:
             for sample in request.samples:
                 if request.prompt_id == self.fail_at and sample == 1:
                     self.fail()
-                yield Completion(request, sample, [request.seed, sample], "stop")
+                yield Completion(request, sample, [request.seed, sample], "stop", -float(sample))
 
     def fail(self) -> None:
         if self.how == "kill":
@@ -57,8 +57,8 @@ def test_answers_come_back_from_another_process_again_and_again() -> None:
     assert "CROCO_TEST_TOLD" not in os.environ
     assert engine.pid != os.getpid()
     for count in (40, 0, 3):  # more than are asked for at once, none, and few
-        made = [(c.request.prompt_id, c.sample, c.token_ids) for c in engine.generate(iter(wanted(count)))]
-        assert made == [(r.prompt_id, s, [r.seed, s]) for r in wanted(count) for s in range(2)]
+        made = [(c.request.prompt_id, c.sample, c.token_ids, c.logp) for c in engine.generate(iter(wanted(count)))]
+        assert made == [(r.prompt_id, s, [r.seed, s], -s) for r in wanted(count) for s in range(2)]
     engine.close()
     with pytest.raises(ProcessLookupError):
         os.kill(engine.pid, 0)

@@ -87,17 +87,16 @@ def test_greedy_answers_and_log_probabilities_are_those_of_transformers(
     path = build_policy(tmp_path, family, **SHAPE, **WINDOW.get(family, {}))
     tokenizer = text.load_tokenizer(str(path))
     wanted = requests(tokenizer, range(1))
-    ours = VLLMGenerator(Checkpoint(str(path)), tokenizer, 0.0, 1.0, 24, 2, options)
-    theirs = HFGenerator(Checkpoint(str(path)), tokenizer, 0.0, 1.0, 24, 8)
+    ours = VLLMGenerator(Checkpoint(str(path)), tokenizer, 0.0, 1.0, 24, 2, options, logps=True)
+    theirs = HFGenerator(Checkpoint(str(path)), tokenizer, 0.0, 1.0, 24, 8, logps=True)
     answers = by_key(ours.generate(wanted))
     expected = by_key(theirs.generate(wanted))
     for key, answer in expected.items():
         assert answers[key].token_ids == answer.token_ids
         assert answers[key].finish_reason == answer.finish_reason
-    parameters = ours.parameters.clone()
-    parameters.logprobs = 0
+        assert answers[key].logp == pytest.approx(answer.logp, abs=1e-3)
     for request in wanted:
-        (output,) = ours.llm.generate([{"prompt_token_ids": request.token_ids}], parameters, use_tqdm=False)
+        (output,) = ours.llm.generate([{"prompt_token_ids": request.token_ids}], ours.parameters, use_tqdm=False)
         assert output.prompt_token_ids == request.token_ids  # no second BOS
         drawn = list(output.outputs[0].token_ids)
         with torch.no_grad():
