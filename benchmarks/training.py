@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -41,6 +42,7 @@ from benchmarks.results import RESULTS, write
 from benchmarks.training_data import LENGTHS, SHAPES, made_pairs, save_model
 from benchmarks.training_memory import by_length, megabytes, settings
 from benchmarks.training_sides import Side, sides
+from croco.progress import Progress, Task
 from croco.tables import MISSING, Table
 from croco.training.data import Example
 
@@ -50,7 +52,9 @@ TIMED = ("TRL, default", "TRL, hand-tuned", "croco", "croco, reference in the st
 SHARES = 3  # steps beside which the ceiling is measured
 
 
-def timed(made: Mapping[str, Side], examples: Sequence[Example], rounds: int, device: str) -> dict[str, list[Seconds]]:
+def timed(
+    made: Mapping[str, Side], examples: Sequence[Example], rounds: int, device: str, task: Task
+) -> dict[str, list[Seconds]]:
     """Each side's step in each round; a round before them warms up."""
     order, draw = list(made), random.Random(0)
     taken: dict[str, list[Seconds]] = {name: [] for name in made}
@@ -62,6 +66,7 @@ def timed(made: Mapping[str, Side], examples: Sequence[Example], rounds: int, de
             took = seconds(work, device)
             if number:
                 taken[name].append(took)
+            task.advance(1)
     return taken
 
 
@@ -79,23 +84,25 @@ def shares(
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace) -> Table:
+def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace, progress: Progress) -> Table:
     """The table of one model shape and one mix of lengths."""
     examples = made_pairs(PAIRS * (arguments.rounds + 1), SHAPES[shape]["vocab_size"], mix)
     makers = sides(folder, arguments.dtype, arguments.tokens_per_pack, arguments.unmodified, examples, folder.parent)
     if arguments.sides:
         makers = {name: makers[name] for name in arguments.sides}
-    first = list(range(PAIRS))
-    counted = {}
-    for name, maker in makers.items():
-        counted[name] = flops(functools.partial(maker().step, examples[:PAIRS], first))
-        _free()
+    first, counted, memory = list(range(PAIRS)), {}, {}
+    with progress.task(f"{shape}, {mix}: counted and measured", len(makers), "sides") as task:
+        for name, maker in makers.items():
+            counted[name] = flops(functools.partial(maker().step, examples[:PAIRS], first))
+            _free()
+            if not arguments.flops:
+                memory[name] = megabytes(name, folder, arguments, "--pairs", str(PAIRS), "--mix", mix)
+            task.advance(1)
     columns = {"": list(makers)} | _counts(counted)
     if not arguments.flops:
-        pairs = ("--pairs", str(PAIRS), "--mix", mix)
-        memory = {name: megabytes(name, folder, arguments, *pairs) for name in makers}
         made = {name: maker() for name, maker in makers.items() if name in (arguments.sides or TIMED)}
-        taken = timed(made, examples, arguments.rounds, arguments.device)
+        with progress.task(f"{shape}, {mix}: timed", len(made) * (arguments.rounds + 1), "steps") as task:
+            taken = timed(made, examples, arguments.rounds, arguments.device, task)
         share = shares(made, examples, counted, arguments)
         del made
         _free()
@@ -171,12 +178,13 @@ def _note(arguments: argparse.Namespace) -> str:
 
 def tables(arguments: argparse.Namespace) -> list[Table]:
     """For each shape: a table for each mix of lengths, and one of memory."""
-    made = []
+    # In plain lines: a bar would draw itself beside what is timed.
+    made, progress = [], Progress(Console(force_terminal=False, highlight=False))
     for shape in arguments.shapes:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "model"
             save_model(folder, shape, arguments.dtype)
-            made += [measured(shape, mix, folder, arguments) for mix in arguments.mix]
+            made += [measured(shape, mix, folder, arguments, progress) for mix in arguments.mix]
             if arguments.rows and not arguments.flops:
                 made.append(by_length(shape, folder, arguments))
     return made
