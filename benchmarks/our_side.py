@@ -33,12 +33,7 @@ class Ours:
     """One optimiser step at a time."""
 
     def __init__(
-        self,
-        config: Config,
-        adapter: dict[str, Tensor],
-        examples: list[Example],
-        reference: Tensor | None,
-        packing: bool = True,
+        self, config: Config, adapter: dict[str, Tensor], examples: list[Example], reference: Tensor | None
     ) -> None:
         """What the arguments are:
 
@@ -47,12 +42,11 @@ class Ours:
         """
         self.model = build_model(config, 0.0)
         self.model.load_state_dict(adapter, strict=False)
-        forward = choose(self.model, packing)
+        forward = choose(self.model, config.trainer)
         plan: Any = SimpleNamespace(steps=1)
         settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
         self.policy = Policy(self.model, losses.dpo, settings, examples, plan, config, forward=forward)
-        self.policy.reference, self.online = reference, reference is None
-        self.examples, self.config = examples, config
+        self.policy.reference, self.config = reference, config
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.method.learning_rate)
 
@@ -61,19 +55,9 @@ class Ours:
         self.optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64)
         for group in packs(places, self.policy.sizes, self.config.trainer.tokens_per_pack):
-            if self.online:
-                self._refer(group)
             values, measured = self.policy._losses(group)
             (values.sum() / len(places)).backward()
             total = total + measured["loss"].cpu() / len(places)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         return float(total)
-
-    @torch.no_grad()
-    def _refer(self, group: list[int]) -> None:
-        if self.policy.reference is None:
-            self.policy.reference = torch.zeros(2, len(self.examples), dtype=torch.float64)
-        with self.model.disable_adapter():
-            sums = self.policy.logps(self.model, [self.examples[i] for i in group]).sums(2)
-        self.policy.reference[:, group] = sums.cpu()

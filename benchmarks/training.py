@@ -28,7 +28,7 @@ import statistics
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,18 +176,18 @@ def _note(arguments: argparse.Namespace) -> str:
     )
 
 
-def tables(arguments: argparse.Namespace) -> list[Table]:
+def tables(arguments: argparse.Namespace) -> Iterator[Table]:
     """For each shape: a table for each mix of lengths, and one of memory."""
     # In plain lines: a bar would draw itself beside what is timed.
-    made, progress = [], Progress(Console(force_terminal=False, highlight=False))
+    progress = Progress(Console(force_terminal=False, highlight=False))
     for shape in arguments.shapes:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "model"
             save_model(folder, shape, arguments.dtype)
-            made += [measured(shape, mix, folder, arguments, progress) for mix in arguments.mix]
+            for mix in arguments.mix:
+                yield measured(shape, mix, folder, arguments, progress)
             if arguments.rows and not arguments.flops:
-                made.append(by_length(shape, folder, arguments))
-    return made
+                yield by_length(shape, folder, arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -213,7 +213,10 @@ def main() -> None:
         raise SystemExit(f"--device {arguments.device}: models are loaded on {there} on this machine")
     torch.set_num_threads(arguments.threads)
     out = arguments.out or RESULTS / ("training_unmodified.md" if arguments.unmodified else "training.md")
-    write(out, *tables(arguments))
+    made: list[Table] = []
+    for table in tables(arguments):
+        made.append(table)
+        write(out, *made)  # what has been measured is kept, whatever comes
 
 
 if __name__ == "__main__":

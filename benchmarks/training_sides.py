@@ -13,6 +13,8 @@ from benchmarks.trl_side import TRL
 from croco.training.data import Example
 from croco.training.model import build_model
 
+ALONE = "tokens_per_pack=1"  # a pair is never cut: one in each pack
+
 
 class Side(Protocol):
     """One way to make a step; `places` are the examples' own in the list that the side was made with."""
@@ -40,17 +42,21 @@ def sides(
     adapter = {n: torch.randn(p.shape, device=p.device) * 0.02 for n, p in start.named_parameters() if p.requires_grad}
     del start
     reference = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
-    plain = config_of(folder, dtype, pack, "trainer.fused_lora=false")
-    pairwise = config_of(folder, dtype, "trainer.tokens_per_pack=1")  # a pair is never cut: one in each pack
-    again = config_of(folder, dtype, "trainer.tokens_per_pack=1", "trainer.gradient_checkpointing=true")
+
+    def ours(*settings: str) -> Callable[[], Side]:
+        changed = config_of(folder, dtype, pack, *(f"trainer.{setting}" for setting in settings))
+        return lambda: Ours(changed, adapter, examples, reference if changed.trainer.cache_reference else None)
+
     return {
         "TRL, default": lambda: TRL(config, adapter, scratch),
         "TRL, hand-tuned": lambda: TRL(config, adapter, scratch, checkpointing=False, reference=reference),
         "TRL, micro-batch 8": lambda: TRL(config, adapter, scratch, micro_batch=8),
-        "croco": lambda: Ours(config, adapter, examples, reference),
-        "croco, a pair at a time": lambda: Ours(pairwise, adapter, examples, reference),
-        "croco, a pair at a time, recomputed": lambda: Ours(again, adapter, examples, reference),
-        "croco, reference in the step": lambda: Ours(config, adapter, examples, None),
-        "croco, PEFT's LoRA layers": lambda: Ours(plain, adapter, examples, reference),
-        "croco, padded rows": lambda: Ours(config, adapter, examples, reference, packing=False),
+        "croco": ours(),
+        "croco, a pair at a time": ours(ALONE),
+        "croco, a pair at a time, recomputed": ours(ALONE, "gradient_checkpointing=true"),
+        "croco, reference in the step": ours("cache_reference=false"),
+        "croco, prompts repeated": ours("share_prompts=false"),
+        "croco, whole logits": ours("chunked_head=false"),
+        "croco, PEFT's LoRA layers": ours("fused_lora=false"),
+        "croco, padded rows": ours("packing=false"),
     }

@@ -167,7 +167,7 @@ def training(config: Any, model: Any, examples: Sequence[Any]) -> Iterator[Findi
     from croco.training.packed import choose
     from croco.training.policy import Policy
 
-    forward = choose(model, config.trainer.packing)
+    forward = choose(model, config.trainer)
     pairs = config.method.trains_on == "pairs"
     loss = bind_target("method.loss", config.method.loss)
     settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
@@ -230,7 +230,7 @@ def agreement(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Iterator[F
             same += sum(a == b for a, b in zip(best, c.token_ids, strict=True))
             total += len(c.token_ids)
         examples = [Example(c.request.token_ids, (c.token_ids,)) for c in written]
-        trained = choose(model, config.trainer.packing)(model, examples).sums(1)[0].tolist()
+        trained = choose(model, config.trainer)(model, examples).sums(1)[0].tolist()
     detail = f"{same} of {total} greedy tokens of engine={config.engine.name} are the trainer's most likely ones"
     yield Finding(names[0], "ok" if same >= AGREEMENT * total else "fail", detail)
     apart = max(abs(c.logp - logp) / len(c.token_ids) for c, logp in zip(written, trained, strict=True))

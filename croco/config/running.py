@@ -51,7 +51,13 @@ class TrainerConfig:
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
     packing: bool
-    """Rows without padding, each prompt encoded once for its answers; the same numbers as the padded path in less work."""
+    """Rows without padding; the same numbers as the padded path in less work, as with the four keys below."""
+    share_prompts: bool
+    """In packed rows, each prompt encoded once for all its answers."""
+    chunked_head: bool
+    """In packed rows, log-probs without ever holding logits of (tokens, vocabulary)."""
+    cache_reference: bool
+    """The reference's log-probs computed once per answer, kept, and found by other runs; else in every step, and not kept."""
     fused_lora: bool
     """LoRA layers as one function; the same numbers in fewer passes over memory."""
     gradient_checkpointing: bool | None

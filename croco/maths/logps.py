@@ -21,12 +21,16 @@ def answer_logps(logits: Tensor, ids: Tensor, answer: Tensor) -> Tensor:
         (B, T) in nats, float32; entry t is log p(ids[t] | ids[:t]), 0 where `answer` is false and at t = 0.
     """
     places = answer[:, 1:]
-    chosen = logits[:, :-1][places].float()  # only answer positions are ever made float32
-    taken = ids[:, 1:][places]
-    values = chosen.gather(-1, taken[:, None])[:, 0] - chosen.logsumexp(-1)
+    values = target_logps(logits[:, :-1][places], ids[:, 1:][places])  # only answer positions are ever made float32
     out = torch.zeros(ids.shape, dtype=torch.float32, device=logits.device)
     out[:, 1:] = out[:, 1:].masked_scatter(places, values)
     return out
+
+
+def target_logps(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log-prob of each target, (N,) in nats, float32, from logits of shape (N, V)."""
+    logits = logits.float()
+    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
 
 
 def chunked_logps(hidden: Tensor, head: Tensor, targets: Tensor, chunk: int = 512, tile: int | None = None) -> Tensor:

@@ -51,9 +51,10 @@ def fit(
     loss = bind_target("method.loss", config.method.loss)
     settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
     supervised = config.method.trains_on != "pairs"
+    cached = config.trainer.cache_reference and not supervised
     model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
     begin(model, material.start)
-    forward = packed.choose(model, config.trainer.packing)
+    forward = packed.choose(model, config.trainer)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
     first = step_of(folder)
     module = Policy(
@@ -67,7 +68,7 @@ def fit(
         forward=forward,
         watch=Watch(config, material, forward),
         start=material.start,
-        prepare=(lambda policy: None) if supervised else _Reference(config, material, forward, store, say),
+        prepare=_Reference(config, material, forward, store, say) if cached else lambda policy: None,
     )
     total = material.start.step + plan.steps + material.start.later
     trainer = _trainer(config, folder, Keep(folder, trajectory.steps(config.evals.checkpoints, total)))
@@ -141,7 +142,7 @@ class _Reference:
             "model": identity(model.path, model.revision),
             "dtype": model.dtype,
             "attention": model.attention,
-            "path": self.forward.__name__,
+            "path": self.forward.name,
             "device": policy.device.type,
         }
         if (adapter := self.material.start.reference) is not None:
@@ -161,9 +162,8 @@ class _Reference:
         rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
 
         def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
-            sizes = [e.size(self.forward.__name__ == "packed") for e in some]
             budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
-            return compute(policy.model, self.forward, some, sizes, budget, adapter)
+            return compute(policy.model, self.forward, some, budget, adapter)
 
         if world == 1:
             waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
@@ -209,12 +209,12 @@ class Watch:
     def _validation(self, policy: Policy) -> dict[str, float]:
         """Loss, and against the reference margin and accuracy, of preferences that are not trained on."""
         examples = self.material.validation
-        sizes = [e.size(self.forward.__name__ == "packed") for e in examples]
+        sizes = self.forward.sizes(examples)
         totals: dict[str, float] = {}
         policy.model.eval()
         for group in packs(range(len(examples)), sizes, self.config.trainer.tokens_per_pack):
-            reference = None if self.reference is None else self.reference[:, group]
-            known = policy.known([examples[i] for i in group], reference)
+            some = [examples[i] for i in group]
+            known = policy.known(some, policy.referred(some, self.reference, group))
             values = policy.loss(*(known[name] for name in policy.needs), **policy.loss_settings)
             for name, value in measure(values, known).items():
                 totals[name] = totals.get(name, 0.0) + float(value) / len(examples)

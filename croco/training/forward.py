@@ -35,12 +35,25 @@ class AnswerLogps:
         return torch.tensor(self.lengths, dtype=torch.float64, device=self.values.device).view(-1, width).T
 
 
-Forward = Callable[[Any, Sequence[Example]], AnswerLogps]
-"""(PEFT model, examples) -> log-probs of all their answers."""
+@dataclass(frozen=True)
+class Forward:
+    """A way from (PEFT model, examples) to the log-probs of all their answers. All ways give the same up to rounding."""
+
+    name: str
+    """Tells its rounding from another's; no two have the same."""
+    logps: Callable[[Any, Sequence[Example]], AnswerLogps]
+    shares_prompts: bool
+    """Whether a prompt is encoded once for all its answers."""
+
+    def __call__(self, model: Any, examples: Sequence[Example]) -> AnswerLogps:
+        return self.logps(model, examples)
+
+    def sizes(self, examples: Sequence[Example]) -> list[int]:
+        """Tokens that each example takes in a forward pass."""
+        return [example.size(self.shares_prompts) for example in examples]
 
 
-def padded(model: Any, examples: Sequence[Example]) -> AnswerLogps:
-    """One row per answer, all as long as the longest; any causal language model."""
+def _padded(model: Any, examples: Sequence[Example]) -> AnswerLogps:
     sequences = [(e.prompt, answer) for e in examples for answer in e.answers]
     longest = max(len(p) + len(a) for p, a in sequences)
     ids = torch.zeros(len(sequences), longest, dtype=torch.long)
@@ -53,3 +66,7 @@ def padded(model: Any, examples: Sequence[Example]) -> AnswerLogps:
     ids, mask, answer = ids.to(model.device), mask.to(model.device), answer.to(model.device)
     logps = answer_logps(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, ids, answer)
     return AnswerLogps(logps[answer], [len(a) for _, a in sequences])
+
+
+padded = Forward("padded", _padded, shares_prompts=False)
+"""One row per answer, all as long as the longest; any causal language model."""

@@ -7,6 +7,7 @@ row. It plugs into transformers' attention interface; no model is changed.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from croco.maths.logps import chunked_logps
+from croco.config import TrainerConfig
+from croco.maths.logps import chunked_logps, target_logps
 from croco.training.attention import Layout, Segment, best, registered
 from croco.training.data import Example
 from croco.training.forward import AnswerLogps, Forward, padded
@@ -62,8 +64,12 @@ def lay_out(examples: Sequence[Example]) -> Row:
     return row
 
 
-def packed(model: Any, examples: Sequence[Example]) -> AnswerLogps:
-    """What `forward.padded` returns, from one row."""
+def packed(
+    model: Any, examples: Sequence[Example], share_prompts: bool = True, chunked_head: bool = True
+) -> AnswerLogps:
+    """What `forward.padded` returns, from one row; `trainer.share_prompts` and `trainer.chunked_head` say how."""
+    if not share_prompts:
+        examples = [Example(e.prompt, (answer,)) for e in examples for answer in e.answers]
     base, row = model.get_base_model(), lay_out(examples)
     ids = torch.tensor([row.ids], device=model.device)
     positions = torch.tensor([row.positions], device=model.device)
@@ -73,12 +79,14 @@ def packed(model: Any, examples: Sequence[Example]) -> AnswerLogps:
     scale = getattr(base.config, "logit_scale", None)
     hidden = states[sources] if scale is None else states[sources] * scale
     targets = torch.tensor(row.targets, device=model.device)
-    return AnswerLogps(chunked_logps(hidden, base.get_output_embeddings().weight, targets), row.lengths)
+    head = base.get_output_embeddings().weight
+    logps = chunked_logps(hidden, head, targets) if chunked_head else target_logps(hidden @ head.T, targets)
+    return AnswerLogps(logps, row.lengths)
 
 
-def choose(model: Any, wanted: bool) -> Forward:
+def choose(model: Any, hardware: TrainerConfig) -> Forward:
     """The packed path where it is wanted and proven for this model, else the padded one; a refusal is logged."""
-    if not wanted:
+    if not hardware.packing:
         return padded
     base = model.get_base_model()
     reason = refusal(base)
@@ -88,7 +96,10 @@ def choose(model: Any, wanted: bool) -> Forward:
     AttentionInterface.register(NAME, registered(best(model.device, base.dtype)))
     AttentionMaskInterface.register(NAME, lambda *arguments, **keywords: None)
     base.set_attn_implementation(NAME)
-    return packed
+    share, chunked = hardware.share_prompts, hardware.chunked_head
+    name = "packed" + ("" if share else ", prompts repeated") + ("" if chunked else ", whole logits")
+    way = functools.partial(packed, share_prompts=share, chunked_head=chunked)
+    return Forward(name, way, shares_prompts=share)
 
 
 def refusal(base: Any) -> str | None:

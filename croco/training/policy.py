@@ -3,7 +3,8 @@
 Departures from the paper:
 1. Dropout. The paper sets LoRA dropout 0.05, but its trainer switches dropout off in preference training and leaves it on in
    supervised fine-tuning. So does this module: `model.lora.dropout` acts when the method trains on single answers.
-2. The reference's log-probs are computed once, before training, instead of in every step. The numbers are the same.
+2. The reference's log-probs are computed once, before training, instead of in every step. The numbers are the same
+   (`trainer.cache_reference=false` computes them in every step).
 3. An optimiser step weights examples equally however they fall into micro-batches and processes.
 """
 
@@ -23,7 +24,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
-from croco.training.start import Start, moments
+from croco.training.start import Start, as_reference, moments
 
 ROLES = ("chosen", "rejected")
 FRESH = Start()
@@ -56,7 +57,8 @@ class Policy(lightning.LightningModule):
 
         record: called behind every optimiser step, in the first process.
         watch: what is measured every `trainer.watch_every` steps and at the end.
-        prepare: gives the reference's summed log-probs, (answers per example, examples) float64, once the processes are up.
+        prepare: gives the reference's summed log-probs, (answers per example, examples) float64, once the processes are up; None
+            where there are none, or each step is to compute its own.
         """
         super().__init__()
         self.automatic_optimization = False
@@ -65,7 +67,7 @@ class Policy(lightning.LightningModule):
         self.loss, self.loss_settings = loss, dict(loss_settings)
         self.needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
-        self.sizes = [e.size(forward is not padded) for e in examples]
+        self.sizes = forward.sizes(examples)
         self.seed, self.record, self.logps = config.seed, record, forward
         self.watch, self.prepare, self.start = watch, prepare, start
         self.reference: Tensor | None = None
@@ -150,11 +152,20 @@ class Policy(lightning.LightningModule):
 
     def _losses(self, group: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """One loss per example of a pack, and sums over the pack of what is recorded."""
-        known = self.known(
-            [self.examples[i] for i in group], None if self.reference is None else self.reference[:, group]
-        )
+        examples = [self.examples[i] for i in group]
+        known = self.known(examples, self.referred(examples, self.reference, group))
         values = self.loss(*(known[name] for name in self.needs), **self.loss_settings)
         return values, measure(values, known)
+
+    def referred(self, examples: Sequence[Example], cached: Tensor | None, places: Sequence[int]) -> Tensor | None:
+        """The reference's log-probs of examples, (answers per example, examples) float64: what is cached at their places, else
+        computed now; None where the method has no reference."""
+        if cached is not None:
+            return cached[:, places]
+        if self.method.trains_on != "pairs":
+            return None
+        with torch.no_grad(), as_reference(self.model, self.start.reference):
+            return self.logps(self.model, examples).sums(len(examples[0].answers))
 
     def known(self, examples: Sequence[Example], reference: Tensor | None) -> dict[str, Tensor]:
         """What losses may ask for, each (examples,) float64: see croco.maths.losses."""

@@ -152,20 +152,18 @@ def compute(
     model: Any,
     forward: Forward,
     examples: Sequence[Example],
-    sizes: Sequence[int],
     budget: int,
     adapter: Path | None = None,
 ) -> Iterator[tuple[Example, list[Tensor]]]:
     """Each example with its answers' log-probs under the model with its adapter off (or with `adapter`), in evaluation mode.
 
     Args:
-        sizes: tokens each example takes in a forward pass.
         budget: tokens in a forward pass.
     """
     was_training = model.training
     model.eval()
     try:
-        for group in packs(range(len(examples)), sizes, budget):
+        for group in packs(range(len(examples)), forward.sizes(examples), budget):
             some = [examples[i] for i in group]
             with as_reference(model, adapter):
                 logps = forward(model, some)

@@ -38,17 +38,28 @@ def step(model: Any, forward: Any, examples: list[Example]) -> tuple[torch.Tenso
     return sums.detach(), tokens, [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
 
+SWITCHES = (
+    (),
+    ("trainer.share_prompts=false",),
+    ("trainer.chunked_head=false",),
+    ("trainer.share_prompts=false", "trainer.chunked_head=false", "trainer.fused_lora=false"),
+)
+
+
+@pytest.mark.parametrize("switches", SWITCHES)
 @pytest.mark.parametrize("family", sorted(packed.FAMILIES))
-def test_equal_to_the_padded_path(family: str, tmp_path: Path) -> None:
+def test_equal_to_the_padded_path(family: str, switches: tuple[str, ...], tmp_path: Path) -> None:
     """Adapters are away from zero, so that both of their matrices get gradients."""
-    model = build_model(config_of(build_policy(tmp_path, family)), 0.0)
+    config = config_of(build_policy(tmp_path, family), *switches)
+    model = build_model(config, 0.0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
     examples = random_examples()
     sums, tokens, gradients = step(model, padded, examples)
-    forward = packed.choose(model, True)
-    assert forward is packed.packed
+    forward = packed.choose(model, config.trainer)
+    assert forward.name.startswith("packed")
+    assert forward.shares_prompts is config.trainer.share_prompts
     packed_sums, packed_tokens, packed_gradients = step(model, forward, examples)
     assert torch.equal(tokens, packed_tokens)
     assert torch.allclose(sums, packed_sums, atol=1e-3, rtol=1e-5)
@@ -59,9 +70,10 @@ def test_equal_to_the_padded_path(family: str, tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_falls_back_and_says_so(policy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    model = build_model(config_of(policy), 0.0)
+    config = config_of(policy)
+    model = build_model(config, 0.0)
     model.get_base_model().config.model_type = "unheard_of"
-    assert packed.choose(model, True) is padded
+    assert packed.choose(model, config.trainer) is padded
     assert "unheard_of" in caplog.text
 
 

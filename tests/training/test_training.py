@@ -80,6 +80,19 @@ def test_the_result_does_not_depend_on_the_packs(policy: Path, examples: list[Ex
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
+def test_a_reference_of_every_step_is_the_one_that_is_kept(
+    policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    """The same run; the folder of log-probs is there only where they are kept."""
+    settings = ("method.epochs=2", "method.learning_rate=0.005", "trainer.watch_every=2")
+    kept = fit(config_of(policy, *settings), examples, tmp_path / "kept" / "run")[1]
+    fresh = fit(config_of(policy, *settings, "trainer.cache_reference=false"), examples, tmp_path / "fresh" / "run")[1]
+    assert [row["loss"] for row in fresh] == pytest.approx([row["loss"] for row in kept], abs=1e-6)
+    assert [row["margin"] for row in fresh] == pytest.approx([row["margin"] for row in kept], abs=1e-4)
+    assert (tmp_path / "kept" / "reference").is_dir()
+    assert not (tmp_path / "fresh" / "reference").exists()
+
+
 @pytest.mark.parametrize(("method", "stop"), [("dpo", 2), ("dpo", 5), ("max_r", 4)])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     policy: Path, examples: list[Example], tmp_path: Path, method: str, stop: int, monkeypatch: pytest.MonkeyPatch

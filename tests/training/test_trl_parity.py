@@ -38,7 +38,7 @@ def started(config: Config, std: float = 0.05) -> tuple[Any, dict[str, torch.Ten
 
 def ours(model: Any, examples: list[Example], config: Config) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """(loss per pair, what the loss was computed from), over packed rows with the fused adapter."""
-    forward = choose(model, True)
+    forward = choose(model, config.trainer)
     with torch.no_grad(), model.disable_adapter():
         reference = forward(model, examples).sums(2)
     plan = SimpleNamespace(steps=1)
