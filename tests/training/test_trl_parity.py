@@ -97,7 +97,7 @@ def test_log_probs_and_rewards_are_trls(policy: Path, tmp_path: Path) -> None:
     other.loss(examples)
     margin = (known["chosen"] - known["reference_chosen"]) - (known["rejected"] - known["reference_rejected"])
     logged = other.trainer._metrics["train"]["rewards/margins"][-1]
-    assert float(margin.mean()) == pytest.approx(logged, rel=1e-4)
+    assert margin.mean().item() == pytest.approx(logged, rel=1e-4)
     assert other.trainer._metrics["train"]["rewards/accuracies"][-1] == pytest.approx(
         float((margin > 0).double().mean())
     )
