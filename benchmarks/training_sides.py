@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from benchmarks.our_side import Ours, config_of
 from benchmarks.trl_side import TRL
 from croco.training.data import Example
-from croco.training.model import build_model
 
 ALONE = "tokens_per_pack=1"  # a pair is never cut: one in each pack
 
 
 class Side(Protocol):
     """One way to make a step; `places` are the examples' own in the list that the side was made with."""
+
+    model: Any
 
     def step(self, examples: Sequence[Example], places: Sequence[int]) -> float: ...
 
@@ -32,25 +33,25 @@ def as_on_a_gpu() -> None:
 def sides(
     folder: Path, dtype: str, tokens_per_pack: int, unmodified: bool, examples: list[Example], scratch: Path
 ) -> dict[str, Callable[[], Side]]:
-    """Name -> how to make it; made one by one where memory is measured."""
+    """Name -> how to make it: a model and an optimiser of its own."""
     if not unmodified:
         as_on_a_gpu()
     pack = f"trainer.tokens_per_pack={tokens_per_pack}"
     config = config_of(folder, dtype, pack)
-    start = build_model(config, 0.0)
-    torch.manual_seed(5)
-    adapter = {n: torch.randn(p.shape, device=p.device) * 0.02 for n, p in start.named_parameters() if p.requires_grad}
-    del start
-    reference = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
+    known = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)  # any numbers cost the same
 
     def ours(*settings: str) -> Callable[[], Side]:
         changed = config_of(folder, dtype, pack, *(f"trainer.{setting}" for setting in settings))
-        return lambda: Ours(changed, adapter, examples, reference if changed.trainer.cache_reference else None)
+        reference = known if changed.trainer.cache_reference else None
+        return lambda: _begun(Ours(changed, {}, examples, reference))
+
+    def trl(**settings: Any) -> Callable[[], Side]:
+        return lambda: _begun(TRL(config, {}, scratch, **settings))
 
     return {
-        "TRL, default": lambda: TRL(config, adapter, scratch),
-        "TRL, hand-tuned": lambda: TRL(config, adapter, scratch, checkpointing=False, reference=reference),
-        "TRL, micro-batch 8": lambda: TRL(config, adapter, scratch, micro_batch=8),
+        "TRL, default": trl(),
+        "TRL, hand-tuned": trl(checkpointing=False, reference=known),
+        "TRL, micro-batch 8": trl(micro_batch=8),
         "croco": ours(),
         "croco, a pair at a time": ours(ALONE),
         "croco, a pair at a time, recomputed": ours(ALONE, "gradient_checkpointing=true"),
@@ -60,3 +61,12 @@ def sides(
         "croco, PEFT's LoRA layers": ours("fused_lora=false"),
         "croco, padded rows": ours("packing=false"),
     }
+
+
+def _begun(side: Side) -> Side:
+    """With an adapter away from zero, the same for all sides."""
+    torch.manual_seed(5)
+    for _, parameter in sorted(side.model.named_parameters()):
+        if parameter.requires_grad:
+            parameter.data.copy_(torch.randn(parameter.shape) * 0.02)
+    return side

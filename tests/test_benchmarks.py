@@ -14,6 +14,7 @@ from benchmarks import generation, training, training_data, training_memory
 from benchmarks.counting import Seconds
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
+from benchmarks.training_sides import sides
 from croco.engines.holder import EngineHolder
 from croco.store import Store
 from tests.builders import build_policy
@@ -53,6 +54,18 @@ def test_a_step_does_not_depend_on_the_packs(tmp_path: Path) -> None:
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert abs(losses[0] - math.log(2)) > 0.1
+
+
+def test_all_sides_make_the_same_step(tmp_path: Path) -> None:
+    """From one adapter: those with the same given reference have one loss, those that compute it themselves another."""
+    folder, examples = build_policy(tmp_path), made_pairs(4, 300, "euro")
+    makers = sides(folder, "float32", 1536, True, examples, tmp_path)
+    losses = {name: maker().step(examples, range(4)) for name, maker in makers.items()}
+    online = {"TRL, default", "TRL, micro-batch 8", "croco, reference in the step"}
+    for group in (online, losses.keys() - online):
+        values = [losses[name] for name in sorted(group)]
+        assert values == pytest.approx([values[0]] * len(values), rel=1e-4), group
+    assert abs(losses["TRL, default"] - losses["croco"]) > 0.1
 
 
 def test_ratios_are_taken_within_rounds() -> None:
