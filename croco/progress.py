@@ -55,7 +55,10 @@ class Task:
     def rate(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
         tokens = f", {self.tokens / seconds:,.0f} tokens/s" if self.tokens else ""
-        return f"{(self.done - self._at_start) / seconds:,.1f} {self.unit}/s{tokens}"
+        each = (self.done - self._at_start) / seconds
+        slow = 0 < each < 1
+        speed = f"{1 / each:,.1f} s/{self.unit.removesuffix('s')}" if slow else f"{each:,.1f} {self.unit}/s"
+        return speed + tokens
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started

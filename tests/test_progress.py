@@ -26,6 +26,18 @@ def test_a_line_tells_tokens_per_second_and_the_time_left(monkeypatch: pytest.Mo
     assert out.getvalue() == "  generations/da: 60 of 100 answers, 2.0 answers/s, 30 tokens/s, 20 s left\n"
 
 
+def test_less_than_one_in_a_second_is_told_in_seconds_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 of 5 steps in 50 s: 25 s for each, and 75 s for the three that are left."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with Progress(Console(file=out)).task("training", 5, "steps") as task:
+        assert task.rate == "0.0 steps/s"
+        now[0] += 50
+        task.advance(2)
+    assert out.getvalue() == "  training: 2 of 5 steps, 25.0 s/step, 75 s left\n"
+
+
 def test_a_terminal_shows_both_too() -> None:
     out = io.StringIO()
     with Progress(Console(file=out, force_terminal=True, width=160)).task("generations/da", 10, "answers") as task:
