@@ -48,7 +48,7 @@ from croco.training.data import Example
 
 PAIRS = 8
 TIMED = ("TRL, default", "TRL, hand-tuned", "croco", "croco, reference in the step")
-"""The others are counted and their memory is measured; `--sides` times what it names."""
+"""The others are counted and their memory is measured."""
 SHARES = 3  # steps beside which the ceiling is measured
 
 
@@ -100,7 +100,7 @@ def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace, 
             task.advance(1)
     columns = {"": list(makers)} | _counts(counted)
     if not arguments.flops:
-        made = _on_one_base({name: maker for name, maker in makers.items() if name in (arguments.sides or TIMED)})
+        made = _on_one_base({name: maker for name, maker in makers.items() if name in TIMED})
         with progress.task(f"{shape}, {mix}: timed", len(made) * (arguments.rounds + 1), "steps") as task:
             taken = timed(made, examples, arguments.rounds, arguments.device, task)
         share = shares(made, examples, counted, arguments)

@@ -59,6 +59,7 @@ def sides(
         "croco, prompts repeated": ours("share_prompts=false"),
         "croco, whole logits": ours("chunked_head=false"),
         "croco, PEFT's LoRA layers": ours("fused_lora=false"),
+        "croco, the model's own norms": ours("fused_norms=false"),
         "croco, padded rows": ours("packing=false"),
     }
 

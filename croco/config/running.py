@@ -51,7 +51,7 @@ class TrainerConfig:
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
     packing: bool
-    """Rows without padding; the same numbers as the padded path in less work, as with the four keys below."""
+    """Rows without padding; the same numbers as the padded path in less work, as with the five keys below."""
     share_prompts: bool
     """In packed rows, each prompt encoded once for all its answers."""
     chunked_head: bool
@@ -60,6 +60,8 @@ class TrainerConfig:
     """The reference's log-probs computed once per answer, kept, and found by other runs; else in every step, and not kept."""
     fused_lora: bool
     """LoRA layers as one function; the same numbers in fewer passes over memory."""
+    fused_norms: bool
+    """Normalisation layers as one function, likewise."""
     gradient_checkpointing: bool | None
     """Activations computed again in the backward pass; null when the memory asks for it."""
     checkpoint_every: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 TOLERANCE = 3e-2  # of bfloat16 outputs of order 1
+PIECE = 128  # queries, about: fewer compute fewer scores that causality hides, more make better products
 
 
 class Segment(NamedTuple):
@@ -35,20 +37,24 @@ class Layout:
 
     def __init__(self, segments: Sequence[Segment], device: torch.device) -> None:
         self.segments, self.device = list(segments), device
-        self._masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = {}
+        self._masks: dict[tuple[int, int | None, torch.dtype, int], Tensor] = {}
 
-    def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype) -> Tensor | None:
-        """(queries, keys) to add to scores: 0 where a query sees a key, else -inf; None where plain causal attention does.
+    def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype, repeats: int) -> Tensor:
+        """(repeats * queries, keys) to add to scores: 0 where a query sees a key, else -inf.
 
-        All layers share it; of a boolean mask SDPA would make such a one in every layer, and keep it for the backward pass.
+        It depends on the distance to the last key alone, so that one mask serves all layers and all numbers of keys.
         """
-        if queries == keys and (window is None or window >= keys):
-            return None
-        kind = (queries, keys, window, dtype)
+        kind = (queries, window, dtype, repeats)
         if kind not in self._masks:
-            seen = visible(queries, keys, window, self.device)
-            self._masks[kind] = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill_(~seen, -torch.inf)
-        return self._masks[kind]
+            seen = visible(queries, self.most_keys, window, self.device)
+            mask = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill_(~seen, -torch.inf)
+            self._masks[kind] = mask.repeat(repeats, 1)
+        return self._masks[kind][:, self.most_keys - keys :]
+
+    @functools.cached_property
+    def most_keys(self) -> int:
+        """Of a segment: its prompt's and its own."""
+        return max(t - s + q - p for s, t, p, q in self.segments)
 
     @functools.cached_property
     def sizes(self) -> list[int]:
@@ -87,20 +93,28 @@ def visible(queries: int, keys: int, window: int | None, device: torch.device) -
 def by_segment(
     query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float | None, dropout: float, window: int | None
 ) -> Tensor:
-    """query (1, heads, T, D), key and value (1, key heads, T, D); returns (1, T, heads, D)."""
-    # Key heads are the batch, and the query heads that share one are its heads: keys and values are expanded, never copied.
-    query, key, value = query[0].unflatten(0, (key.shape[1], -1)), key.transpose(0, 1), value.transpose(0, 1)
+    """query (1, heads, T, D), key and value (1, key heads, T, D); returns (1, T, heads, D).
+
+    A segment's queries are taken in pieces, which do not compute scores of keys behind them. The heads that share a key head
+    ask together, as one longer sequence: no key is copied, and the products are larger.
+    """
+    shared = key.shape[1]
+    query, key, value = query[0].unflatten(0, (shared, -1)), key.transpose(0, 1), value.transpose(0, 1)
+    repeats, parts = query.shape[1], []
     # Split, not sliced: the gradient of a slice is a row of zeros around it, made and added once for each.
     queries, keys, values = (x.split(layout.sizes, 2) for x in (query, key, value))
-    parts = []
     for own, prompt in enumerate(layout.prompts):
         q, k, v = queries[own], keys[own], values[own]
+        last = k.shape[2]
         if prompt is not None:
             k, v = torch.cat([keys[prompt], k], 2), torch.cat([values[prompt], v], 2)
-        mask = layout.mask(q.shape[2], k.shape[2], window, q.dtype)
-        k, v = (x.expand(-1, q.shape[1], -1, -1) for x in (k, v))
-        out = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None, scale=scale)
-        parts.append(out.permute(2, 0, 1, 3))
+        seen = k.shape[2] - last
+        for piece in q.split(math.ceil(last / max(1, round(last / PIECE))), 2):
+            seen += piece.shape[2]
+            mask = layout.mask(piece.shape[2], seen, window, q.dtype, repeats)
+            asked = piece.reshape(shared, 1, -1, piece.shape[3])
+            out = F.scaled_dot_product_attention(asked, k[:, :, :seen], v[:, :, :seen], mask, dropout, scale=scale)
+            parts.append(out.view(piece.shape).permute(2, 0, 1, 3))
     return torch.cat(parts).flatten(1, 2)[None]
 
 

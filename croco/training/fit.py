@@ -143,6 +143,7 @@ class _Reference:
             "dtype": model.dtype,
             "attention": model.attention,
             "path": self.forward.name,
+            "fused_norms": self.config.trainer.fused_norms,
             "device": policy.device.type,
         }
         if (adapter := self.material.start.reference) is not None:

@@ -13,7 +13,7 @@ from croco.config import Config
 from croco.engines import factory
 from croco.engines.checkpoints import load
 from croco.errors import UserError
-from croco.training.fused_lora import fuse
+from croco.training import fused_lora, fused_norm
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ def build_model(config: Config, dropout: float) -> Any:
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
     if config.trainer.fused_lora:
-        fuse(model)
+        fused_lora.fuse(model)
+    if config.trainer.fused_norms:
+        fused_norm.fuse(model)
     model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
     if recomputes(config, base):
         model.enable_input_require_grads()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from croco.training import attention
 from croco.training.attention import Layout, Segment, best, by_kernel, by_segment, kernel_fits, visible
 
 CPU = torch.device("cpu")
@@ -20,25 +21,27 @@ def test_what_a_window_of_two_shows() -> None:
 
 
 def test_a_mask_is_added_to_scores_and_made_once() -> None:
-    """What is not seen is -inf; as many queries as keys are causal without a mask, unless a window is shorter."""
-    layout, unseen = Layout([], CPU), float("-inf")
-    mask = layout.mask(2, 3, 2, torch.float32)
-    assert mask is not None
-    assert mask.tolist() == [[0, 0, unseen], [unseen, 0, 0]]
-    assert layout.mask(2, 3, 2, torch.float32) is mask
-    assert layout.mask(3, 3, 3, torch.float32) is None
-    assert layout.mask(3, 3, 2, torch.bfloat16).dtype == torch.bfloat16  # type: ignore[union-attr]
+    """What is not seen is -inf; two heads ask together; a mask for fewer keys is the last columns of the same one."""
+    layout, unseen = Layout([Segment(0, 2, 0, 0), Segment(2, 4, 0, 2)], CPU), float("-inf")
+    mask = layout.mask(2, 4, 2, torch.float32, 2)
+    assert mask.tolist() == [[unseen, 0, 0, unseen], [unseen, unseen, 0, 0]] * 2
+    fewer = layout.mask(2, 3, 2, torch.float32, 2)
+    assert fewer.tolist() == [[0, 0, unseen], [unseen, 0, 0]] * 2
+    assert fewer.untyped_storage().data_ptr() == mask.untyped_storage().data_ptr()
+    assert layout.mask(2, 2, None, torch.bfloat16, 1).tolist() == [[0, unseen], [0, 0]]
 
 
+@pytest.mark.parametrize("piece", [128, 2])
 @pytest.mark.parametrize("window", [None, 3])
-def test_segments_by_an_einsum(window: int | None) -> None:
+def test_segments_by_an_einsum(window: int | None, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two key heads for four query heads; attention without a kernel's help is the oracle, values and gradients."""
+    monkeypatch.setattr(attention, "PIECE", piece)
     layout = Layout([Segment(0, 4, 0, 0), Segment(4, 5, 0, 4), Segment(5, 11, 0, 4), Segment(11, 13, 11, 11)], CPU)
     results = []
-    for attention in (by_segment, emulated):
+    for way in (by_segment, emulated):
         torch.manual_seed(1)
         inputs = [torch.randn(1, heads, 13, 8, requires_grad=True) for heads in (4, 2, 2)]
-        out = attention(*inputs, layout, None, 0.0, window)
+        out = way(*inputs, layout, None, 0.0, window)
         out.square().sum().backward()
         results.append([out, *(x.grad for x in inputs)])
     for found, expected in zip(*results, strict=True):

@@ -43,6 +43,7 @@ SWITCHES = (
     ("trainer.share_prompts=false",),
     ("trainer.chunked_head=false",),
     ("trainer.share_prompts=false", "trainer.chunked_head=false", "trainer.fused_lora=false"),
+    ("trainer.fused_norms=false",),
 )
 
 
