@@ -24,11 +24,15 @@ def flops(work: Callable[[], object]) -> int:
     def backward(_: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> int:
         return int(2.5 * sdpa_flop_count(query, key, value))
 
-    on_cpu = {
+    def in_place(_: Any, left: Any, right: Any, **__: Any) -> int:
+        return 2 * left[0] * left[1] * right[1]
+
+    uncounted = {  # by torch itself
+        aten.addmm_: in_place,
         aten._scaled_dot_product_flash_attention_for_cpu: forward,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
     }
-    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+    with FlopCounterMode(display=False, custom_mapping=uncounted) as counter:
         work()
     return int(counter.get_total_flops())
 

@@ -1,9 +1,9 @@
 """One optimiser step of preference training against TRL's DPOTrainer: time, tokens, counted FLOPs and peak memory.
 
-    python benchmarks/training.py                               # the CPU proxies; about an hour on two cores
+    python benchmarks/training.py                               # the CPU proxies; an hour and a half on two cores
     python benchmarks/training.py --shapes euro --rounds 3      # shorter
     python benchmarks/training.py --flops                       # counted FLOPs alone: no noise, a minute
-    python benchmarks/training.py --unmodified --shapes 128k --sides "TRL, default" "TRL, hand-tuned" croco   # 45 minutes
+    python benchmarks/training.py --unmodified --shapes 128k --rows --sides "TRL, default" "TRL, hand-tuned" croco   # 45 minutes
     python benchmarks/training.py --shapes eurollm-9b --mix euro chat long --device cuda --dtype bfloat16 --tokens-per-pack 8192
 
 On a GPU each side is made anew from 18 GB of weights to be counted, and again to measure its memory: `--sides` saves time.
@@ -189,8 +189,8 @@ def _note(arguments: argparse.Namespace) -> str:
     )
 
 
-def tables(arguments: argparse.Namespace) -> Iterator[Table]:
-    """For each shape: a table for each mix of lengths, and one of memory."""
+def tables(arguments: argparse.Namespace) -> Iterator[tuple[str, Table]]:
+    """For each shape, with its name: a table for each mix of lengths, and one of memory."""
     # In plain lines: a bar would draw itself beside what is timed.
     progress = Progress(Console(force_terminal=False, highlight=False))
     for shape in arguments.shapes:
@@ -198,9 +198,9 @@ def tables(arguments: argparse.Namespace) -> Iterator[Table]:
             folder = Path(scratch) / "model"
             save_model(folder, shape, arguments.dtype)
             for mix in arguments.mix:
-                yield measured(shape, mix, folder, arguments, progress)
+                yield shape, measured(shape, mix, folder, arguments, progress)
             if arguments.rows and not arguments.flops:
-                yield by_length(shape, folder, arguments)
+                yield shape, by_length(shape, folder, arguments)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -213,7 +213,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sides", nargs="+", help="only these")
     parser.add_argument("--rows", nargs="*", type=int, default=[512, 2048, 4096], help="tokens; none: no such table")
     parser.add_argument("--flops", action="store_true", help="only count")
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/training.md, training_unmodified.md")
+    parser.add_argument("--out", type=Path, help="default: one file for each shape under benchmarks/results")
     return parser
 
 
@@ -225,11 +225,12 @@ def main() -> None:
     if arguments.device != there:
         raise SystemExit(f"--device {arguments.device}: models are loaded on {there} on this machine")
     torch.set_num_threads(arguments.threads)
-    out = arguments.out or RESULTS / ("training_unmodified.md" if arguments.unmodified else "training.md")
-    made: list[Table] = []
-    for table in tables(arguments):
-        made.append(table)
-        write(out, *made)  # what has been measured is kept, whatever comes
+    made: dict[Path, list[Table]] = {}
+    for shape, table in tables(arguments):
+        name = f"training_{shape}_unmodified.md" if arguments.unmodified else f"training_{shape}.md"
+        out = arguments.out or RESULTS / name
+        made.setdefault(out, []).append(table)
+        write(out, *made[out])  # what has been measured is kept, whatever comes
 
 
 if __name__ == "__main__":

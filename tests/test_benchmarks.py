@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import generation, training, training_data, training_memory
-from benchmarks.counting import Seconds
+from benchmarks.counting import Seconds, flops
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
 from benchmarks.training_sides import sides
@@ -68,6 +68,12 @@ def test_all_sides_make_the_same_step(tmp_path: Path) -> None:
     assert abs(losses["TRL, default"] - losses["croco"]) > 0.1
 
 
+def test_products_are_counted_in_place_too() -> None:
+    """2 x 3 by 3 x 4: 24 multiplications and as many additions, twice."""
+    out, left, right = torch.zeros(2, 4), torch.ones(2, 3), torch.ones(3, 4)
+    assert flops(lambda: (torch.mm(left, right), out.addmm_(left, right, alpha=2.0))) == 96
+
+
 def test_ratios_are_taken_within_rounds() -> None:
     """Two rounds of 8 pairs with 10 tokens each (a prompt of 3 twice, answers of 2), TRL 4 s and 30 s, ours 2 s and 10 s."""
     examples = [one_pair(7, 50)] * 24
@@ -93,7 +99,8 @@ def test_the_training_benchmark_from_first_to_last(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(training_memory, "BY_LENGTH", ("croco, a pair at a time",))  # each is a process
     words = ["--sides", "TRL, default", "croco", "--rounds", "1", "--rows", "64"]
     arguments = training.parser().parse_args([*words, "--shapes", "tiny"])
-    steps, memory = training.tables(arguments)
+    (_, steps), (shape, memory) = training.tables(arguments)
+    assert shape == "tiny"
     assert [row[0] for row in steps.rows] == ["TRL, default", "croco"]
     assert all(float(row[list(steps.columns).index("peak MB")]) > 0 for row in steps.rows)
     assert [row[0] for row in memory.rows] == ["64 tokens"]
