@@ -43,7 +43,7 @@ demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method
 experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md and .html (NAME=methods_tiny; ARGS=hydra/launcher=slurm)
 	@test -n "$(NAME)" || { echo "which one? make experiment NAME=..."; ls experiments/*.yaml; exit 2; }
 	$(RUN) -m croco.run -m experiments=$(NAME) $(ARGS); code=$$?; \
-	$(RUN) -m croco.experiment $(NAME) && exit $$code
+	$(RUN) -m croco.compare $(NAME) && exit $$code
 
 # One process per core with a thread each: torch's own threads would wait for one another.
 test: setup  ## the fast tests

@@ -27,6 +27,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from croco.stages import answers
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
@@ -34,18 +36,18 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from benchmarks import results
-from croco import records, store, text
+from croco.artifacts import records, store
+from croco.artifacts.records import Prompt
 from croco.config import CONF, Config, strict
 from croco.engines import factory
 from croco.engines.base import Request, seed_of
 from croco.engines.holder import EngineHolder
-from croco.progress import Progress
-from croco.records import Prompt
-from croco.stages import generations
+from croco.language import text
+from croco.show.progress import Progress
+from croco.show.tables import Table
 from croco.stages.base import Job
-from croco.tables import Table
 from croco.tracking import Tracker
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 
 SHAPE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8}
 SHAPE |= {"num_key_value_heads": 4, "head_dim": 32, "max_position_embeddings": 1024}
@@ -176,8 +178,8 @@ def stage(config: Config, folder: Path, wanted: Sequence[Prompt], engines: Engin
     output.begin()
     progress = Progress(Console(file=io.StringIO()))
     job = Job(config, "generations/en", {"prompts": source}, output, progress, Tracker(), engines, "en")
-    generations.fill(job, factory.policy(config.model), "train", config.sampling)
-    summary = generations.seal(job, "train", config.sampling)
+    answers.fill(job, factory.policy(config.model), "train", config.sampling)
+    summary = answers.seal(job, "train", config.sampling)
     output.seal(summary, 0.0)
     return int(summary["tokens"])
 

@@ -37,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.pairs_data import LANGUAGES, make
 from benchmarks.results import RESULTS, write
-from croco import records
-from croco.tables import Table
+from croco.artifacts import records
+from croco.show.tables import Table
 
 
 def pair_ours(folder: Path, scope: str) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croco import records
-from croco.records import compression
-from croco.store import ROW_GROUP
+from croco.artifacts import records
+from croco.artifacts.records import compression
+from croco.artifacts.store import ROW_GROUP
 
 LANGUAGES = ("da", "de", "en", "es", "fr", "it", "nl")
 CHARACTERS_PER_TOKEN = 4.5

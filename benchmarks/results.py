@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from croco import tables
-from croco.tables import Table
+from croco.show import tables
+from croco.show.tables import Table
 
 RESULTS = Path(__file__).parent / "results"
 

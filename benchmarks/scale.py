@@ -26,10 +26,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks import results
-from croco.claims import Claims
-from croco.records import Generation
-from croco.store import Store
-from croco.tables import Table
+from croco.artifacts.claims import Claims
+from croco.artifacts.records import Generation
+from croco.artifacts.store import Store
+from croco.show.tables import Table
 
 VOCABULARY = 128_000
 MEAN_TOKENS = 400

@@ -42,8 +42,8 @@ from benchmarks.results import RESULTS, write
 from benchmarks.training_data import LENGTHS, SHAPES, made_pairs, save_model
 from benchmarks.training_memory import by_length, megabytes, settings
 from benchmarks.training_sides import Side, sides
-from croco.progress import Progress, Task
-from croco.tables import MISSING, Table
+from croco.show.progress import Progress, Task
+from croco.show.tables import MISSING, Table
 from croco.training.data import Example
 
 PAIRS = 8

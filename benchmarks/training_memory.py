@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.counting import peak
 from benchmarks.training_data import LENGTHS, made_pairs, one_pair
 from benchmarks.training_sides import sides
-from croco.tables import Table
+from croco.show.tables import Table
 
 BY_LENGTH = ("TRL, default", "TRL, hand-tuned", "croco, a pair at a time", "croco, a pair at a time, recomputed")
 

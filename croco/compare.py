@@ -1,8 +1,9 @@
 """Finished runs in one table: paired differences, corrected p-values, and what could have been found at all.
 
-python -m croco.compare runs/report/<address> runs/report/<address>
-python -m croco.compare dpo=3f2a sft=9b41 --format latex         # by the first characters of the reports' addresses
-python -m croco.compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
+croco compare runs/report/<address> runs/report/<address>
+croco compare dpo=3f2a sft=9b41 --format latex         # by the first characters of the reports' addresses
+croco compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
+croco compare methods_tiny                                       # an experiment: its newest sweep, to experiments/results
 
 The first run is the baseline; the policy they started from is compared as `base`. A single run is compared with its base.
 Everything is read from the artifacts on disk; nothing is run again.
@@ -10,95 +11,17 @@ Everything is read from the artifacts on disk; nothing is run again.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from croco import page, store, tables
-from croco.errors import UserError
-from croco.evals import grid, paired, stored
-from croco.maths import statistics
-from croco.page import comparison
-
-FORMATS = ("text", "markdown", "latex", "json")
-
-
-def _run(given: argparse.Namespace) -> str:
-    runs = [stored.open_run(run, given.artifacts) for run in given.runs]
-    settings = paired.Settings(given.resamples, given.confidence, given.interval, given.correction)
-    made = grid.build(runs, given.evaluation or _evaluation(runs), given.metric, given.baseline, settings)
-    if given.html is not None:
-        store.write_atomically(given.html, page.render(comparison.of_grid(made)))
-        print(f"croco: page: {given.html}", file=sys.stderr)
-    for warning in made.warnings:
-        print(f"croco: {warning}", file=sys.stderr)
-    if given.format == "json":
-        return json.dumps(grid.as_json(made), indent=2, ensure_ascii=False) + "\n"
-    shown = grid.tables(made)
-    if given.format == "markdown":
-        return "\n\n".join(map(tables.markdown, shown)) + "\n"
-    return (tables.latex if given.format == "latex" else tables.text)(shown)
-
-
-def _evaluation(runs: Sequence[stored.Run]) -> str:
-    """The first one that all runs kept results of."""
-    for name in runs[0].evaluations:
-        if all(name in run.evaluations for run in runs):
-            return name
-    has = "; ".join(f"{run.name}: {', '.join(run.evaluations) or 'none'}" for run in runs)
-    raise UserError(f"no evaluation is in all runs ({has})")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="croco.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a report's folder or address, or NAME=that")
-    parser.add_argument("--artifacts", type=Path, default=Path("runs"), help="where addresses are looked up (runs)")
-    parser.add_argument("--baseline", help="the system the others are compared with: a run's name, or `base`")
-    parser.add_argument("--evaluation", help="which one; default: the first that all runs have")
-    parser.add_argument("--metric", help="which of its metrics; default: the one named like the evaluation")
-    parser.add_argument("--format", choices=FORMATS, default="text")
-    parser.add_argument(
-        "--html",
-        type=Path,
-        metavar="FILE",
-        help="also write a page: forest plots, training over one another, lineage, costs",
-    )
-    parser.add_argument("--correction", choices=statistics.CORRECTIONS, default="holm", help="bh for large grids")
-    parser.add_argument("--interval", choices=statistics.METHODS, default="percentile")
-    parser.add_argument("--resamples", type=_count, default=10_000)
-    parser.add_argument("--confidence", type=_share, default=0.95)
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of resamples, e.g. 10000")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' does not lie in (0, 1), e.g. 0.95")
-    return share
+from croco.cli import commandline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, or 2 for bad input."""
-    given = _parser().parse_args(arguments)
-    try:
-        print(_run(given), end="")
-    except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
-        return 2
-    return 0
+    from croco.jobs import comparison  # heavy; `croco --help` never needs it
+
+    return commandline.command("compare", __doc__, comparison.arguments, comparison.run, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m croco.doctor model=... reward=... method=...`: what can be known to go wrong before the hours are spent.
+"""`croco doctor model=... reward=... method=...`: what can be known to go wrong before the hours are spent.
 
 Takes the same words as `croco.run`. It makes the prompts (a run finds them) and looks at a few of each language: their token ids,
 a step of training on them, a greedy answer, and their rewards. Exit code 0 when nothing failed, 1 when something did, 2 for bad
@@ -8,259 +8,27 @@ input.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
 
-import croco.config  # noqa: F401 - registers the resolvers that conf/ uses
-
-PER_LANGUAGE = 4
-TRUNCATED = 0.05  # share of answers cut at model.max_length from which a run should not start
-AGREEMENT = 0.99  # share of greedy tokens that engine and trainer must agree on; ties of half precision leave a few
-MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
+from croco.cli import commandline
+from croco.config import CONF  # registers the resolvers that conf/ uses, too
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    state: str
-    """`ok`, `warn`, `fail` or `skip`."""
-    detail: str
-
-
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(composed: DictConfig) -> None:
     """Print every finding; exit code 0, 1 where a check fails, 2 for bad input."""
-    from croco.errors import UserError
+    from croco.jobs import checkup  # heavy; `--help` and `--cfg` never need it
 
-    try:
-        findings = []
-        for finding in examine(composed):
-            print(f"{MARKS[finding.state]} {finding.name}: {finding.detail}", flush=True)
-            findings.append(finding)
-    except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
-        sys.exit(2)
-    failed = sum(finding.state == "fail" for finding in findings)
-    print(f"{failed} of {len(findings)} checks failed" if failed else "nothing stands against this run")
-    sys.exit(1 if failed else 0)
+    sys.exit(checkup.run(composed))
 
 
-def examine(composed: DictConfig) -> Iterator[Finding]:
-    """Every check, as it is done."""
-    from croco import text
-    from croco.config import strict
-    from croco.job import preflight
-    from croco.training.data import encode
-    from croco.training.model import build_model
-
-    config = strict(composed)
-    preflight(config)
-    model = config.model
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
-    prompts = _prompts(config)
-    rows = [(p.messages, p.reference or "An answer.") for p in prompts]
-    yield from template(tokenizer, rows)
-    yield stops(config, tokenizer)
-    yield lengths(config, tokenizer, rows)
-    pairs = [(m, (answer, answer[: len(answer) // 2] + " ...")) for m, answer in rows]
-    examples, _ = encode(tokenizer, pairs, model.max_length)
-    policy = build_model(config, 0.0)
-    yield from training(config, policy, examples)
-    del policy
-    yield from agreement(config, tokenizer, prompts)
-    yield rewards(config, prompts)
-
-
-def _prompts(config: Any) -> list[Any]:
-    """The first of each language, from the run's own artifacts."""
-    from croco import tracking
-    from croco.chain import Chain
-    from croco.config import LangConfig
-    from croco.progress import Progress
-    from croco.records import Prompt
-    from croco.stages import stages
-    from croco.store import Store
-
-    first = next(stage for stage in stages() if stage.name == "prompts")
-    store = Store(Path(config.paths.artifacts), {"run": {}, "seed": config.seed})
-    targets = config.translation.targets(config.lang.languages)
-    if targets:  # their prompts are hours away, and shaped like the source's
-        config = replace(config, lang=LangConfig([config.translation.source]))
-    chain = Chain(config, store, Progress(), tracking.silence())
-    found = chain.run([first])["prompts"].rows("prompts", Prompt)
-    by_language = ([p for p in found if p.language == language] for language in config.lang.languages)
-    return [p for some in by_language for p in some[:PER_LANGUAGE]]
-
-
-def template(tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Iterator[Finding]:
-    """One BOS, an end that is learnt, and a prompt that is a prefix of the conversation."""
-    from croco import text
-
-    bos = tokenizer.bos_token_id
-    prompts = [text.prompt_ids(tokenizer, m) for m, _ in rows]
-    most = max(ids.count(bos) for ids in prompts) if bos is not None else 0
-    yield Finding(
-        "BOS", "fail" if most > 1 else "ok", f"at most {most} in a prompt" if bos is not None else "the model has none"
-    )
-    answers = [text.answer_ids(tokenizer, m, answer) for m, answer in rows]
-    end = text.end_of_turn(tokenizer)
-    ended = sum(ids[-1] == end for ids in answers)
-    detail = (
-        f"{ended} of {len(answers)} answers end with {tokenizer.convert_ids_to_tokens(end)!r}, which training learns"
-    )
-    yield Finding("end of turn", "ok" if ended == len(answers) else "fail", detail)
-    whole = [text.conversation_ids(tokenizer, [*m, {"role": "assistant", "content": answer}]) for m, answer in rows]
-    prefix = sum(w[: len(p)] == p for w, p in zip(whole, prompts, strict=True))
-    detail = f"the prompt's ids begin the conversation's in {prefix} of {len(rows)}"
-    state = "ok" if prefix == len(rows) else "warn"
-    yield Finding(
-        "prefix",
-        state,
-        detail + ("" if state == "ok" else "; the template rewrites prompts, answers are encoded alone"),
-    )
-
-
-def stops(config: Any, tokenizer: Any) -> Finding:
-    """The token that training teaches as an end should be one at which other tools stop, too; our engines are told."""
-    from transformers import GenerationConfig
-
-    from croco import text
-
-    try:
-        own: Any = GenerationConfig.from_pretrained(config.model.path, revision=config.model.revision).eos_token_id
-    except OSError:
-        own = None
-    ids = own if isinstance(own, list) else [own]
-    end = text.end_of_turn(tokenizer)
-    names = tokenizer.convert_ids_to_tokens([i for i in ids if i is not None])
-    detail = f"answers end with {tokenizer.convert_ids_to_tokens(end)!r}, the checkpoint's generation config stops at {names}"
-    return Finding("stops", "ok" if end in ids else "warn", detail)
-
-
-def lengths(config: Any, tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Finding:
-    """Share of the data's own answers, and of the longest that will be generated, that training would cut."""
-    from croco import text
-
-    limit, room = config.model.max_length, config.sampling.max_new_tokens
-    sizes = [(len(text.prompt_ids(tokenizer, m)), len(text.answer_ids(tokenizer, m, a))) for m, a in rows]
-    cut = sum(p + a > limit for p, a in sizes) / len(sizes)
-    longest = max(p for p, _ in sizes) + room
-    detail = f"model.max_length={limit} cuts {cut:.0%} of the reference answers; the longest prompt and answer may take {longest}"
-    return Finding("max_length", "fail" if cut > TRUNCATED else "warn" if longest > limit else "ok", detail)
-
-
-def training(config: Any, model: Any, examples: Sequence[Any]) -> Iterator[Finding]:
-    """The loss before the first update, and whether the adapter reaches the output."""
-    import math
-    from types import SimpleNamespace
-
-    import torch
-
-    from croco.config import bind_target
-    from croco.training.packed import choose
-    from croco.training.policy import Policy
-
-    forward = choose(model, config.trainer)
-    pairs = config.method.trains_on == "pairs"
-    loss = bind_target("method.loss", config.method.loss)
-    settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
-    plan: Any = SimpleNamespace(steps=1)
-    policy = Policy(model, loss, settings, examples, plan, config, forward=forward)
-    with torch.no_grad():
-        with model.disable_adapter():
-            reference = forward(model, examples).sums(2)
-        known = policy.known(examples, reference)
-        value = float(loss(*(known[name] for name in policy.needs), **settings).mean())
-        drift = float((known["chosen"] - known["reference_chosen"]).abs().max())
-        detail = f"{config.method.name} starts at {value:.6f}; policy and reference differ by at most {drift:.1e} nats"
-        starts = (
-            not pairs or config.method.loss["_target_"] != "croco.maths.losses.dpo" or abs(value - math.log(2)) < 1e-3
-        )
-        yield Finding("step 0", "ok" if starts and math.isfinite(value) and drift < 1.0 else "fail", detail)
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.02)
-        moved = float((forward(model, examples).sums(2) - reference).abs().max())
-    yield Finding(
-        "adapter", "ok" if moved > 1e-3 else "fail", f"random weights in it move log-probs by up to {moved:.3g} nats"
-    )
-
-
-def agreement(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Iterator[Finding]:
-    """What the engine writes greedily must be what the trainer's model finds most likely, from the same prompt ids, and as
-    likely as the trainer's own path (packed or padded) says."""
-    import torch
-
-    from croco import text
-    from croco.engines import factory
-    from croco.engines.base import Request
-    from croco.training.data import Example
-    from croco.training.model import build_model
-    from croco.training.packed import choose
-    from croco.training.policy import START_TOLERANCE, START_TOLERANCE_HALF
-    from croco.training.start import Start, begin
-
-    names = ("engine's tokens", "engine's log-probs")
-    if config.engine.name == "fake":
-        yield from (Finding(name, "skip", "the fake engine has no model") for name in names)
-        return
-    room = min(32, config.sampling.max_new_tokens)
-    greedy = replace(config.sampling, temperature=1e-6, samples=1, max_new_tokens=room)
-    engine = factory.generator(config.engine, factory.policy(config.model), tokenizer, greedy, logps=True)
-    requests = [Request(p.prompt_id, p.language, text.prompt_ids(tokenizer, p.messages), range(1), 0) for p in prompts]
-    try:
-        written = list(engine.generate(requests))
-    finally:
-        engine.close()
-    model = build_model(config, 0.0)
-    begin(model, Start(adapter=None if config.model.adapter is None else Path(config.model.adapter)))
-    model.eval()
-    same = total = 0
-    with torch.no_grad():
-        for c in written:
-            ids = torch.tensor([c.request.token_ids + c.token_ids], device=model.device)
-            best = model(input_ids=ids).logits[0, len(c.request.token_ids) - 1 : -1].argmax(-1).tolist()
-            same += sum(a == b for a, b in zip(best, c.token_ids, strict=True))
-            total += len(c.token_ids)
-        examples = [Example(c.request.token_ids, (c.token_ids,)) for c in written]
-        trained = choose(model, config.trainer)(model, examples).sums(1)[0].tolist()
-    detail = f"{same} of {total} greedy tokens of engine={config.engine.name} are the trainer's most likely ones"
-    yield Finding(names[0], "ok" if same >= AGREEMENT * total else "fail", detail)
-    apart = max(abs(c.logp - logp) / len(c.token_ids) for c, logp in zip(written, trained, strict=True))
-    bound = START_TOLERANCE.get(model.get_base_model().dtype, START_TOLERANCE_HALF)
-    detail = f"engine and trainer differ by at most {apart:.1e} nats a token on them; up to {bound:.0e} is rounding"
-    yield Finding(names[1], "ok" if apart <= bound else "fail", detail)
-
-
-def rewards(config: Any, prompts: Sequence[Any]) -> Finding:
-    """A reward model that reads its template as it was trained prefers an answer to its words in disorder."""
-    from croco.engines import factory
-    from croco.engines.base import Answered
-
-    some = [p for p in prompts if p.reference and len(p.reference.split()) > 3]
-    if config.reward.kind != "sequence_classification" or config.engine.name == "fake" or not some:
-        return Finding("reward model", "skip", "no checkpoint, or no reference answers to try it on")
-    scorer = factory.scorer(config.engine, config.reward)
-    backwards = [" ".join(reversed(p.reference.split())) for p in some]
-    try:
-        good = scorer.score([Answered(p.messages, p.reference, p.language, p.meta) for p in some])
-        bad = scorer.score([Answered(p.messages, t, p.language, p.meta) for p, t in zip(some, backwards, strict=True)])
-    finally:
-        scorer.close()
-    told = [(a, b) for a, b in zip(good, bad, strict=True) if a is not None and b is not None]
-    right = sum(a > b for a, b in told)
-    state = "fail" if not told or right <= len(told) / 2 else "ok"
-    return Finding(
-        "reward model", state, f"prefers {right} of {len(told)} reference answers to the same words backwards"
-    )
+def command(arguments: Sequence[str]) -> int:
+    """Words that are wrong are said before Hydra composes; returns the exit code."""
+    return commandline.run(main, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(sys.argv[1:]))

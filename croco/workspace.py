@@ -1,85 +1,21 @@
-"""`python -m croco.workspace ENTITY/PROJECT`: a W&B workspace in which the runs of an experiment are compared.
+"""`croco workspace ENTITY/PROJECT`: a W&B workspace in which the runs of an experiment are compared.
 
 Needs the extra `workspace` and a W&B key: a workspace lives on the server, so there is none offline.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from croco.errors import UserError
-from croco.evals import paired
-
-CURVES = ("loss", "margin", "accuracy", "chosen_logp_per_token", "rejected_logp_per_token", "heldout_kl")
-PAIRS = ("pairs", "margin/mean", "rejected_is_minimum/share", "chosen_longer")
-GROUPS = ("method.name", "pairing.scope", "source.kind")
-
-
-def define(entity: str, project: str, languages: Sequence[str] = ()) -> Any:
-    """The workspace, not saved: curves of training, evaluations (per language where `languages` are given), pairs, settings.
-
-    The names are those under which croco/mirror.py tells; runs are grouped by job type first, as each has its own.
-
-    Raises:
-        UserError: wandb-workspaces is not installed.
-    """
-    try:
-        import wandb_workspaces.reports.v2 as panels
-        import wandb_workspaces.workspaces as workspaces
-    except ImportError:
-        raise UserError("wandb-workspaces is not installed: pip install 'croco[workspace]'") from None
-    training: list[Any] = [
-        panels.LinePlot(title=name, x="step", y=[f"training/{name}", f"training/validation_{name}"]) for name in CURVES
-    ]
-    evaluations: list[Any] = [panels.BarPlot(title="metric of the run", metrics=["metric"])]
-    evaluations += [
-        panels.BarPlot(title=f"quality gained, {row}", metrics=[f"quality/difference/{row}"])
-        for row in (paired.MACRO, *languages)
-    ]
-    pairs: list[Any] = [panels.BarPlot(title=name, metrics=[name]) for name in PAIRS]
-    samples: list[Any] = [panels.WeavePanelSummaryTable(table_name=name) for name in ("pairs", "answers")]
-    return workspaces.Workspace(
-        entity=entity,
-        project=project,
-        name="croco: comparison",
-        sections=[
-            workspaces.Section(name="Evaluation", panels=evaluations, is_open=True),
-            workspaces.Section(name="Training", panels=training, is_open=True),
-            workspaces.Section(name="Pairs", panels=pairs),
-            workspaces.Section(name="Samples", panels=samples),
-            workspaces.Section(name="What differs", panels=[panels.RunComparer(diff_only="split")], is_open=True),
-        ],
-        runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Metric("JobType"), *(workspaces.Config(name) for name in GROUPS)]
-        ),
-    )
+from croco.cli import commandline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, or 2 for bad input (also: no key, no network)."""
-    parser = argparse.ArgumentParser(prog="croco.workspace", description=__doc__)
-    parser.add_argument("project", metavar="ENTITY/PROJECT")
-    parser.add_argument(
-        "--languages", nargs="*", default=[], metavar="CODE", help="languages with a panel of their own"
-    )
-    given = parser.parse_args(arguments)
-    entity, slash, project = given.project.partition("/")
-    try:
-        if not (entity and slash and project):
-            raise UserError(f"{given.project}: expected ENTITY/PROJECT")
-        workspace = define(entity, project, given.languages)
-        try:
-            print(workspace.save().url)
-        except Exception as error:  # wandb's and its HTTP library's own, of many kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"W&B did not take the workspace ({reason}); `wandb login`, then again") from None
-    except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Exit code: 0, or 2 for bad input."""
+    from croco.tracking import workspace  # heavy; `croco --help` never needs it
+
+    return commandline.command("workspace", __doc__, workspace.arguments, workspace.run, arguments)
 
 
 if __name__ == "__main__":

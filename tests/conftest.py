@@ -14,13 +14,13 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 
 @pytest.fixture(scope="session")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.builders import build_policy
+    from tests.support.builders import build_policy
 
     return build_policy(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture(scope="session")
 def reward(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.builders import build_reward
+    from tests.support.builders import build_reward
 
     return build_reward(tmp_path_factory.mktemp("reward"), seed=1)

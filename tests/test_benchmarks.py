@@ -15,9 +15,9 @@ from benchmarks.counting import Seconds, flops
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
 from benchmarks.training_sides import sides
+from croco.artifacts.store import Store
 from croco.engines.holder import EngineHolder
-from croco.store import Store
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 
 ROOT = Path(__file__).parent.parent
 

@@ -49,7 +49,8 @@ def test_the_tree_names_every_room_and_nothing_else() -> None:
     tree = TEXT[TEXT.index("    conf/  ") : TEXT.index("## To add")]
     rooms = {p.name for p in (ROOT / "croco").iterdir() if p.suffix == ".py" and p.stem != "__init__"}
     rooms |= {f"{p.parent.name}/" for p in (ROOT / "croco").glob("*/__init__.py")}
-    named = set(re.findall(r"^      ([\w/]+(?:\.py)?)", tree[tree.index("    croco/") :], re.MULTILINE))
+    lines = re.findall(r"^      ((?:\w+(?:\.py|/) ?)+)", tree[tree.index("    croco/") :], re.MULTILINE)
+    named = {name for line in lines for name in line.split()}
     assert named == rooms
 
 

@@ -11,14 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
-from croco.config.checks import check, check_pairing
-from croco.config.evaluations import (
-    ChecksConfig,
-    EuroEvalConfig,
-    EvalsConfig,
-    QualityConfig,
-    RewardRankingConfig,
-)
+from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import (
     Config,
     FiltersConfig,
@@ -46,6 +39,7 @@ from croco.config.running import (
 )
 from croco.config.targets import bind_target, locate
 from croco.config.translation import TranslationConfig
+from croco.config.valid import check, check_pairing
 from croco.errors import UserError
 
 __all__ = [

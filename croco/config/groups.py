@@ -7,14 +7,7 @@ from typing import Any
 
 from croco.config.arena import JudgeConfig
 from croco.config.evaluations import EvalsConfig
-from croco.config.running import (
-    EngineConfig,
-    LoggerConfig,
-    PathsConfig,
-    PushConfig,
-    TrainerConfig,
-    WorkersConfig,
-)
+from croco.config.running import EngineConfig, LoggerConfig, PathsConfig, PushConfig, TrainerConfig, WorkersConfig
 from croco.config.translation import TranslationConfig
 
 

@@ -13,12 +13,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from croco import addresses, tiny
+from croco.artifacts import addresses
 
-CONF = Path(__file__).parent.parent.parent / "conf"
+PACKAGE = Path(__file__).parents[1]
+CONF = next(folder / "conf" for folder in (PACKAGE.parent, PACKAGE) if (folder / "conf" / "config.yaml").is_file())
+"""Beside the package in a checkout; within it where a wheel was installed."""
+EXPERIMENTS = CONF.parent / "experiments"
+MODELS = PACKAGE / "tiny" / "models"
 
 OmegaConf.register_new_resolver("repository", lambda: str(CONF.parent), replace=True)
-OmegaConf.register_new_resolver("tiny_model", lambda name: str(tiny.MODELS / name), replace=True)
+OmegaConf.register_new_resolver("tiny_model", lambda name: str(MODELS / name), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
 
 

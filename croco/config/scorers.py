@@ -25,7 +25,7 @@ class NoOptions:
 
 @dataclass
 class ImplicitOptions:
-    """How far a preference-tuned policy has moved away from its reference (`croco.engines.implicit`)."""
+    """How far a preference-tuned policy has moved away from its reference (`croco.rewards.implicit`)."""
 
     adapter: str | None
     """PEFT folder of the tuned policy, e.g. runs/training/<address>/adapter; null: the same run makes it first, from English."""
@@ -43,7 +43,7 @@ class ImplicitOptions:
 
 @dataclass
 class AlignmentOptions:
-    """How well a translation model gets from an answer to the English ones (`croco.engines.alignment`)."""
+    """How well a translation model gets from an answer to the English ones (`croco.rewards.alignment`)."""
 
     codes: dict[str, str]
     """The translation model's codes of our languages."""
@@ -53,7 +53,7 @@ class AlignmentOptions:
 
 @dataclass
 class JudgeOptions:
-    """A language model that writes a number (`croco.engines.judge_scorer`)."""
+    """A language model that writes a number (`croco.rewards.judge`)."""
 
     template: str
     """Its message, with `{prompt}`, `{answer}` and `{language}`."""
@@ -65,7 +65,7 @@ class JudgeOptions:
 
 @dataclass
 class CombinationOptions:
-    """Several rewards as one (`croco.engines.combined`)."""
+    """Several rewards as one (`croco.rewards.combined`)."""
 
     parts: dict[str, RewardConfig]
     weights: dict[str, float]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from croco import text
 from croco.engines.base import Answered
+from croco.language import text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from croco.config import EngineConfig, ModelConfig, RewardConfig, SamplingConfig, locate
-from croco.engines.base import Generator, Scorer
-from croco.engines.checkpoints import Checkpoint, rank_of
+from croco.config import EngineConfig, ModelConfig, SamplingConfig
+from croco.engines.base import Generator
 from croco.engines.holder import EngineHolder
+from croco.models.checkpoints import Checkpoint, rank_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -107,41 +107,6 @@ def held_generator(
 def takes_as_needed(engine: EngineConfig) -> bool:
     """Whether a generator asks for requests when it has room; transformers reads ahead, to bring prompts in order of length."""
     return engine.name != "hf" or engine.ray is not None
-
-
-def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
-    """What rewards answers; a function needs no engine.
-
-    Raises:
-        UserError: as `generator`; also when the checkpoint is no reward model.
-    """
-    if reward.kind == "function":
-        from croco.engines.function import FunctionScorer
-
-        return FunctionScorer(locate("reward.function", str(reward.function)))
-    if engine.ray is not None:
-        from croco.engines.ray_engine import RayScorer
-
-        build = partial(scorer, replace(engine, isolate=False, ray=None), reward)
-        return RayScorer(build, engine.ray, engine.environment)
-    if engine.isolate:
-        from croco.engines.process import IsolatedScorer
-
-        return IsolatedScorer(partial(scorer, replace(engine, isolate=False), reward), engine.environment)
-    if engine.name == "fake":
-        from croco.engines.fake import FakeScorer
-
-        return FakeScorer()
-    checkpoint = Checkpoint(
-        path=str(reward.path), revision=reward.revision, dtype=reward.dtype, trust_remote_code=reward.trust_remote_code
-    )
-    if engine.name == "vllm":
-        from croco.engines.vllm_engine import VLLMScorer
-
-        return VLLMScorer(checkpoint, reward.max_length, engine.options)
-    from croco.engines.hf import HFScorer
-
-    return HFScorer(checkpoint, reward.max_length, engine.score_tokens)
 
 
 def policy(model: ModelConfig) -> Checkpoint:

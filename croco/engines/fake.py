@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from croco import text
 from croco.engines.base import Answered, Completion, Request
+from croco.language import text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -19,14 +19,14 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
-from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.engines.conversations import Ids, score_once
 from croco.engines.decoding import prepare, roomy_cache
 from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
+from croco.language import text
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from croco import text
+from croco.language import text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

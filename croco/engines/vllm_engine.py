@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croco import text
 from croco.engines.base import Answered, Completion, Request, over_long
-from croco.engines.checkpoints import Checkpoint, check_reward, check_reward_template, rank_of
 from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
+from croco.language import text
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, rank_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

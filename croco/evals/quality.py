@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from croco.artifacts.records import Generation, Prompt, Result
 from croco.errors import UserError
-from croco.evals import fidelity
-from croco.records import Generation, Prompt, Result
+from croco.language import fidelity
 
 NAME = "quality"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from croco.page import forest
 from croco.page.curves import Curve, curve, legend
-from croco.tables import Table, cell
+from croco.show.tables import Table, cell
 
 HERE = Path(__file__).parent
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from croco.evals import grid, paired, stored
+from croco.evals.comparing import grid, paired, stored
 from croco.page import Page, lineage, trained
 from croco.page.forest import Forest, Interval
 from croco.page.marks import SERIES
-from croco.tables import Table
+from croco.show.tables import Table
 
 
 def of_grid(made: grid.Grid) -> Page:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from croco.page.marks import SERIES, marker, ticks
-from croco.tables import Table
+from croco.show.tables import Table
 
 WIDTH, SIDE, ROW, HEADING, AXIS = 360, 8, 34, 22, 26
 LONGEST = 26  # characters of a label that fit beside the numbers

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from croco.store import Artifact, Artifacts, Store
-from croco.tables import Table
+from croco.artifacts.store import Artifact, Artifacts, Store
+from croco.show.tables import Table
 
 SHOWN = 8  # characters of an address or a commit
 GIB = 2**30

@@ -10,13 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from croco.config import FiltersConfig
-from croco.evals import fidelity
+from croco.language import fidelity
+from croco.language.repetition import repeated_share
 from croco.pairing.answers import Answers
 from croco.pairing.texts import Texts
-
-WORDS_PER_GRAM = 4
-CHARACTERS_PER_GRAM = 16
-LONGEST_WORDS = 20  # mean characters per word above which a text is taken to have no word boundaries
 
 Mask = NDArray[np.bool_]
 
@@ -93,22 +90,6 @@ def _repeats(answers: Answers, digest: NDArray[np.int64]) -> Mask:
     repeats = np.zeros(len(answers), bool)
     repeats[order[1:][same]] = True
     return repeats
-
-
-def repeated_share(text: str) -> float:
-    """Share of a text's word 4-grams that occurred before in it, in [0, 1); 0 for a text of fewer than 8 words.
-
-    Where words are not told apart by spaces, 16-grams of characters stand in.
-    """
-    words = text.split()
-    units: list[str] | str = words
-    size = WORDS_PER_GRAM
-    if not words or len(text) > LONGEST_WORDS * len(words):
-        units, size = text.strip(), CHARACTERS_PER_GRAM
-    count = len(units) - size + 1
-    if len(units) < 2 * size:
-        return 0.0
-    return 1 - len({tuple(units[i : i + size]) for i in range(count)}) / count
 
 
 def empty_texts(texts: pa.Array) -> int:

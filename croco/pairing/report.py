@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from croco.config import PairingConfig, PairLimitsConfig
-from croco.evals import fidelity
+from croco.language import fidelity
 from croco.maths import pairing
 from croco.pairing.choose import Chosen, rule_of
 from croco.pairing.filters import empty_texts

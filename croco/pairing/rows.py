@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from croco import records
+from croco.artifacts import records
 from croco.pairing.answers import Answers
 from croco.pairing.choose import Chosen
 from croco.pairing.texts import Texts

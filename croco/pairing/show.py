@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from croco.pairing.report import Numbers, warnings
-from croco.tables import Table, rich_table
+from croco.show.tables import Table, rich_table
 
 
 def tables(report: Numbers) -> list[Table]:

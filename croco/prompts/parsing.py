@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Message, Prompt
 from croco.config import PromptsConfig
 from croco.errors import UserError
-from croco.evals import fidelity
+from croco.language import fidelity
 from croco.prompts.reading import Found
-from croco.records import Message, Prompt
 
 IDS = ("prompt_id", "id", "question_id")
 ROLES = ("system", "user", "assistant")

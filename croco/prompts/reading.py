@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
 from croco.config import PromptsConfig
 from croco.errors import UserError
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from croco.artifacts.records import Prompt
 from croco.config import PromptsConfig
-from croco.records import Prompt
 
 MOST_HELDOUT = 0.2  # of the prompts there are, when there are fewer than asked for
 ROOM = 10_000  # prompts in memory beyond twice those that are drawn

@@ -23,11 +23,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from croco import text
+from croco.artifacts.records import Generation, Prompt
 from croco.config.languages import spoken_of
 from croco.config.translation import PLACE, TranslationConfig
-from croco.evals import fidelity
-from croco.records import Generation, Prompt
+from croco.language import fidelity, text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

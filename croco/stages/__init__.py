@@ -6,18 +6,14 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.stages.base import Stage
-from croco.store import Artifact, Artifacts
 
 
 def stages() -> tuple[Stage, ...]:
     """The chain, in order."""
     from croco.stages import (
-        arena,
-        arena_answers,
-        arena_prompts,
-        arena_verdicts,
         checks,
         distance,
         euroeval,
@@ -34,11 +30,15 @@ def stages() -> tuple[Stage, ...]:
         training,
         translations,
     )
+    from croco.stages.arena import answers as arena_answers
+    from croco.stages.arena import prompts as arena_prompts
+    from croco.stages.arena import results as arena_results
+    from croco.stages.arena import verdicts as arena_verdicts
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
         arena_prompts.STAGE,
-        *translations.stages(prompts.STAGE, generations.slice_of, generations.fill, generations.seal),
+        *translations.stages(prompts.STAGE),
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         checks.PROMPTS,
         euroeval.DATA,
@@ -62,19 +62,19 @@ def stages() -> tuple[Stage, ...]:
         euroeval.TUNED,
         euroeval.STAGE,
         distance.STAGE,
-        *arena_answers.stages(generations.slice_of, generations.fill, generations.seal),
+        *arena_answers.stages(),
         arena_verdicts.STAGE,
-        arena.STAGE,
+        arena_results.STAGE,
         report.STAGE,
     )
 
 
 def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
     """What measures the adapters of chosen steps of training."""
-    from croco.stages import checkpoints, checks, generations, quality
+    from croco.stages import by_step, checks, generations, quality
 
     measured = (
-        checkpoints.Measured(
+        by_step.Measured(
             stage=quality.STAGE,
             prompts="prompts",
             base=generations.ANSWERS_BASE,
@@ -83,7 +83,7 @@ def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequenc
             graded=quality.graded,
             metric="quality",
         ),
-        checkpoints.Measured(
+        by_step.Measured(
             stage=checks.STAGE,
             prompts="checks_prompts",
             base=generations.CHECKED_BASE,
@@ -93,4 +93,4 @@ def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequenc
             metric=checks.METRIC,
         ),
     )
-    return functools.partial(checkpoints.stages_of, measured)
+    return functools.partial(by_step.stages_of, measured)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from croco.artifacts.sharing import Terms
+from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.engines.holder import EngineHolder
-from croco.progress import Progress
-from croco.sharing import Terms
-from croco.store import Artifact, Artifacts
+from croco.show.progress import Progress
 from croco.tracking import Tracker
 
 
@@ -54,7 +54,7 @@ class Stage:
     version: int
     """Raised when the stage computes something else from the same inputs."""
     fill: Callable[[Job], None] | None = None
-    """Brings rows to the journals, before `run`: what several processes may do together (croco/sharing.py)."""
+    """Brings rows to the journals, before `run`: what several processes may do together (croco/artifacts/sharing.py)."""
     of_language: Callable[[Config, str], dict[str, Any]] = field(default=lambda config, language: {})
     """What the artifact of one language depends on besides."""
     folder: str = field(default="")

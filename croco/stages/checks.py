@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Generation, Prompt, Result
 from croco.config import Config
 from croco.errors import UserError
-from croco.evals import compare
 from croco.evals.checks import prompts, score
-from croco.records import Generation, Prompt, Result
+from croco.evals.comparing import base_and_tuned
 from croco.stages.base import Job, Stage
 
 METRIC = score.PRIMARY
@@ -54,7 +54,7 @@ def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
 def _compare(job: Job) -> dict[str, Any]:
     checks = job.config.evals.checks
     assert checks is not None, "stages are asked whether they are wanted"
-    results = graded(job, {system: f"checked_{system}" for system in compare.SYSTEMS})
+    results = graded(job, {system: f"checked_{system}" for system in base_and_tuned.SYSTEMS})
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
     table = job.output.table("results")
     found = score.comparisons(table, job.config.lang.languages, checks.resamples, checks.confidence)

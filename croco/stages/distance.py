@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from croco import records, text
+from croco.artifacts import records
+from croco.artifacts.records import Message, Pair, Prompt, Result
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.base import Request, seed_of
-from croco.engines.checkpoints import adapter_identity, identity, load
-from croco.records import Message, Pair, Prompt, Result
+from croco.language import text
+from croco.models.checkpoints import adapter_identity, identity, load
+from croco.show.tables import Table
 from croco.stages.base import Job, Stage
-from croco.tables import Table
 
 SYSTEMS = ("data", "policy")
 SEED = 1  # apart from the candidates' seed by what `seed_of` makes of it
@@ -104,7 +105,7 @@ def _measure(
     job: Job, tokenizer: Any, system: str, answers: Sequence[tuple[Row, list[int]]]
 ) -> tuple[list[Result], dict[str, float]]:
     """Log-prob per token of every answer, and of all answers in a language together."""
-    from croco.engines.implicit import batches, summed_logps
+    from croco.engines.logps import batches, summed_logps
 
     model = job.engines.get(
         ("logps", slice_of(job.config)["model"], str(job.config.model.adapter)), lambda: _Model(job)

@@ -10,15 +10,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from croco import records, text
+from croco.artifacts import records
+from croco.artifacts.records import Result
 from croco.config import Config
-from croco.engines import factory, merged
-from croco.engines.checkpoints import Checkpoint, identity
+from croco.engines import factory
 from croco.errors import UserError
-from croco.evals import compare
 from croco.evals.benchmarks import paired, results, tool
 from croco.evals.benchmarks.results import Measured
-from croco.records import Result
+from croco.evals.comparing import base_and_tuned
+from croco.language import text
+from croco.models import merged
+from croco.models.checkpoints import Checkpoint, identity
 from croco.stages.base import Job, Stage
 
 
@@ -117,7 +119,7 @@ def _rows(system: str, measured: Sequence[Measured], languages: dict[str, str]) 
 def _compare(job: Job) -> dict[str, Any]:
     euroeval, datasets = job.config.evals.euroeval, _datasets(job.config)
     assert euroeval is not None, "stages are asked whether they are wanted"
-    measured = {s: results.read(job.single(f"euroeval_{s}").path / results.FILE) for s in compare.SYSTEMS}
+    measured = {s: results.read(job.single(f"euroeval_{s}").path / results.FILE) for s in base_and_tuned.SYSTEMS}
     languages = {name: language for language, names in datasets.items() for name in names}
     rows = [row for system, found in measured.items() for row in _rows(system, found, languages)]
     job.output.write_table("results", records.schema(Result), map(records.as_dict, rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
 from croco.config import Config
 from croco.errors import UserError
 from croco.pairing import report, show

@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Generation, Prompt
 from croco.config import Config, PromptsConfig
 from croco.errors import UserError
 from croco.prompts import parsing, reading, sampling
 from croco.prompts import translation as translation_of
-from croco.records import Generation, Prompt
 from croco.stages.base import Job, Stage
 
 
@@ -28,7 +28,7 @@ def slice_of(config: Config) -> dict[str, Any]:
     elif config.prompts.source == "hub":
         prompts["path"] = config.prompts.path
     if config.prompts.max_tokens is not None:
-        from croco.engines.checkpoints import identity
+        from croco.models.checkpoints import identity
 
         prompts["tokenizer"] = identity(config.model.path, config.model.revision)
     return {"prompts": prompts}
@@ -115,7 +115,7 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
 
 
 def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[str]) -> list[Prompt]:
-    from croco import text
+    from croco.language import text
 
     model = config.model
     tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)

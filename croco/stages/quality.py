@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Generation, Prompt, Result
 from croco.config import Config, locate
-from croco.evals import compare, quality
-from croco.records import Generation, Prompt, Result
+from croco.evals import quality
+from croco.evals.comparing import base_and_tuned
 from croco.stages.base import Job, Stage
 
 
@@ -40,9 +41,9 @@ def run(job: Job) -> dict[str, Any]:
     """Fill `results` with the grade of every answer, base and tuned; the summary compares them."""
     config = job.config.evals.quality
     assert config is not None, "stages are asked whether they are wanted"
-    results = graded(job, {system: f"answers_{system}" for system in compare.SYSTEMS})
+    results = graded(job, {system: f"answers_{system}" for system in base_and_tuned.SYSTEMS})
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
-    rows = compare.compare(
+    rows = base_and_tuned.compare(
         job.output.table("results"), "quality", job.config.lang.languages, config.resamples, config.confidence
     )
     macro = rows[-1]
@@ -52,7 +53,7 @@ def run(job: Job) -> dict[str, Any]:
         "headline": f"Quality {macro.base:.3f} before, {macro.tuned:.3f} after: {macro.difference:+.3f} "
         f"({macro.low:+.3f} to {macro.high:+.3f}).",
         "metric": macro.difference,
-        "tables": [asdict(compare.table("Held-out prompts, base against tuned", rows, config.confidence))],
+        "tables": [asdict(base_and_tuned.table("Held-out prompts, base against tuned", rows, config.confidence))],
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from croco import records, text
+from croco.artifacts import records
+from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
-from croco.engines.checkpoints import identity
 from croco.errors import UserError
-from croco.records import Generation, Prompt
+from croco.language import text
+from croco.models.checkpoints import identity
 from croco.stages.base import Job, Stage
 
 MODEL = "reference"

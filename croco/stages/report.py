@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from croco import page, store, tables
+from croco import page
+from croco.artifacts import store
+from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
 from croco.page import lineage as origin
 from croco.page import trained
 from croco.page.curves import Curve
 from croco.pairing import report as pair_report
 from croco.pairing import show
-from croco.records import Generation, Prompt
+from croco.show import tables
+from croco.show.tables import Table
 from croco.stages.base import Job, Stage
-from croco.tables import Table
 
 ANSWERS_PER_LANGUAGE = 8
 EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Prompt, Result
 from croco.config import Config
-from croco.engines import factory
 from croco.errors import UserError
-from croco.evals import paired, preferences
-from croco.evals import reward_ranking as ranking
-from croco.records import Prompt, Result
+from croco.evals.comparing import paired
+from croco.evals.ranking import accuracy as ranking
+from croco.evals.ranking import preferences
+from croco.rewards import factory
 from croco.stages.base import Job, Stage
 
 ROWS_PER_CALL = 2048  # scored together, then written

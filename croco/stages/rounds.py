@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Prompt
+from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.config.scorers import following, needs_english
 from croco.maths.rounds import Round, rounds
-from croco.progress import Progress
-from croco.records import Prompt
+from croco.show.progress import Progress
 from croco.stages.base import Job, Stage, seen_from
-from croco.store import Artifact, Artifacts
 
 if TYPE_CHECKING:
     from croco.training.start import Start

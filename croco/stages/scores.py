@@ -14,22 +14,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from croco import reuse
+from croco.artifacts import reuse
+from croco.artifacts.records import Generation, Message, Prompt, Score
+from croco.artifacts.sharing import Cut, Key, Work, incomplete
+from croco.artifacts.store import Artifact, canonical
 from croco.config import Config
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
-from croco.engines import scorers
 from croco.engines.base import Answered, scored
 from croco.maths import length
-from croco.records import Generation, Message, Prompt, Score
-from croco.sharing import Cut, Key, Work, incomplete
+from croco.rewards import factory
 from croco.stages.base import Job, Stage
-from croco.store import Artifact, canonical
 
 COLUMNS = ("prompt_id", "sample")  # a row's key
 
 
 def slice_of(config: Config) -> dict[str, Any]:
-    return scorers.depends_on(config.engine, config.reward)
+    return factory.depends_on(config.engine, config.reward)
 
 
 def also(config: Config) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class _Answers:
 def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], work: Work) -> None:
     engine, reward = job.config.engine, job.config.reward
     prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
-    scorer = job.engines.get(("scorer", canonical(slice_of(job.config))), lambda: scorers.build(engine, reward))
+    scorer = job.engines.get(("scorer", canonical(slice_of(job.config))), lambda: factory.scorer(engine, reward))
     english = _English.of(job)
     name = reward.path or reward.function or ""
     units: list[list[Generation]] = []

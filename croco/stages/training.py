@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croco import records, text
+from croco.artifacts import records
+from croco.artifacts.records import Message, Pair, Prompt
 from croco.config import Config
-from croco.engines.checkpoints import adapter_identity, identity
 from croco.errors import UserError
+from croco.language import text
+from croco.models.checkpoints import adapter_identity, identity
 from croco.pairing.choose import draw
-from croco.records import Message, Pair, Prompt
 from croco.stages.base import Job, Stage
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def slice_of(config: Config) -> dict[str, Any]:
 def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     """Train on the pairs from `start`; by default from the policy before training, which is also the reference."""
     from croco.training.data import Material, encode
-    from croco.training.loop import train
+    from croco.training.launch import train
     from croco.training.start import Start
 
     model, method = job.config.model, job.config.method

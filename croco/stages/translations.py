@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from croco import records, text
+from croco.artifacts import records
+from croco.artifacts.records import Prompt
 from croco.config import Config, SamplingConfig, TranslationConfig
 from croco.config.languages import spoken_of
-from croco.engines.checkpoints import Checkpoint, context_of, identity
 from croco.errors import UserError
+from croco.language import text
+from croco.models.checkpoints import Checkpoint, context_of, identity
 from croco.prompts import translation as translating
-from croco.records import Prompt
+from croco.stages.answers import fill, seal, slice_of
 from croco.stages.base import Job, Stage
 
 SOURCE = "source_prompts"
 REQUESTS = "translation_requests"
 NAME = "translations"
-
-Fill = Callable[..., None]
-Seal = Callable[..., dict[str, Any]]
-SliceOf = Callable[[Config, Checkpoint, str, SamplingConfig], dict[str, Any]]
 
 
 def checkpoint(translation: TranslationConfig) -> Checkpoint:
@@ -91,7 +88,7 @@ def ask(job: Job) -> dict[str, Any]:
     return {"rows": count, "prompts": len(kept), "dropped": dict(+dropped)}
 
 
-def stages(prompts: Stage, slice_of: SliceOf, fill: Fill, seal: Seal) -> tuple[Stage, Stage, Stage]:
+def stages(prompts: Stage) -> tuple[Stage, Stage, Stage]:
     """The prompts in the source language, and for each other language what is asked and what is answered."""
 
     def translate(job: Job) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from croco.tiny import MODELS, examples, judge, pretrain, readme, reward_model, tokenizer, translator, writer
+from croco.tiny import MODELS, examples, measure, pretrain, readme, reward_model, tokenizer, translator, writer
 
 RECIPES = {
     "policy": pretrain.Recipe(steps=2600, batch=40, muon_lr=0.01, adam_lr=0.004),
@@ -75,7 +75,7 @@ def backbone(out: Path, say: Say) -> None:
     words = tokenizer.build()
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(words), **shape(160, 4, 448, 5))).to(_device())
-    marks = judge.Marks(words, seed=99)
+    marks = measure.Marks(words, seed=99)
     for number, (name, flaws) in enumerate((("backbone", writer.MIXED), ("second reading", SECOND_READING))):
         data = examples.backbone_examples(words, 2 + number, flaws)
         pretrain.train(

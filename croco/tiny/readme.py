@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from croco.tiny import build, judge, reward_model, translator, world
+from croco.tiny import build, measure, reward_model, translator, world
 from croco.tiny.lexicon import LANGUAGES, names
 
 PROMPTS = 90
@@ -54,8 +54,8 @@ def write(models: Path) -> None:
     """Measure and write; the table is about the models in `models`."""
     import torch
 
-    ranking = judge.ranking(models / "policy", models / "reward", PROMPTS)
-    english = judge.english_answers(models / "reward", PROMPTS)
+    ranking = measure.ranking(models / "policy", models / "reward", PROMPTS)
+    english = measure.english_answers(models / "reward", PROMPTS)
     text = TEXT.format(
         concepts=sum(len(names(k)) for k in (*world.KINDS, "city", "quality", "day", "month", "language")),
         languages=", ".join(LANGUAGES),
@@ -93,7 +93,7 @@ def _model(folder: Path) -> str:
     cells = (
         folder.name,
         config.architectures[0],
-        f"{judge.parameters(folder):,}",
+        f"{measure.parameters(folder):,}",
         seen,
     )
     return f"| {' | '.join(cells)} |"

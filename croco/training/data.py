@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import numpy as np
 
-from croco import text
+from croco.artifacts.records import Message
 from croco.errors import UserError
-from croco.records import Message
+from croco.language import text
 from croco.training.start import Start
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import shutil
@@ -17,21 +16,17 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Tensor
 
-from croco import text
 from croco.config import Config, bind_target
-from croco.engines.checkpoints import identity
 from croco.errors import UserError
-from croco.evals import trajectory
-from croco.training import metrics, packed, probe
-from croco.training.data import Example, Material, Plan, PlannedData, packs
-from croco.training.forward import Forward
+from croco.training import kept, metrics, packed
+from croco.training.data import Material, Plan, PlannedData
+from croco.training.look import Watch
 from croco.training.model import build_model
-from croco.training.policy import Policy, measure, whole
-from croco.training.reference import ReferenceCache, compute, lacking
+from croco.training.policy import Policy, whole
+from croco.training.reference import _Reference
 from croco.training.start import begin, save_moments
-from croco.training.watch import verdict
+from croco.training.verdict import verdict
 
 LAST = "checkpoints/last.ckpt"
 
@@ -71,7 +66,7 @@ def fit(
         prepare=_Reference(config, material, forward, store, say) if cached else lambda policy: None,
     )
     total = material.start.step + plan.steps + material.start.later
-    trainer = _trainer(config, folder, Keep(folder, trajectory.steps(config.evals.checkpoints, total)))
+    trainer = _trainer(config, folder, Keep(folder, kept.steps(config.evals.checkpoints, total)))
     with _interruptible():
         trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
     _save_adapter(module, folder / "adapter")
@@ -127,102 +122,6 @@ def _recorder(
     return take
 
 
-class _Reference:
-    """The reference's log-probs of the training examples and, for the watch, of the validation examples."""
-
-    def __init__(
-        self, config: Config, material: Material, forward: Forward, store: Path, say: Callable[[str], None]
-    ) -> None:
-        self.config, self.material, self.forward, self.store, self.say = config, material, forward, store, say
-
-    def __call__(self, policy: Policy) -> Tensor:
-        model = self.config.model
-        examples = [*self.material.train, *self.material.validation]
-        depends = {
-            "model": identity(model.path, model.revision),
-            "dtype": model.dtype,
-            "attention": model.attention,
-            "path": self.forward.name,
-            "fused_norms": self.config.trainer.fused_norms,
-            "device": policy.device.type,
-        }
-        if (adapter := self.material.start.reference) is not None:
-            depends["adapter"] = identity(str(adapter), None)
-        cache = ReferenceCache(self.store, depends)
-        lacks = len(lacking(examples, cache.read(examples)))
-        if lacks:
-            self.say(f"training: computing the reference of {lacks:,} of {len(examples):,} examples")
-        known = self._known(policy, cache, examples)
-        sums = cache.sums(examples, known)
-        if policy.watch is not None:
-            policy.watch.reference = sums[:, len(self.material.train) :]  # type: ignore[attr-defined]
-        return sums[:, : len(self.material.train)]
-
-    def _known(self, policy: Policy, cache: ReferenceCache, examples: Sequence[Example]) -> dict[bytes, Any]:
-        """Each process computes a part; where weights are sharded, all compute the same and the first writes."""
-        rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
-
-        def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
-            budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
-            return compute(policy.model, self.forward, some, budget, adapter)
-
-        if world == 1:
-            waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
-            return cache.of(examples, logps, waiting=waiting)
-        if policy.sharded:
-            known = cache.read(examples)
-            strategy.barrier()  # all have read the same before anybody writes
-            return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
-        cache.of(examples[rank::world], logps, lock=f".lock-{rank}")
-        strategy.barrier()
-        return cache.of(examples, logps, lock=f".lock-{rank}")
-
-
-class Watch:
-    """What is looked at every `trainer.watch_every` steps: validation pairs, and answers to held-out prompts."""
-
-    def __init__(self, config: Config, material: Material, forward: Forward) -> None:
-        self.config, self.material, self.forward = config, material, forward
-        self.reference: Tensor | None = None
-        self.tokenizer = None
-        if material.probes:
-            model = config.model
-            self.tokenizer = text.load_tokenizer(
-                model.path, model.revision, model.chat_template, model.trust_remote_code
-            )
-
-    def __call__(self, policy: Policy) -> dict[str, float]:
-        found = self._validation(policy) if self.material.validation else {}
-        if self.tokenizer is not None:
-            sampling = self.config.sampling
-            seen = probe.look(
-                policy.model,
-                self.tokenizer,
-                self.forward,
-                self.material.probes,
-                sampling.temperature,
-                sampling.max_new_tokens,
-            )
-            found |= {f"heldout_{name}": value for name, value in seen.items()}
-        return found
-
-    @torch.no_grad()
-    def _validation(self, policy: Policy) -> dict[str, float]:
-        """Loss, and against the reference margin and accuracy, of preferences that are not trained on."""
-        examples = self.material.validation
-        sizes = self.forward.sizes(examples)
-        totals: dict[str, float] = {}
-        policy.model.eval()
-        for group in packs(range(len(examples)), sizes, self.config.trainer.tokens_per_pack):
-            some = [examples[i] for i in group]
-            known = policy.known(some, policy.referred(some, self.reference, group))
-            values = policy.loss(*(known[name] for name in policy.needs), **policy.loss_settings)
-            for name, value in measure(values, known).items():
-                totals[name] = totals.get(name, 0.0) + float(value) / len(examples)
-        policy.model.train()
-        return {f"validation_{name}": totals[name] for name in ("loss", "margin", "accuracy") if name in totals}
-
-
 class Keep(lightning.Callback):
     """Leaves the adapters of some optimiser steps beside the last one."""
 
@@ -232,13 +131,13 @@ class Keep(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         step = pl_module.start.step + trainer.global_step
         if step in self.steps:
-            kept = self.folder / trajectory.folder(step)
-            written = kept.with_name(f".{kept.name}.tmp")
+            target = self.folder / kept.folder(step)
+            written = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(written, ignore_errors=True)
             _save_adapter(pl_module, written)
             if trainer.is_global_zero:
-                shutil.rmtree(kept, ignore_errors=True)  # of an attempt that was killed behind this step
-                os.replace(written, kept)
+                shutil.rmtree(target, ignore_errors=True)  # of an attempt that was killed behind this step
+                os.replace(written, target)
 
 
 def _save_adapter(module: Policy, folder: Path) -> None:

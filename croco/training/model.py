@@ -11,8 +11,8 @@ from peft import LoraConfig, get_peft_model
 
 from croco.config import Config
 from croco.engines import factory
-from croco.engines.checkpoints import load
 from croco.errors import UserError
+from croco.models.checkpoints import load
 from croco.training import fused_lora, fused_norm
 
 log = logging.getLogger(__name__)

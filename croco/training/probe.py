@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from croco import text
-from croco.evals import fidelity
-from croco.pairing.filters import repeated_share
+from croco.language import fidelity, text
+from croco.language.repetition import repeated_share
 from croco.training.data import Example, Probe
 from croco.training.forward import Forward
 

@@ -9,6 +9,7 @@ changed; whoever asks for sums gets them for answers with exactly their number o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -25,10 +26,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from croco.artifacts.store import address
+from croco.config import Config
 from croco.errors import UserError
-from croco.store import address
-from croco.training.data import Example, packs
+from croco.models.checkpoints import identity
+from croco.training.data import Example, Material, packs
 from croco.training.forward import AnswerLogps, Forward
+from croco.training.policy import Policy
 from croco.training.start import as_reference
 
 SCHEMA = pa.schema([("key", pa.binary(16)), ("logps", pa.list_(pa.float32()))])
@@ -176,3 +180,54 @@ def _by_example(logps: AnswerLogps, examples: Sequence[Example]) -> Iterator[lis
     parts = iter(logps.values.split(logps.lengths))
     for example in examples:
         yield [next(parts) for _ in example.answers]
+
+
+class _Reference:
+    """The reference's log-probs of the training examples and, for the watch, of the validation examples."""
+
+    def __init__(
+        self, config: Config, material: Material, forward: Forward, store: Path, say: Callable[[str], None]
+    ) -> None:
+        self.config, self.material, self.forward, self.store, self.say = config, material, forward, store, say
+
+    def __call__(self, policy: Policy) -> Tensor:
+        model = self.config.model
+        examples = [*self.material.train, *self.material.validation]
+        depends = {
+            "model": identity(model.path, model.revision),
+            "dtype": model.dtype,
+            "attention": model.attention,
+            "path": self.forward.name,
+            "fused_norms": self.config.trainer.fused_norms,
+            "device": policy.device.type,
+        }
+        if (adapter := self.material.start.reference) is not None:
+            depends["adapter"] = identity(str(adapter), None)
+        cache = ReferenceCache(self.store, depends)
+        lacks = len(lacking(examples, cache.read(examples)))
+        if lacks:
+            self.say(f"training: computing the reference of {lacks:,} of {len(examples):,} examples")
+        known = self._known(policy, cache, examples)
+        sums = cache.sums(examples, known)
+        if policy.watch is not None:
+            policy.watch.reference = sums[:, len(self.material.train) :]  # type: ignore[attr-defined]
+        return sums[:, : len(self.material.train)]
+
+    def _known(self, policy: Policy, cache: ReferenceCache, examples: Sequence[Example]) -> dict[bytes, Any]:
+        """Each process computes a part; where weights are sharded, all compute the same and the first writes."""
+        rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
+
+        def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
+            budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
+            return compute(policy.model, self.forward, some, budget, adapter)
+
+        if world == 1:
+            waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
+            return cache.of(examples, logps, waiting=waiting)
+        if policy.sharded:
+            known = cache.read(examples)
+            strategy.barrier()  # all have read the same before anybody writes
+            return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
+        cache.of(examples[rank::world], logps, lock=f".lock-{rank}")
+        strategy.barrier()
+        return cache.of(examples, logps, lock=f".lock-{rank}")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from croco import text
 from croco.engines.base import Answered
 from croco.engines.conversations import Ids, score_once
+from croco.language import text
 
 
 def test_equal_ones_once_too_long_ones_never_and_no_number_is_none(policy: Path) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from croco import text
 from croco.config import CONF, Config, EngineConfig, SamplingConfig, strict
 from croco.engines import factory
 from croco.engines.base import Request
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.holder import EngineHolder
 from croco.engines.process import IsolatedGenerator
-from tests.builders import build_adapter
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
+from tests.support.builders import build_adapter
 
 
 def composed(*overrides: str) -> Config:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco import text
 from croco.engines.base import Answered, Completion, Request, seed_of
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator, HFScorer, token_batches, uniform_stream
 from croco.errors import UserError
-from tests.builders import build_policy, build_reward
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
+from tests.support.builders import build_policy, build_reward
 
 QUESTIONS = ["what?", "hvad hedder du, og hvor kommer du fra?", "tell me all about the quick brown fox", "0 1 2"]
 
@@ -234,7 +234,7 @@ def test_a_reward_model_with_another_template_is_refused(tmp_path: Path, templat
 
 def test_a_change_of_adapter_is_a_new_model(policy: Path, tmp_path: Path) -> None:
     """The answers after a change are those of an engine that was loaded with that adapter; without one, the base's again."""
-    from tests.builders import build_adapter
+    from tests.support.builders import build_adapter
 
     first, second = (build_adapter(policy, tmp_path / str(seed), seed) for seed in (1, 2))
     tokenizer = text.load_tokenizer(str(policy))

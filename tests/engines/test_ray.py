@@ -14,11 +14,11 @@ import pytest
 
 from croco.config import RayConfig
 from croco.engines.base import Completion, Request, seed_of
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator
 from croco.engines.process import EngineCrash
 from croco.errors import UserError
-from croco.text import load_tokenizer
+from croco.language.text import load_tokenizer
+from croco.models.checkpoints import Checkpoint
 
 pytestmark = [
     pytest.mark.ray,
@@ -93,7 +93,7 @@ def test_what_the_engine_refuses_is_one_line_and_so_is_a_cluster_without_room(cl
 def test_a_run_on_ray_makes_the_artifacts_of_a_run_without(
     cluster: Any, policy: Path, reward: Path, tmp_path: Path
 ) -> None:
-    from tests.test_reuse import answers, composed, tables  # here, so that actors need not import it
+    from tests.artifacts.test_reuse import answers, composed, tables  # here, so that actors need not import it
 
     small = ["prompts.train=12", "prompts.heldout=6", "sampling.samples=8", "engine.prompts_per_unit=2"]
     answers(composed(policy, reward, tmp_path / "hf", *small, "engine=hf"), tmp_path / "hf")

@@ -17,16 +17,16 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco import text
 from croco.config import CONF, EngineConfig, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator
 from croco.engines.holder import EngineHolder
 from croco.engines.vllm_engine import VLLMGenerator, VLLMScorer
 from croco.errors import UserError
-from tests.builders import build_policy, build_reward
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
+from tests.support.builders import build_policy, build_reward
 
 pytestmark = pytest.mark.vllm
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from croco.artifacts.records import Generation, Prompt
 from croco.errors import UserError
 from croco.evals import quality
-from croco.records import Generation, Prompt
 
 PROMPTS = {("p", "en"): Prompt("p", "en", [{"role": "user", "content": "Where?"}], "heldout")}
 

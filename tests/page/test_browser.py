@@ -8,8 +8,8 @@ import pytest
 
 from croco import page
 from croco.page.curves import Curve
-from croco.tables import Table
-from tests import browser
+from croco.show.tables import Table
+from tests.support import browser
 
 pytestmark = [
     pytest.mark.browser,

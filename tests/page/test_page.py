@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from croco import page, store
+from croco import page
+from croco.artifacts import store
 from croco.page import forest, lineage, trained
 from croco.page.curves import Curve, curve
 from croco.page.forest import Forest, Interval
 from croco.page.marks import SERIES, marker, ticks
-from croco.tables import Table
+from croco.show.tables import Table
 
 RESULTS = Table(
     "Results", ("measure", "language", "prompts", "difference", "low", "high"), [("length", "da", 8, 0.5, -0.25, 1.25)]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Pair
 from croco.errors import UserError
-from croco.records import Pair
-from tests.pairing.tables import World, config, sides
+from tests.support.tables import World, config, sides
 
 
 def test_mono_pairs_within_a_language_and_keeps_the_way_back(tmp_path: Path) -> None:

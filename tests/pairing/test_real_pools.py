@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pairing.tables import World
+from tests.support.tables import World
 
 POOLS = Path(os.environ.get("CROCO_REAL_INPUTS", "")) / "pools"
 

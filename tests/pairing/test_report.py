@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from croco.language.repetition import repeated_share
 from croco.maths.pairing import Rule
 from croco.pairing import report, show
-from croco.pairing.filters import repeated_share
-from tests.pairing.tables import World, config
+from tests.support.tables import World, config
 
 DANISH = "Det er en helt almindelig dansk sætning om vejret i dag, og den er lang nok."
 GERMAN = "Das ist ein ganz gewöhnlicher deutscher Satz über das Wetter von heute, und er ist lang genug."

@@ -18,14 +18,14 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from croco import tracking
-from croco.chain import Chain
+from croco.artifacts.records import Prompt
+from croco.artifacts.store import Store
 from croco.config import CONF, PromptsConfig, strict
 from croco.errors import UserError
-from croco.progress import Progress
+from croco.jobs.chain import Chain
 from croco.prompts import parsing, reading, sampling
-from croco.records import Prompt
+from croco.show.progress import Progress
 from croco.stages import prompts as stage
-from croco.store import Store
 
 
 def config(path: Path, **settings: object) -> PromptsConfig:

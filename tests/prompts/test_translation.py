@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from croco import text
+from croco.artifacts.records import Generation, Prompt
 from croco.config import CONF, Config, TranslationConfig, languages, strict
 from croco.config import translation as checks
 from croco.errors import UserError
+from croco.language import text
 from croco.prompts import translation as translating
-from croco.records import Generation, Prompt
-from tests.builders import build_tokenizer
+from tests.support.builders import build_tokenizer
 
 GEMMA = (
     "{{ bos_token }}{% for m in messages %}{% set part = m['content'][0] %}"

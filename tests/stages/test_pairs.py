@@ -12,12 +12,12 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from croco import tracking
-from croco.chain import Chain
+from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import CONF, strict
 from croco.errors import UserError
-from croco.progress import Progress
+from croco.jobs.chain import Chain
+from croco.show.progress import Progress
 from croco.stages import stages
-from croco.store import Artifact, Artifacts, Store
 
 
 def length(messages: Any, answer: str, language: str, meta: Any) -> float | None:
@@ -107,7 +107,7 @@ def test_the_data_sets_answers_can_be_the_chosen(folder: Path, policy: Path) -> 
 
 
 def test_a_mixture_gives_each_prompt_one_source(folder: Path, policy: Path, tmp_path: Path) -> None:
-    from tests.builders import build_policy
+    from tests.support.builders import build_policy
 
     other = build_policy(tmp_path / "other", seed=5)
     rows = pairs_of(artifacts := chain(folder, policy, "source=mixture", f"source.model={other}"))

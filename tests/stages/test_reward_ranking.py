@@ -13,7 +13,7 @@ from croco.engines.base import Answered
 from croco.engines.fake import FakeScorer
 from croco.errors import UserError
 from croco.stages import reward_ranking
-from tests.test_chain import run
+from tests.jobs.test_chain import run
 
 SETTING = ("evals=reward_ranking", "method.epochs=0.5")
 

@@ -16,18 +16,20 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from croco import doctor, job, text, tiny, tracking
-from croco.chain import Chain
+from croco import tiny, tracking
+from croco.artifacts.records import Generation, Prompt
+from croco.artifacts.store import Artifacts, Store
 from croco.config import CONF, Config, strict
 from croco.engines.base import Completion, Request
 from croco.engines.hf import HFGenerator
 from croco.errors import UserError
-from croco.progress import Progress
+from croco.jobs import checkup, job
+from croco.jobs.chain import Chain
+from croco.language import text
 from croco.prompts import translation as translating
-from croco.records import Generation, Prompt
+from croco.show.progress import Progress
 from croco.stages import stages
-from croco.store import Artifacts, Store
-from tests.builders import build_talker
+from tests.support.builders import build_talker
 
 TOKENS = 16
 
@@ -199,5 +201,5 @@ def test_a_translator_that_is_not_there_is_one_line_before_any_work(world: World
 
 def test_the_doctor_does_not_wait_for_translations(world: World) -> None:
     config = world.config("lang.languages=[da,de]", f"paths.artifacts={world.folder / 'looked'}")
-    assert {p.language for p in doctor._prompts(config)} == {"en"}
+    assert {p.language for p in checkup._prompts(config)} == {"en"}
     assert not (world.folder / "looked" / "translations").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco.tiny import MODELS, build, judge
+from croco.tiny import MODELS, build, measure
 from croco.tiny.pretrain import Recipe
 
 
@@ -22,5 +22,5 @@ def test_the_recipe_makes_loadable_models(tmp_path: Path, monkeypatch: pytest.Mo
     build.main()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "other_policy").config.hidden_size == 96
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward").config.num_labels == 1
-    assert judge.parameters(tmp_path / "policy") == judge.parameters(MODELS / "policy")
+    assert measure.parameters(tmp_path / "policy") == measure.parameters(MODELS / "policy")
     assert not list(tmp_path.glob("*.tmp"))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from croco import text
 from croco.engines.base import Answered
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFScorer
-from croco.tiny import MODELS, judge, world
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
+from croco.tiny import MODELS, measure, world
 from croco.tiny.grader import grade
 from croco.tiny.lexicon import LANGUAGES
 
@@ -33,7 +33,7 @@ def test_prompts_are_prefixes_with_one_bos(name: str) -> None:
 
 def test_samples_end_and_range_from_useless_to_perfect() -> None:
     prompts = world.prompts("open", "heldout", 9, 0)
-    answers = judge.sample(MODELS / "policy", prompts, seed=1)
+    answers = measure.sample(MODELS / "policy", prompts, seed=1)
     for language in LANGUAGES:
         gold = [[grade(p, language, a).quality for a in answers[p["prompt_id"], language]] for p in prompts]
         assert 0.3 < statistics.mean(map(statistics.mean, gold)) < 0.75

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from croco import text, tiny
+from croco import tiny
 from croco.errors import UserError
+from croco.language import text
 from croco.training import metrics
 from croco.training.data import Example, encode
 from tests.training.test_training import config_of, fit

@@ -9,7 +9,7 @@ import torch
 
 from croco.training import fused_norm
 from croco.training.model import build_model
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 from tests.training.test_training import config_of
 
 

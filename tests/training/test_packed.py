@@ -16,7 +16,7 @@ from croco.training import packed
 from croco.training.data import Example
 from croco.training.forward import padded
 from croco.training.model import build_model
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 from tests.training.test_training import config_of
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from croco.config import Config
 from croco.errors import UserError
-from croco.progress import Progress
-from croco.training import loop, metrics
+from croco.show.progress import Progress
+from croco.training import launch, metrics
 from croco.training.data import Example, Material
 from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
 
@@ -52,8 +52,8 @@ def test_a_killed_run_of_two_goes_on(policy: Path, examples: list[Example], tmp_
     folder = tmp_path / "killed"
     folder.mkdir()
     with pytest.raises(Killed):
-        loop.train(config, Material(examples, ()), folder, tmp_path, Progress(), log)
-    assert not (folder / loop.JOB).exists()
+        launch.train(config, Material(examples, ()), folder, tmp_path, Progress(), log)
+    assert not (folder / launch.JOB).exists()
     _, rows = fit(config, examples, folder)
     assert [r["loss"] for r in rows] == pytest.approx([r["loss"] for r in expected], abs=1e-7)
     assert len(metrics.read(folder)) == len(expected)
@@ -71,7 +71,7 @@ def test_what_a_process_has_to_say_is_said_by_the_first(
 
 
 def test_several_nodes_are_started_through_slurm(policy: Path, tmp_path: Path) -> None:
-    words = loop.command(in_two(policy, "ddp", "trainer.num_nodes=3"), tmp_path / "job")
+    words = launch.command(in_two(policy, "ddp", "trainer.num_nodes=3"), tmp_path / "job")
     assert words[:5] == ["srun", "--nodes", "3", "--ntasks", "3"]
     assert words[-3:] == ["-m", "croco.training.worker", str(tmp_path / "job")]
     assert words[words.index("--nproc-per-node") + 1] == "2"

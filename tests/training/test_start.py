@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from croco.config import Config
 from croco.errors import UserError
-from croco.progress import Progress
+from croco.show.progress import Progress
 from croco.training import fit as fitting
-from croco.training import loop
+from croco.training import launch
 from croco.training.data import Example, Material, Plan
 from croco.training.start import Start
 from tests.training.test_training import config_of, examples  # noqa: F401
@@ -25,7 +25,7 @@ SETTINGS = ("method.batch_size=4", "method.learning_rate=0.01", "trainer.watch_e
 
 def train(config: Config, rows: list[Example], folder: Path, start: Start) -> dict[str, Any]:
     folder.mkdir(parents=True)
-    done = loop.train(
+    done = launch.train(
         config, Material(rows, (), (), start), folder, folder.parent, Progress(), lambda values, step: None
     )
     return done | {"rows": [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]}

@@ -12,11 +12,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 
-from croco import text
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
-from croco.progress import Progress
-from croco.training import loop, metrics
+from croco.language import text
+from croco.show.progress import Progress
+from croco.training import launch, metrics
 from croco.training.data import Example, Material, Plan, encode, packs, share
 from croco.training.forward import padded
 from croco.training.model import build_model
@@ -46,7 +46,7 @@ def examples(policy: Path) -> list[Example]:
 
 def fit(config: Config, examples: list[Example], folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     folder.mkdir(parents=True, exist_ok=True)
-    last = loop.train(config, Material(examples, ()), folder, folder.parent, Progress(), lambda values, step: None)
+    last = launch.train(config, Material(examples, ()), folder, folder.parent, Progress(), lambda values, step: None)
     return last, metrics.read(folder)
 
 
@@ -117,7 +117,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     folder = tmp_path / "killed"
     folder.mkdir()
     with pytest.raises(Killed):
-        loop.train(config, Material(rows, ()), folder, tmp_path, Progress(), log)
+        launch.train(config, Material(rows, ()), folder, tmp_path, Progress(), log)
     _, again = fit(config, rows, folder)
     assert [m["step"] for m in again] == [m["step"] for m in expected]
     assert [m["loss"] for m in again] == [m["loss"] for m in expected]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from benchmarks.trl_side import TRL
-from croco import text
 from croco.config import Config
+from croco.language import text
 from croco.maths import losses
 from croco.training.data import Example, Plan, encode
 from croco.training.model import build_model

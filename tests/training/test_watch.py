@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from croco.training.watch import drift, verdict
+from croco.training.verdict import drift, verdict
 
 
 def history(chosen: float, rejected: float, steps: int = 12) -> list[dict[str, float]]:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from croco.artifacts.records import Result, Verdict
 from croco.errors import UserError
 from croco.evals.arena import judging
 from croco.maths import statistics, winrate
 from croco.maths.statistics import Interval
-from croco.records import Result, Verdict
-from croco.tables import Table
+from croco.show.tables import Table
 
 NAME = "arena"
 MACRO = "macro"

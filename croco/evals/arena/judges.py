@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from croco import text
+from croco.artifacts.records import Message, Prompt
 from croco.config import EngineConfig, JudgeConfig, SamplingConfig, locate
 from croco.engines import factory
 from croco.engines.base import Generator, Request, seed_of
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.endpoint import Chat, ChatEndpoint
 from croco.errors import UserError
 from croco.evals.arena import judging
-from croco.records import Message, Prompt
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from croco.artifacts.records import Message
 from croco.errors import UserError
-from croco.records import Message
 
 BRIEF = """Two assistants were given the same instruction. Decide whose answer serves the person who wrote it better.
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Prompt
 from croco.config import CONF, ArenaConfig
 from croco.errors import UserError
-from croco.records import Prompt
 
 SPLIT = "arena"
 SUFFIXES = (".jsonl", ".json", ".parquet")

@@ -19,7 +19,7 @@ from scipy import stats
 from croco.errors import UserError
 from croco.evals.benchmarks.results import Measured
 from croco.maths import statistics
-from croco.tables import Table
+from croco.show.tables import Table
 
 MACRO = "macro"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
 from croco.errors import UserError
 
 FILE = "euroeval_benchmark_results.jsonl"

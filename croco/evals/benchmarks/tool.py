@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from croco import store
+from croco.artifacts import store
 from croco.config import CONF
 from croco.errors import UserError
 from croco.evals.benchmarks import results

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Prompt
 from croco.errors import UserError
 from croco.evals.checks import checkers
-from croco.records import Prompt
 
 DATA = Path(__file__).parent / "data"
 SPLIT = "checks"

@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from croco.evals import compare, fidelity
+from croco.artifacts.records import Generation, Prompt, Result
 from croco.evals.checks import checkers
-from croco.pairing.filters import repeated_share
-from croco.records import Generation, Prompt, Result
-from croco.tables import Table
+from croco.evals.comparing import base_and_tuned
+from croco.language import fidelity
+from croco.language.repetition import repeated_share
+from croco.show.tables import Table
 
 NAME = "checks"
 LEVELS = ("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose")
@@ -65,25 +66,27 @@ def _without_instructions(answer: Generation, instructions: Sequence[Mapping[str
 
 def comparisons(
     results: pa.Table, languages: Sequence[str], resamples: int, confidence: float
-) -> dict[str, list[compare.Comparison]]:
+) -> dict[str, list[base_and_tuned.Comparison]]:
     """Base against tuned by measure, PRIMARY first; a language none of whose answers could be told is left out of its own."""
     known = results.filter(pc.is_valid(results["value"]))
     found = {}
     for measure in (PRIMARY, *MEASURES):
         rows = known.filter(pc.equal(known["metric"], measure))
-        systems = [rows.filter(pc.equal(rows["system"], system)).to_pylist() for system in compare.SYSTEMS]
+        systems = [rows.filter(pc.equal(rows["system"], system)).to_pylist() for system in base_and_tuned.SYSTEMS]
         pairs = set.intersection(*({(r["language"], r["prompt_id"]) for r in system} for system in systems))
         there = [language for language in languages if any(language == pair[0] for pair in pairs)]
         if there:
             shown = known if measure == PRIMARY else rows
-            found[measure] = compare.compare(shown, measure, there, resamples, confidence)
+            found[measure] = base_and_tuned.compare(shown, measure, there, resamples, confidence)
     return found
 
 
-def tables(results: pa.Table, found: Mapping[str, Sequence[compare.Comparison]], confidence: float) -> list[Table]:
+def tables(
+    results: pa.Table, found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float
+) -> list[Table]:
     """The primary comparison, the four accuracies, the other measures, and the instructions."""
     return [
-        compare.table(
+        base_and_tuned.table(
             "Prompts with every instruction followed (strict), base against tuned", found[PRIMARY], confidence
         ),
         _accuracies(results),
@@ -99,7 +102,7 @@ def _accuracies(results: pa.Table) -> Table:
         (f"{level} {reading} {system}", f"{metric}_{reading}", system)
         for level, metric in (("prompt", "prompt"), ("instr.", "followed"))
         for reading in ("strict", "loose")
-        for system in compare.SYSTEMS
+        for system in base_and_tuned.SYSTEMS
     ]
     languages = list(dict.fromkeys(results["language"].to_pylist()))
     rows = [[lang, *(means.get((metric, system, lang)) for _, metric, system in columns)] for lang in languages]
@@ -110,7 +113,7 @@ def _accuracies(results: pa.Table) -> Table:
     return Table("Instruction following by language", ("language", *(head for head, _, _ in columns)), rows, note)
 
 
-def _others(found: Mapping[str, Sequence[compare.Comparison]], confidence: float) -> Table:
+def _others(found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float) -> Table:
     rows = [
         [MEASURES[measure], r.language, r.prompts, r.base, r.tuned, r.difference, r.low, r.high, r.p]
         for measure, compared in found.items()
@@ -132,7 +135,7 @@ def _instructions(results: pa.Table) -> Table:
     numbers = {
         (r["system"], r["category"]): r["value_count"] for r in counts.aggregate([("value", "count")]).to_pylist()
     }
-    columns = [(reading, system) for reading in ("strict", "loose") for system in compare.SYSTEMS]
+    columns = [(reading, system) for reading in ("strict", "loose") for system in base_and_tuned.SYSTEMS]
     rows = [
         [name, numbers["base", name], *(means[f"followed_{reading}", system, name] for reading, system in columns)]
         for name in sorted({category for _, category in numbers})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from croco import tables
+from croco.artifacts.records import Verdict
 from croco.errors import UserError
 from croco.evals.arena import analysis
-from croco.records import Verdict
+from croco.show import tables
 
 SETTINGS = analysis.Settings(resamples=200, confidence=0.95)
 

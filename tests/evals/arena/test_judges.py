@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from croco.artifacts.records import Prompt
 from croco.config import CONF, Config, strict
 from croco.engines.base import Completion, Request
 from croco.errors import UserError
 from croco.evals.arena import judges, judging
 from croco.evals.arena.judges import Game
-from croco.records import Prompt
 from croco.tiny import world
-from tests.builders import build_policy
 from tests.engines.test_endpoint import Server, server  # noqa: F401 - a fixture
+from tests.support.builders import build_policy
 
 
 def config(*overrides: str) -> Config:

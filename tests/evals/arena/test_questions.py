@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from croco.artifacts.records import Prompt
 from croco.config import ArenaConfig, SystemConfig
 from croco.errors import UserError
 from croco.evals.arena import questions
-from croco.records import Prompt
 
 SYSTEM = SystemConfig("x", None, None, None, None, None)
 CONFIG = ArenaConfig("file", None, None, None, SYSTEM, SYSTEM, 1.0, 1.0, 8, "both", 0, 10, 0.95)

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from croco import text
 from croco.engines.base import Request, seed_of
-from croco.engines.checkpoints import Checkpoint
 from croco.engines.hf import HFGenerator
+from croco.language import text
+from croco.models.checkpoints import Checkpoint
 
 LONGEST_PROMPT = 400  # tokens; the embedded policy's context is 512
 

@@ -7,9 +7,9 @@ import json
 import pyarrow as pa
 import pytest
 
-from croco import records
+from croco.artifacts import records
+from croco.artifacts.records import Generation, Prompt, Result
 from croco.evals.checks import score
-from croco.records import Generation, Prompt, Result
 
 COMMA = {"id": "punctuation:no_comma", "arguments": {}}
 BULLETS = {"id": "detectable_format:number_bullet_lists", "arguments": {"num_bullets": 1}}

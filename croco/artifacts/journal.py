@@ -1,0 +1,61 @@
+"""Rows on their way into an artifact: one file per writer, appended and synced as they come, whole lines only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from croco.artifacts import records
+
+
+class Journal:
+    """An append-only JSONL file that survives a kill: a torn last line is cut off when it is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._repair()
+        self._file = path.open("ab", buffering=0)
+
+    def _repair(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            tail = b""
+            while end > 0 and b"\n" not in tail:
+                step = min(end, 1 << 16)
+                end -= step
+                file.seek(end)
+                tail = file.read(step) + tail
+            file.truncate(end + tail.rfind(b"\n") + 1)
+
+    def append(self, rows: Iterable[Any]) -> None:
+        """Write rows (dataclasses of `records`) and wait until the disk has them; all of them, or none when it is full."""
+        lines = [json.dumps(records.as_dict(row), ensure_ascii=False, allow_nan=False) for row in rows]
+        left = memoryview("".join(line + "\n" for line in lines).encode())
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(before)
+            raise
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def complete_lines(files: Iterable[Path]) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """(file, byte offset, row) of every complete line."""
+    for path in files:
+        with path.open("rb") as lines:
+            offset = 0
+            for line in lines:
+                if line.endswith(b"\n"):
+                    yield path, offset, json.loads(line)
+                offset += len(line)

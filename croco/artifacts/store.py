@@ -1,0 +1,289 @@
+"""Artifacts: folders of rows on disk, addressed by exactly what they depend on.
+
+    <root>/<stage>/<address>/
+        plan.json                what the artifact will be, while it is made
+        progress.json            how much of it there is, while it is made
+        journal/<writer>.jsonl   rows while the stage runs, appended and synced as they come
+        <table>.parquet          rows once the artifact is sealed
+        manifest.json            written last: an artifact without it is not finished
+
+The address is the SHA-256 of (stage, stage version, config slice, upstream addresses, content of input files). Two jobs that
+need the same artifact share it: one computes under the lock, the other waits and finds it sealed. A killed job leaves its
+journal, whose complete lines the next one takes over. Where several compute one artifact together, see sharing.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croco.artifacts import provenance, records
+from croco.artifacts.addresses import address as address
+from croco.artifacts.addresses import canonical as canonical
+from croco.artifacts.addresses import plain
+from croco.artifacts.journal import Journal, complete_lines
+from croco.errors import UserError
+
+ROW_GROUP = 8192
+PLAN = "plan.json"
+PROGRESS = "progress.json"
+IDENTITY = ("stage", "address", "version", "config", "upstream")
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What proves that a table is whole: its number of rows, and a digest of the file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"rows": pq.ParquetFile(path).metadata.num_rows, "sha256": digest}
+
+
+@dataclass
+class Artifact:
+    """One artifact of the store, finished or not."""
+
+    root: Path
+    stage: str
+    address: str
+    version: int
+    config: dict[str, Any]
+    upstream: dict[str, str]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What the manifest records besides the address: resolved run config, seed."""
+    writers: dict[str, int] = field(default_factory=dict)
+    """Rows of each journal that went into a sealed table."""
+
+    @property
+    def path(self) -> Path:
+        return self.root / self.stage / self.address
+
+    @property
+    def sealed(self) -> bool:
+        return (self.path / "manifest.json").is_file()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the stage said of itself when it sealed: counts, rates, decisions."""
+        return self.manifest["summary"]
+
+    @contextmanager
+    def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the artifact for writing; `waiting` is called once when another job holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self) -> None:
+        """Say beside the journals what they will be, so that others can use what a killed job has left."""
+        plan = {name: getattr(self, name) for name in IDENTITY}
+        write_atomically(self.path / PLAN, json.dumps(plain(plan), ensure_ascii=False) + "\n")
+
+    def journal(self, writer: str = "0") -> Journal:
+        return Journal(self.path / "journal" / f"{writer}.jsonl")
+
+    def journalled(self, writer: str = "*") -> Iterator[tuple[Path, int, dict[str, Any]]]:
+        """(file, byte offset, row) of every complete line of all journals, or of one writer's."""
+        yield from complete_lines(sorted((self.path / "journal").glob(f"{writer}.jsonl")))
+
+    def seal_journal(self, table: str, row_type: type, order: Callable[[dict[str, Any]], Any]) -> int:
+        """Turn the journals into `<table>.parquet`, rows sorted by `order`, the first of equal rows kept; returns the count.
+
+        Memory holds one key and one offset per row, never the rows.
+        """
+        index = sorted(
+            ((order(row), path, offset) for path, offset, row in self.journalled()), key=lambda entry: entry[0]
+        )
+
+        self.writers = {}
+
+        def rows() -> Iterator[dict[str, Any]]:
+            files = {path: path.open("rb") for path in {path for _, path, _ in index}}
+            last = None
+            try:
+                for key, path, offset in index:
+                    if key == last:
+                        continue
+                    last = key
+                    self.writers[path.stem] = self.writers.get(path.stem, 0) + 1
+                    files[path].seek(offset)
+                    yield json.loads(files[path].readline())
+            finally:
+                for file in files.values():
+                    file.close()
+
+        return self.write_table(table, records.schema(row_type), rows())
+
+    def write_table(self, table: str, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Write `<table>.parquet` through a temporary file, in row groups; returns the number of rows."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        final = self.path / f"{table}.parquet"
+        temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
+        count = 0
+        with pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer:
+            group: list[Mapping[str, Any]] = []
+            for row in rows:
+                group.append(row)
+                if len(group) == ROW_GROUP:
+                    writer.write_table(pa.Table.from_pylist(group, schema=schema))
+                    count += len(group)
+                    group = []
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            count += len(group)
+        os.replace(temporary, final)
+        return count
+
+    def files(self, table: str) -> list[Path]:
+        """The Parquet files of a table."""
+        return [self.path / f"{table}.parquet"]
+
+    def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(self.path / f"{table}.parquet", columns=columns)
+
+    def rows(self, table: str, row_type: type) -> list[Any]:
+        """All rows of a table as `row_type`."""
+        return [row_type(**row) for row in self.table(table).to_pylist()]
+
+    def seal(self, summary: Mapping[str, Any], seconds: float, memory: Mapping[str, int] | None = None) -> None:
+        """Write the manifest, the sign of completeness, then drop the journals; `memory` is what it took (jobs/memory.py)."""
+        manifest = {
+            **{name: getattr(self, name) for name in IDENTITY},
+            "summary": dict(summary),
+            "tables": {path.stem: _content(path) for path in sorted(self.path.glob("*.parquet"))},
+            **({"writers": self.writers} if self.writers else {}),
+            "seconds": round(seconds, 3),
+            "memory": dict(memory or {}),
+            "sealed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **provenance.of_this_process(),
+            **self.provenance,
+        }
+        write_atomically(self.path / "manifest.json", json.dumps(plain(manifest), indent=2, ensure_ascii=False) + "\n")
+        shutil.rmtree(self.path / "journal", ignore_errors=True)
+        for passing in (PLAN, PROGRESS):
+            (self.path / passing).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The artifacts of several languages, read as one: rows by language, in the order given."""
+
+    by_language: dict[str, Artifact]
+
+    def files(self, table: str) -> list[Path]:
+        """The Parquet files of a table, in the order of the languages."""
+        return [file for artifact in self.by_language.values() for file in artifact.files(table)]
+
+    def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
+        return pa.concat_tables(artifact.table(table, columns) for artifact in self.by_language.values())
+
+    def rows(self, table: str, row_type: type) -> list[Any]:
+        """All rows of a table as `row_type`."""
+        return [row_type(**row) for row in self.table(table).to_pylist()]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summaries by language."""
+        return {language: artifact.summary for language, artifact in self.by_language.items()}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + f".{socket.gethostname()}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+class Store:
+    """The folder of all artifacts."""
+
+    def __init__(self, root: Path | str, provenance: Mapping[str, Any] | None = None) -> None:
+        self.root = Path(root)
+        self.provenance = dict(provenance or {})
+
+    def artifact(
+        self,
+        stage: str,
+        version: int,
+        config: Mapping[str, Any],
+        upstream: Mapping[str, Artifact | Artifacts] | None = None,
+    ) -> Artifact:
+        """The artifact of a stage with this config slice and these artifacts before it, whether it exists yet or not."""
+        addresses: dict[str, str] = {}
+        for name, before in (upstream or {}).items():
+            if isinstance(before, Artifacts):
+                addresses |= {f"{name}/{language}": a.address for language, a in before.by_language.items()}
+            else:
+                addresses[name] = before.address
+        return Artifact(
+            root=self.root,
+            stage=stage,
+            address=address(stage, version, config, addresses),
+            version=version,
+            config=dict(config),
+            upstream=addresses,
+            provenance=self.provenance,
+        )
+
+    def find(self, stage: str, prefix: str) -> Artifact:
+        """The sealed artifact of a stage whose address starts with `prefix`.
+
+        Raises:
+            UserError: none, or more than one, does.
+        """
+        found = sorted(p.parent for p in (self.root / stage).glob(f"{prefix}*/manifest.json"))
+        if len(found) != 1:
+            raise UserError(f"{self.root / stage}: {len(found)} finished artifacts start with '{prefix}', expected one")
+        return self.open(found[0])
+
+    @staticmethod
+    def open(path: Path) -> Artifact:
+        """A sealed artifact from its folder.
+
+        Raises:
+            UserError: the folder holds no manifest.
+        """
+        if not (path / "manifest.json").is_file():
+            raise UserError(f"{path}: not a finished artifact (it has no manifest.json)")
+        return Store._read(path / "manifest.json")
+
+    @staticmethod
+    def begun(path: Path) -> Artifact | None:
+        """An artifact from its folder, sealed or not; None when the folder says nothing of itself."""
+        for name in (PLAN, "manifest.json"):  # in the order in which they go and come
+            try:
+                return Store._read(path / name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return None
+
+    @staticmethod
+    def _read(file: Path) -> Artifact:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        return Artifact(root=file.parent.parent.parent, **{name: said[name] for name in IDENTITY})

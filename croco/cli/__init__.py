@@ -1,0 +1,1 @@
+"""What stands around a command on the command line: help, words, exit codes."""

@@ -1,0 +1,72 @@
+"""What stands around a job or a sweep on the command line: help, words that are wrong, an interrupt, the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from croco.cli import words
+from croco.errors import UserError
+
+HELP = {"--help", "-h"}
+
+
+def command(
+    name: str,
+    told: str | None,
+    ask: Callable[[argparse.ArgumentParser], object],
+    do: Callable[[argparse.Namespace], int],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """A command that is no job: what it asks for, what it does; returns the exit code (0, or 2 for bad input)."""
+    parser = argparse.ArgumentParser(
+        prog=f"croco {name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    ask(parser)
+    try:
+        return do(parser.parse_intermixed_args(arguments))
+    except UserError as error:
+        print(f"croco: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ncroco: interrupted", file=sys.stderr)
+        return 130
+
+
+def run(main: Callable[[], Any], arguments: Sequence[str]) -> int:
+    """Call Hydra's main function, or answer in its place; returns the exit code."""
+    if HELP & set(arguments):
+        print(words.help_text())
+        return 0
+    try:
+        words.check(arguments)
+        return _called(main)
+    except UserError as error:
+        print(f"croco: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ncroco: {_interrupted()}", file=sys.stderr)
+        return 130
+
+
+def _called(main: Callable[[], Any]) -> int:
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:  # Hydra's, after it has said why; or the job's own
+        code = ended.code if isinstance(ended.code, int) else 1
+    sweep = _sweep()
+    return code if sweep is None else max(code, sweep.close())
+
+
+def _sweep() -> Any:
+    """The sweep that this process drives; where Hydra has begun none, its module, which is not light, was never loaded."""
+    module = sys.modules.get("croco.jobs.sweep")
+    return None if module is None else module.current
+
+
+def _interrupted() -> str:
+    sweep = _sweep()
+    return "interrupted; the same command goes on where it stopped" if sweep is None else sweep.interrupted()

@@ -1,0 +1,288 @@
+"""What a YAML cannot express: choices, ranges, and settings that do not go together. Each message names the key to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from croco.config.arena import check_arena, check_judge
+from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
+from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
+from croco.config.paths import CONF
+from croco.config.running import WorkersConfig
+from croco.config.scorers import check_reward
+from croco.config.targets import bind_target, one_of, require
+from croco.config.translation import check_translation
+
+
+def check(config: Config) -> None:
+    """Cross-field checks; raises UserError with the key to change."""
+    one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
+    one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
+    one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
+    one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
+    one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
+    require(
+        config.engine.isolate or not config.engine.environment,
+        "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
+    )
+    require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
+    ray = config.engine.ray
+    require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
+    require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+    check_workers(config.workers)
+    require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
+    require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
+    known = sorted(path.stem for path in (CONF / "language").glob("*.yaml"))
+    for language in config.lang.languages:
+        require(
+            language in known,
+            f"lang.languages: unknown language '{language}'; known are {', '.join(known)} "
+            f"(add conf/language/{language}.yaml for a new one)",
+        )
+    require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
+    require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
+    require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
+    require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
+    check_prompts(config.prompts, known)
+    own_answers = config.method.trains_on == "reference" or "reference" in (config.source.shares or {})
+    check_translation(config.translation, config.lang.languages, known, own_answers)
+    require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
+    require(
+        config.source.kind == "on_policy" or config.source.model is not None,
+        "source.model: off-policy data needs the checkpoint that answers",
+    )
+    check_reward(config.reward, config.lang.languages)
+    bind_target("method.loss", config.method.loss)
+    check_training(config)
+    require(
+        config.evals.distance is None or config.evals.distance.prompts >= 1,
+        "evals.distance.prompts: must be at least 1",
+    )
+    check_shares(config.source)
+    check_checkpoints(config)
+    check_quality(config.evals.quality, config.prompts)
+    check_checks(config.evals.checks)
+    check_euroeval(config.evals.euroeval, config.lang.languages)
+
+    check_reward_ranking(config.evals.reward_ranking, known)
+    if config.evals.arena is not None:
+        check_arena(config.evals.arena, config.lang.languages)
+        on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
+        check_judge(config.judge, on_tiny)
+    check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("prompts.source", prompts.source, ("tiny", "jsonl", "parquet", "hub"))
+    one_of("prompts.turns", prompts.turns, ("all", "first"))
+    require(prompts.train >= 1, "prompts.train: must be at least 1")
+    require(prompts.heldout >= 0, "prompts.heldout: must be at least 0")
+    require(prompts.max_tokens is None or prompts.max_tokens >= 1, "prompts.max_tokens: must be at least 1, or null")
+    require(prompts.source == "tiny" or prompts.path is not None, f"prompts.path: prompts={prompts.source} needs one")
+    require(
+        prompts.language is None or prompts.language in known,
+        f"prompts.language: unknown language '{prompts.language}'; known are {', '.join(known)}",
+    )
+
+
+def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:
+    """Checks of one evaluation, before anything that leads to it is made; raises UserError with the key to change."""
+    if quality is None:
+        return
+    require(
+        prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
+        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
+    )
+    require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
+    require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
+    require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_workers(workers: WorkersConfig) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    require(workers.number >= 0, "workers.number: must be at least 0")
+    require(workers.share or workers.number == 0, "workers.number: one process is number 0; choose workers=shared")
+    require(workers.prompts_per_unit >= 1, "workers.prompts_per_unit: must be at least 1")
+    require(workers.answers_per_unit >= 1, "workers.answers_per_unit: must be at least 1")
+    require(workers.lease > 0, "workers.lease: must be positive")
+
+
+def check_training(config: Config) -> None:
+    """Checks of hardware and method; raises UserError with the key to change."""
+    trainer, method = config.trainer, config.method
+    processes = trainer.devices * trainer.num_nodes
+    one_of("trainer.strategy", trainer.strategy, ("auto", "ddp", "fsdp"))
+    require(processes >= 1, "trainer.devices: must be at least 1")
+    require(
+        (processes == 1) == (trainer.strategy == "auto"),
+        f"trainer.strategy={trainer.strategy}: {processes} process(es) want {'auto' if processes == 1 else 'ddp or fsdp'}",
+    )
+    require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
+    check_rounds(config)
+    require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
+
+
+def check_checks(checks: ChecksConfig | None) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if checks is None:
+        return
+    require(
+        checks.prompts >= 1 or checks.path is not None,
+        "evals.checks.prompts: nothing is asked; at least 1, or evals.checks.path=FILE",
+    )
+    require(checks.prompts >= 0, "evals.checks.prompts: must be at least 0")
+    require(
+        checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"
+    )
+    require(checks.samples >= 1, "evals.checks.samples: must be at least 1")
+    require(checks.temperature >= 0, "evals.checks.temperature: must be at least 0")
+    require(
+        checks.samples == 1 or checks.temperature > 0,
+        "evals.checks.samples: at temperature 0 all answers to a prompt are the same; 1, or a temperature above 0",
+    )
+    require(
+        checks.max_new_tokens is None or checks.max_new_tokens >= 1, "evals.checks.max_new_tokens: must be at least 1"
+    )
+    require(checks.resamples >= 1, "evals.checks.resamples: must be at least 1")
+    require(0 < checks.confidence < 1, "evals.checks.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if euroeval is None:
+        return
+    measured = euroeval.languages if euroeval.languages is not None else languages
+    for language in measured:
+        require(
+            language in euroeval.datasets,
+            f"evals.euroeval.datasets: no list for '{language}'; give one, [] where EuroEval has no data set",
+        )
+    require(
+        any(euroeval.datasets[language] for language in measured),
+        f"evals.euroeval.datasets: no data set in any of {', '.join(measured)}",
+    )
+    for language, names in euroeval.datasets.items():
+        require(len(set(names)) == len(names), f"evals.euroeval.datasets.{language}: a data set is listed twice")
+    every = [name for language in measured for name in euroeval.datasets[language]]
+    require(len(set(every)) == len(every), "evals.euroeval.datasets: a data set is listed in two languages")
+    require(euroeval.iterations >= 2, "evals.euroeval.iterations: must be at least 2, or there is no standard error")
+    require(
+        euroeval.custom_datasets is None or Path(euroeval.custom_datasets).is_file(),
+        f"evals.euroeval.custom_datasets: {euroeval.custom_datasets}: no such file",
+    )
+    require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
+
+
+def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    if ranking is None:
+        return
+    one_of("evals.reward_ranking.pivot", ranking.pivot, tuple(known))
+    require(ranking.limit is None or ranking.limit >= 1, "evals.reward_ranking.limit: must be at least 1, or null")
+    require(ranking.resamples >= 1, "evals.reward_ranking.resamples: must be at least 1")
+    require(0 < ranking.confidence < 1, "evals.reward_ranking.confidence: must lie in (0, 1), e.g. 0.95")
+    path = ranking.path
+    hub_id = path is not None and not path.startswith((".", "/", "~")) and path.count("/") == 1
+    require(
+        path is None or hub_id or Path(path).exists(),
+        f"evals.reward_ranking.path: {path}: no such file, folder or hub id",
+    )
+
+
+def check_rounds(config: Config) -> None:
+    """Checks of the dial from offline to online; raises UserError with the key to change."""
+    method = config.method
+    one_of("method.reference", method.reference, ("initial", "previous"))
+    one_of("method.round_data", method.round_data, ("new", "accumulated"))
+    if method.refresh_every is None:
+        return
+    require(method.refresh_every >= 1, "method.refresh_every: must be at least 1, or null for offline")
+    require(
+        config.source.kind == "on_policy" and config.source.shares is None,
+        "method.refresh_every: fresh answers are the policy's own; choose source=on_policy, or refresh_every=null",
+    )
+    require(
+        method.trains_on != "reference", "method.refresh_every: method.trains_on=reference reads no answers to refresh"
+    )
+    require(config.trainer.strategy != "fsdp", "method.refresh_every: rounds do not run with trainer.strategy=fsdp")
+
+
+def check_shares(source: SourceConfig) -> None:
+    """Checks of a mixture; raises UserError with the key to change."""
+    if source.shares is None:
+        return
+    require(source.kind == "on_policy", "source.shares: a mixture needs source.kind=on_policy")
+    for name, share in source.shares.items():
+        one_of("source.shares", name, ("on_policy", "off_policy", "reference"))
+        require(share > 0, f"source.shares.{name}: {share} must be positive (leave out a source that gives nothing)")
+    total = sum(source.shares.values())
+    require(abs(total - 1) < 1e-6, f"source.shares: they sum to {total:g}, not to 1")
+    require(
+        "off_policy" not in source.shares or source.model is not None,
+        "source.model: a mixture with off_policy needs the checkpoint that answers",
+    )
+
+
+def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("pairing.scope", pairing.scope, ("mono", "multi", "cross_only", "same_only"))
+    one_of("pairing.points", pairing.points, ("sigma", "quantile", "every"))
+    one_of("pairing.normalise", pairing.normalise, ("none", "language", "prompt_language", "rank"))
+    one_of("pairing.prompt_language", pairing.prompt_language, ("chosen", "rejected", "random", *languages))
+    require(
+        pairing.chosen > pairing.rejected,
+        f"pairing.rejected: {pairing.rejected} must lie below pairing.chosen={pairing.chosen}",
+    )
+    require(
+        pairing.points != "quantile" or (pairing.rejected >= 0 and pairing.chosen <= 1),
+        "pairing.points=quantile: pairing.chosen and pairing.rejected are levels in [0, 1]",
+    )
+    ruled = (pairing.min_margin, pairing.max_margin, pairing.length_ratio)
+    require(
+        pairing.points != "every" or (pairing.scope in ("mono", "multi") and set(ruled) == {None}),
+        "pairing.points=every: takes all pairs of a pool; choose pairing.scope=mono or multi, without margins and length_ratio",
+    )
+    require(
+        pairing.scope != "cross_only" or len(languages) > 1,
+        "pairing.scope=cross_only: pairs across languages need at least two in lang.languages",
+    )
+    require(
+        pairing.samples is None or 2 <= pairing.samples <= samples,
+        f"pairing.samples: {pairing.samples} must lie between 2 and sampling.samples={samples}",
+    )
+    for key, value, least in (
+        ("min_margin", pairing.min_margin, 0.0),
+        ("max_margin", pairing.max_margin, pairing.min_margin if pairing.min_margin is not None else 0.0),
+        ("length_ratio", pairing.length_ratio, 1.0),
+        ("pairs_per_pool", pairing.pairs_per_pool, 1),
+        ("pairs_per_prompt", pairing.pairs_per_prompt, 1),
+        ("filters.repetition", pairing.filters.repetition, 0.0),
+    ):
+        require(value is None or value >= least, f"pairing.{key}: {value} must be at least {least}")
+    for name, limit in vars(pairing.limits).items():
+        require(
+            limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
+            f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
+        )
+
+
+def check_checkpoints(config: Config) -> None:
+    """Steps that are there to be measured, and something to measure."""
+    wanted = config.evals.checkpoints
+    if wanted is None:
+        return
+    parts = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 2
+    steps = isinstance(wanted, list) and all(type(step) is int and step >= 0 for step in wanted)
+    require(
+        parts or steps,
+        f"evals.checkpoints: {wanted} is neither a number of parts (at least 2) nor a list of optimiser steps, e.g. 4 or [9,18]",
+    )
+    require(
+        config.evals.quality is not None or config.evals.checks is not None,
+        "evals.checkpoints: only quality and checks are measured by step; add one, e.g. evals=quality",
+    )
+    require(
+        config.method.refresh_every is None,
+        "evals.checkpoints: not with method.refresh_every, whose rounds are trainings of their own; set it to null",
+    )

@@ -1,0 +1,1 @@
+"""Base against tuned, run against run: paired differences over what is stored."""

@@ -1,0 +1,136 @@
+"""What finished runs keep of their evaluations: instance-level results, found from a run's report artifact alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from croco.artifacts import records, store
+from croco.errors import UserError
+from croco.evals.comparing import paired
+
+RESULTS = "results.parquet"
+NAME_LENGTH = 8  # of an address, as a run's name
+OF_SUMMARIES = (".resamples", ".confidence")
+NOT_RESULTS = (
+    "paths",
+    "logger",
+    "push",
+    "workers",
+    "engine",
+    "trainer",
+)  # settings that do not say what an experiment is
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run with what it evaluated."""
+
+    name: str
+    report: store.Artifact
+    lineage: Mapping[str, str]
+    """Stage (and language) -> folder below the store's root."""
+
+    def folders(self, stage: str) -> list[Path]:
+        """Of a stage: one, or one per language."""
+        return [
+            self.report.root / folder
+            for name, folder in self.lineage.items()
+            if name == stage or name.startswith(f"{stage}/")
+        ]
+
+    @property
+    def evaluations(self) -> list[str]:
+        """Stages that kept instance-level results, in the order of the chain."""
+        names = dict.fromkeys(name.split("/")[0] for name in self.lineage)
+        return [name for name in names if any((folder / RESULTS).is_file() for folder in self.folders(name))]
+
+    def settings(self, evaluation: str) -> dict[str, Any]:
+        """The slice of the configuration an evaluation was made with, flat, without what only its own summary depends on."""
+        settings = _flat(store.Store.open(self.folders(evaluation)[0]).config)
+        return {key: value for key, value in settings.items() if not key.endswith(OF_SUMMARIES)}
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The resolved configuration, flat: `method.loss.beta` -> 0.1."""
+        run = self.report.manifest.get("run", {})
+        return _flat({group: value for group, value in run.items() if group not in NOT_RESULTS})
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat
+
+
+def open_run(given: str, artifacts: Path) -> Run:
+    """A run from its report's folder or the first characters of its report's address, as `NAME=...` with a name of one's own.
+
+    Raises:
+        UserError: there is no such report, or not one alone.
+    """
+    name, equals, place = given.rpartition("=")
+    if Path(given).is_dir():
+        name, equals, place = "", "", given
+    report = store.Store.open(Path(place)) if Path(place).is_dir() else store.Store(artifacts).find("report", place)
+    lineage = report.path / "lineage.json"
+    if not lineage.is_file():
+        raise UserError(
+            f"{report.path}: no lineage.json, so it is no run's report; name a folder of <artifacts>/report"
+        )
+    return Run(
+        name if equals else report.address[:NAME_LENGTH], report, json.loads(lineage.read_text(encoding="utf-8"))
+    )
+
+
+def results(run: Run, evaluation: str) -> pa.Table:
+    """Rows of records.Result.
+
+    Raises:
+        UserError: the run kept no results of this evaluation.
+    """
+    files = [folder / RESULTS for folder in run.folders(evaluation) if (folder / RESULTS).is_file()]
+    if not files:
+        raise UserError(
+            f"{run.report.path}: no results of '{evaluation}'; it has {', '.join(run.evaluations) or 'no evaluation'}"
+        )
+    return pa.concat_tables(pq.read_table(file) for file in files)
+
+
+def scores(run: Run, evaluation: str) -> dict[tuple[str, str], dict[str, dict[str, float]]]:
+    """(metric, system) -> language -> prompt -> mean, prompts named by id and text, so that the same id in two data sets is
+    never taken for the same prompt. A prompt that is none of the run's own (a benchmark's) is named by its id."""
+    texts = _texts(run)
+    return {
+        key: {
+            language: {texts.get((language, prompt), prompt): value for prompt, value in by_prompt.items()}
+            for language, by_prompt in by_language.items()
+        }
+        for key, by_language in paired.scores(results(run, evaluation)).items()
+    }
+
+
+def _texts(run: Run) -> dict[tuple[str, str], str]:
+    names: dict[tuple[str, str], str] = {}
+    for folder in run.folders("prompts"):
+        if not (folder / "prompts.parquet").is_file():
+            continue
+        for row in pq.read_table(folder / "prompts.parquet", columns=["prompt_id", "language", "messages"]).to_pylist():
+            text = records.canonical_messages(row["messages"])
+            digest = hashlib.sha256(text.encode()).hexdigest()[:NAME_LENGTH]
+            names[row["language"], row["prompt_id"]] = f"{row['prompt_id']} {digest}"
+    return names
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys whose values are not the same in all, in the order they come in; a key that one does not have is None there."""
+    keys = dict.fromkeys(key for one in settings for key in one)
+    return [key for key in keys if any(one.get(key) != settings[0].get(key) for one in settings)]

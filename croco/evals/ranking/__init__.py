@@ -1,0 +1,1 @@
+"""How well a reward model ranks: accuracy over preferences, real and made by corruption."""

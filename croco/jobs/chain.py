@@ -1,0 +1,165 @@
+"""Walks the stages in order: address, skip what is sealed, run what is missing, seal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from croco.artifacts.sharing import Terms
+from croco.artifacts.store import PROGRESS, Artifact, Artifacts, Store
+from croco.config import Config
+from croco.engines import factory
+from croco.engines.holder import EngineHolder
+from croco.jobs import memory, mirror
+from croco.show.progress import Progress
+from croco.stages.base import Job, Stage
+from croco.tracking import Tracker, Trackers
+
+SILENCE = Tracker()
+
+
+class NothingToShare(Exception):
+    """A worker beside the first has done what it can."""
+
+
+@dataclass
+class Chain:
+    """One run of the chain; `artifacts` fills up as it goes."""
+
+    config: Config
+    store: Store
+    progress: Progress
+    trackers: Trackers
+    artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
+    engines: EngineHolder = field(default_factory=EngineHolder)
+    _has_shared: bool = False
+    _shares_later: bool = False
+    """Whether a stage behind the present one is shared."""
+    _spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of this process on what it shared, by address."""
+
+    def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
+        """Make every wanted artifact that is not there yet; returns all of them by stage name."""
+        if self.config.method.refresh_every is not None and factory.have_room_together(self.config.engine):
+            self.engines.most = 2  # generator and scorer, both wanted in every round
+        try:
+            self._walk(stages)
+        finally:
+            self.engines.close()
+        return self.artifacts
+
+    def _walk(self, stages: Sequence[Stage]) -> None:
+        for number, stage in enumerate(stages):
+            if stage.name in self.artifacts or not stage.wanted(self.config):
+                continue
+            self._shares_later = any(s.fill is not None and s.wanted(self.config) for s in stages[number + 1 :])
+            self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
+            self._walk(stage.more(self.config, self.artifacts))
+
+    def _all_languages(self, stage: Stage) -> Artifacts:
+        languages, workers = stage.languages(self.config), self.config.workers
+        if stage.fill is not None and workers.share:
+            for language in languages:  # what there is to take in each, before waiting in any
+                self._share(stage, language, waits=False)
+        first = workers.number % len(languages)  # several workers seal several languages, not all of them one
+        made = {language: self._one(stage, language) for language in [*languages[first:], *languages[:first]]}
+        return Artifacts({language: made[language] for language in languages})
+
+    def _inputs(self, stage: Stage, language: str | None) -> dict[str, Artifact | Artifacts]:
+        inputs: dict[str, Artifact | Artifacts] = {}
+        for need in (*stage.needs, *stage.also(self.config)):
+            name, _, other = need.partition("@")
+            if name not in self.artifacts:  # its stage was not wanted
+                continue
+            artifact = self.artifacts[name]
+            wanted = other or language
+            if isinstance(artifact, Artifacts) and wanted is not None:
+                if wanted not in artifact.by_language:  # its stage has nothing to do in this language
+                    continue
+                artifact = artifact.by_language[wanted]
+            inputs[need] = artifact
+        return inputs
+
+    def _one(self, stage: Stage, language: str | None) -> Artifact:
+        artifact = self._found_or_made(stage, language)
+        stage.accept(self.config, artifact.summary)
+        return artifact
+
+    def _found_or_made(self, stage: Stage, language: str | None) -> Artifact:
+        label, output, inputs = self._planned(stage, language)
+        if output.sealed:
+            self.progress.say(f"{label}: found ({output.address})")
+            return output
+        if stage.fill is not None and self.config.workers.share:
+            self._share(stage, language, waits=True)
+        with output.lock(waiting=lambda: self._waiting(stage, label, output)):
+            if not output.sealed:
+                output.begin()
+                self._make(stage, self._job(label, inputs, output, language, self._tracker(stage)))
+        return output
+
+    def _tracker(self, stage: Stage) -> Tracker:
+        kind = mirror.job_type(stage)
+        return SILENCE if kind is None else self.trackers.of(kind, mirror.METRICS.get(kind))
+
+    def _planned(self, stage: Stage, language: str | None) -> tuple[str, Artifact, dict[str, Artifact | Artifacts]]:
+        """(what progress lines call it, the artifact, what it is made from)."""
+        label = f"{stage.name}/{language}" if language is not None else stage.name
+        slice_of_stage: dict[str, Any] = stage.config(self.config)
+        if language is not None:
+            own = stage.of_language(self.config, language)
+            slice_of_stage = {**slice_of_stage, **own, "language": language}
+        inputs = self._inputs(stage, language)
+        return label, self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs), inputs
+
+    def _job(
+        self,
+        label: str,
+        inputs: dict[str, Artifact | Artifacts],
+        output: Artifact,
+        language: str | None,
+        tracker: Tracker = SILENCE,
+        shared: bool = False,
+        waits: bool = True,
+    ) -> Job:
+        progress = Progress(self.progress.console, notes=output.path / PROGRESS)
+        terms = Terms(self.config.workers.lease, shared, waits)
+        return Job(self.config, label, inputs, output, progress, tracker, self.engines, language, terms)
+
+    def _share(self, stage: Stage, language: str | None, waits: bool) -> None:
+        """Make what others have not taken of an artifact."""
+        label, output, inputs = self._planned(stage, language)
+        with output.lock(waiting=lambda: self._waiting(stage, label, output)):
+            if output.sealed:
+                return
+            output.begin()
+        assert stage.fill is not None
+        started = time.monotonic()
+        stage.fill(self._job(label, inputs, output, language, shared=True, waits=waits))
+        self._spent[output.address] = self._spent.get(output.address, 0.0) + time.monotonic() - started
+        self._has_shared = True
+
+    def _waiting(self, stage: Stage, label: str, output: Artifact) -> None:
+        """Somebody else holds an artifact's lock: one of several that do the same work leaves what only one can make.
+
+        For what is made per language it waits where work to share follows: those stages take moments, unlike training.
+        """
+        moments = stage.per_language and self._shares_later
+        if self.config.workers.number and self._has_shared and not moments:
+            raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
+        self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
+
+    def _make(self, stage: Stage, job: Job) -> None:
+        memory.begin()
+        started = time.monotonic() - self._spent.get(job.output.address, 0.0)
+        if stage.fill is not None and not self.config.workers.share:
+            stage.fill(job)
+        summary = stage.run(job)
+        seconds = time.monotonic() - started
+        job.output.seal(summary, seconds, memory.peaks())
+        rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
+        self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
+        mirror.tell(stage, job, job.tracker)
+        self.trackers.end(stage.name)

@@ -1,0 +1,222 @@
+"""One job of `croco.run`, from the composed configuration to the metric."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from croco import tracking
+from croco.artifacts import addresses, store
+from croco.config import Config, LoggerConfig, strict
+from croco.config.scorers import CHECKPOINTS, parts_of
+from croco.errors import UserError
+from croco.exchange import hub
+from croco.jobs import english, outcomes
+from croco.jobs.chain import Chain, NothingToShare
+from croco.jobs.sweep import BASIC
+from croco.models.checkpoints import check_reward_folder
+from croco.show.progress import Progress
+
+log = logging.getLogger(__name__)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def run_job(composed: DictConfig) -> float | None:
+    """Run the chain and keep what became of it; returns the metric.
+
+    Bad input ends the process with code 2. In a sweep nothing but an interrupt (or a cluster's time limit) ends it: a job that
+    failed has no metric, and is raised to sweepers that count failures themselves.
+    """
+    settings = HydraConfig.get()
+    sweep = settings.mode == RunMode.MULTIRUN
+    folder = Path(settings.runtime.output_dir)
+    outcome = outcomes.begin(folder, list(settings.overrides.task), settings.job.num if sweep else None)
+    progress = Progress()
+    try:
+        report = execute(composed, progress)
+    except NothingToShare as left:
+        progress.say(str(left))
+        outcome.left()
+        return None
+    except KeyboardInterrupt:
+        outcome.interrupted()
+        if sweep:
+            raise
+        print("\ncroco: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except (Exception, SystemExit) as error:
+        if _told_to_stop(error):
+            outcome.interrupted()
+            raise
+        outcome.failed(error)
+        log.exception("bad input" if isinstance(error, UserError) else "the job failed")
+        if sweep:
+            progress.say(f"job {outcome.number} failed ({outcome.failure}); its log: {folder / settings.job.name}.log")
+            if BASIC in str(settings.sweeper.get("_target_")):
+                return None
+            raise RuntimeError(outcome.failure) from error
+        if isinstance(error, UserError):
+            print(f"croco: {error}", file=sys.stderr)
+            sys.exit(2)
+        raise
+    metric = report.summary.get("metric")
+    outcome.done(metric, report.path)
+    return metric
+
+
+def _told_to_stop(error: BaseException) -> bool:
+    """Whether the cluster's launcher ends the job, which it has queued again."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, SystemExit) and str(frames[-1].f_globals.get("__name__")).startswith("submitit.")
+
+
+def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
+    """The job itself: returns the report, raises what goes wrong."""
+    config = strict(composed)
+    preflight(config)
+    resolved: Any = OmegaConf.to_container(composed, resolve=True)
+    root = Path(config.paths.artifacts)
+    run_id = addresses.of_run({**resolved, "workers": None})
+    name = (
+        f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
+    )
+    trackers = tracking.Trackers(_told(config), root / "wandb", run_id, name, resolved)
+    exit_code = 1
+    try:
+        from croco.stages import stages
+
+        artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
+        config = english.prepared(config, artifact_store, progress, trackers)
+        chain = Chain(config, artifact_store, progress, trackers)
+        artifacts = chain.run(stages())
+        exit_code = 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(
+            f"{root}: no room to write ({error.strerror}); what is written is kept: "
+            "make room, or raise the quota, and the same command goes on"
+        ) from error
+    finally:
+        trackers.close(exit_code)
+        if trackers.hint:
+            progress.say(trackers.hint)
+    report = artifacts["report"]
+    assert isinstance(report, store.Artifact)
+    _show(report, root, progress)
+    _to_hub(config, report, name, progress)
+    return report
+
+
+def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progress) -> None:
+    """The folders with their cards, and the upload if it is wanted; the run is done, so nothing here ends it."""
+    try:
+        exported = hub.export(report)
+    except Exception as error:
+        log.warning("hub: the cards could not be made (%s)", error, exc_info=True)
+        return
+    progress.say(f"cards: {exported.model / 'README.md'}, {exported.dataset / 'README.md'}")
+    for line in hub.push(config.push, exported, name) if config.push.hub else ():
+        progress.say(line)
+
+
+def _told(config: Config) -> LoggerConfig:
+    """With the experiment or the sweep as the group, and what runs are told apart by as tags, beside those that were given."""
+    group = config.logger.group
+    if group is None and HydraConfig.initialized():
+        settings = HydraConfig.get()
+        swept = Path(settings.sweep.dir).name if settings.mode == RunMode.MULTIRUN else None
+        group = settings.runtime.choices.get("experiments") or swept
+    own = [Path(config.model.path).name, config.method.name, config.pairing.scope, config.source.kind]
+    return replace(config.logger, group=group, tags=[*config.logger.tags, *own, *config.lang.languages])
+
+
+def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
+    progress.say((report.path / "report.txt").read_text(encoding="utf-8").rstrip())
+    progress.say(f"artifacts: {root}/<stage>/<address>, listed in {report.path / 'lineage.json'}")
+    progress.say(f"page: {report.path / 'report.html'}")
+
+
+def preflight(config: Config) -> None:
+    """What a run needs that can be told before any work: a device, and models that are there.
+
+    Raises:
+        UserError: one line that says what is missing and what to choose instead.
+    """
+    if config.trainer.accelerator == "gpu":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
+                "trainer=cpu engine=hf with a small model"
+            )
+    for key, path in (
+        ("model.path", config.model.path),
+        *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
+        ("translation.model", _translator(config)),
+        ("source.model", config.source.model if config.source.kind == "off_policy" else None),
+        *_of_arena(config),
+    ):
+        if path is not None:
+            _there(key, path)
+    if config.engine.name != "fake":
+        for _, part in parts_of(config.reward):
+            if part.kind == "sequence_classification" and Path(str(part.path)).is_dir():
+                check_reward_folder(Path(str(part.path)))
+
+
+def _translator(config: Config) -> str | None:
+    return config.translation.model if config.translation.targets(config.lang.languages) else None
+
+
+def _of_arena(config: Config) -> list[tuple[str, str | None]]:
+    """The checkpoints an arena needs, after its adapters and the judge's key are seen to be there."""
+    arena, judge = config.evals.arena, config.judge
+    if arena is None:
+        return []
+    if judge.kind == "endpoint" and judge.api_key_env is not None and not os.environ.get(judge.api_key_env):
+        raise UserError(
+            f"judge.api_key_env: the environment has no {judge.api_key_env}; set it, or judge.api_key_env=null for a server "
+            "that wants no key"
+        )
+    systems = {"candidate": arena.candidate, "opponent": arena.opponent}
+    for role, system in systems.items():
+        if (
+            system.adapter not in (None, "trained")
+            and not (Path(str(system.adapter)) / "adapter_config.json").is_file()
+        ):
+            raise UserError(f"evals.arena.{role}.adapter: {system.adapter}: no adapter_config.json there")
+        for language in config.lang.languages if system.answers is not None else []:
+            if not (Path(str(system.answers)) / f"{language}.json").is_file():
+                raise UserError(f"evals.arena.{role}.answers: {system.answers}: no {language}.json there")
+    paths = [(f"evals.arena.{role}.path", system.path) for role, system in systems.items()]
+    return [*paths, ("judge.path", judge.path if judge.kind == "model" else None)]
+
+
+def _there(key: str, path: str) -> None:
+    """A folder with a config.json, or a hub id that can be resolved."""
+    if Path(path).is_dir():
+        if not (Path(path) / "config.json").is_file():
+            raise UserError(f"{key}: {path}: no config.json there, so it is no checkpoint")
+        return
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise UserError(f"{key}: {path}: no such folder")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        hf_hub_download(path, "config.json")
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None

@@ -1,0 +1,168 @@
+"""What W&B is told of each stage: numbers to sort runs by, tables to read, and artifacts whose lineage leads from pairs over the
+adapter to the evaluations.
+
+Numbers keep the names of the tables they come from: `difference/da` of a `quality` run is `quality/difference/da` of the `report`
+run, the one that stands for the whole job in a comparison.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from croco.artifacts.records import Pair
+from croco.artifacts.store import Artifact
+from croco.page.lineage import ancestors
+from croco.pairing import show
+from croco.show.tables import Table
+from croco.stages import report
+from croco.stages.base import Job, Stage
+from croco.tracking import Metrics, Mirrored, Tracker
+
+log = logging.getLogger(__name__)
+
+PAIRS_PER_LANGUAGE = 20
+BEST = {"loss": "min", "accuracy": "max"}
+METRICS = {  # what a table of runs says of a curve; the last value of all others
+    "training": Metrics({f"training/{part}{name}": kind for part in ("", "validation_") for name, kind in BEST.items()})
+}
+FILES = {
+    "pairs": ("pairs.parquet",),
+    "training": ("adapter/*",),
+    "report": ("report.html", "report.txt", "lineage.json"),
+}
+KINDS = {"pairs": "pairs", "training": "model", "report": "report"}
+USES = {"training": ("pairs",), "report": report.EVALUATIONS}
+
+
+def job_type(stage: Stage) -> str | None:
+    """Of the W&B run a stage tells; None for what only its table of seconds tells of. All rounds are one training."""
+    if (stage.folder or stage.name) == "training":
+        return "training"
+    return stage.name if stage.name in {"pairs", "report", *report.EVALUATIONS} else None
+
+
+def tell(stage: Stage, job: Job, tracker: Tracker) -> None:
+    """What a stage has made. A round's training has told its curves; the last one is told of like an offline one."""
+    try:
+        if stage.name == "pairs":
+            _pairs(job, tracker)
+        elif stage.name == "training":
+            _training(job, tracker)
+        elif stage.name == "report":
+            _report(job, tracker)
+        elif stage.name in report.EVALUATIONS:
+            tracker.summary(_evaluation(job.output.summary))
+            _tables(job.output.summary["tables"], tracker)
+        _lineage(stage, job, tracker)
+    except Exception as error:
+        log.warning("W&B: %s could not be told (%s); the run goes on, what it made is on disk", job.label, error)
+
+
+def _lineage(stage: Stage, job: Job, tracker: Tracker) -> None:
+    kind = job_type(stage)
+    if kind is None or stage.name != kind:  # a round before the last
+        return
+    before = ancestors(job.inputs)  # an evaluation has its adapter only behind the answers
+    for name in USES.get(kind, ("training",)):
+        if name in before:
+            tracker.used(mirrored(name, before[name]))
+    tracker.made(mirrored(kind, job.output))
+
+
+def mirrored(kind: str, artifact: Artifact) -> Mirrored:
+    """An artifact of the store with the files that are worth having elsewhere."""
+    found = [file for pattern in FILES.get(kind, ("results.parquet",)) for file in sorted(artifact.path.glob(pattern))]
+    files = {str(file.relative_to(artifact.path)): file for file in found if file.is_file()}
+    metadata = {"stage": artifact.stage, "address": artifact.address, **dict(numbers(artifact.summary))}
+    return Mirrored(f"{artifact.stage}-{artifact.address}", KINDS.get(kind, "evaluation"), files, metadata)
+
+
+def numbers(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | int]]:
+    """Finite numbers at the leaves of nested mappings, by their path."""
+    for name, value in summary.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from numbers(value, f"{path}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield path, value
+
+
+def by_row(table: Table) -> Iterator[tuple[str, float | int]]:
+    """A table's numbers, as `column/row`."""
+    for row in table.rows:
+        yield from numbers(
+            {f"{column}/{row[0]}": value for column, value in zip(table.columns[1:], row[1:], strict=True)}
+        )
+
+
+def _tables(tables: Any, tracker: Tracker) -> None:
+    for table in (Table(**table) if isinstance(table, Mapping) else table for table in tables):
+        tracker.table(table.title, [column or "row" for column in table.columns], table.rows)
+
+
+def _pairs(job: Job, tracker: Tracker) -> None:
+    summary = job.output.summary
+    tracker.summary(dict(numbers(summary["report"])))
+    _tables(show.tables(summary["report"]), tracker)
+    told: dict[str, int] = {}
+    rows = []
+    for pair in job.output.rows("pairs", Pair):
+        told[pair.language] = told.get(pair.language, 0) + 1
+        if told[pair.language] <= PAIRS_PER_LANGUAGE:
+            rows.append(_pair(pair))
+    tracker.table("pairs", PAIR_COLUMNS, rows)
+
+
+PAIR_COLUMNS = (
+    *("prompt_id", "language", "prompt", "chosen", "rejected"),
+    *("chosen_score", "rejected_score", "margin", "chosen_language", "rejected_language"),
+)
+
+
+def _pair(pair: Pair) -> tuple[Any, ...]:
+    said = [messages[-1]["content"] for messages in (pair.prompt, pair.chosen, pair.rejected)]
+    margin = pair.chosen_score - pair.rejected_score
+    languages = (pair.chosen_language, pair.rejected_language)
+    return (pair.prompt_id, pair.language, *said, pair.chosen_score, pair.rejected_score, margin, *languages)
+
+
+def _training(job: Job, tracker: Tracker) -> None:
+    summary = job.output.summary
+    tracker.summary({"verdict": summary["verdict"], **{n: summary[n] for n in ("examples", "steps", "tokens")}})
+
+
+def _evaluation(summary: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"headline": summary["headline"]}
+    if summary["metric"] is not None:
+        found["metric"] = summary["metric"]
+    for table in summary["tables"]:
+        for name, value in by_row(Table(**table)):
+            found.setdefault(name, value)
+    return found
+
+
+def _seconds(job: Job) -> Iterator[tuple[str, float]]:
+    """Wall time of what made each input, all its languages together."""
+    for name, artifact in job.inputs.items():
+        several = [artifact] if isinstance(artifact, Artifact) else artifact.by_language.values()
+        yield name, sum(one.manifest["seconds"] for one in several)
+
+
+def _report(job: Job, tracker: Tracker) -> None:
+    summary = job.output.summary
+    told: dict[str, Any] = {name: summary[name] for name in ("metric", "pairs", "steps") if summary[name] is not None}
+    for name in report.EVALUATIONS:
+        if name in job.inputs:
+            evaluated = _evaluation(job.single(name).summary)
+            told |= {f"{name}/{key}": value for key, value in evaluated.items()}
+    training = job.single("training").summary
+    told |= {"training/verdict": training["verdict"], **dict(numbers(training["last"], "training/"))}
+    told |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
+    tracker.summary(told)
+    answers = [(a.language, a.prompt, a.base, a.tuned) for a in report.answers(job)]
+    if answers:
+        tracker.table("answers", ("language", "prompt", "base", "tuned"), answers)
+    tracker.page("page", job.output.path / "report.html")

@@ -1,0 +1,141 @@
+"""What runs leave on disk, as tables: runs, sweeps, what is being made and how far it is, and what failed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+from rich.console import Console
+
+from croco.artifacts import claims
+from croco.artifacts.store import PLAN, PROGRESS
+from croco.errors import UserError
+from croco.jobs import outcomes
+from croco.jobs.outcomes import DONE, Outcome
+from croco.show import tables
+from croco.show.tables import Table
+
+NOT_STAGES = ("logs", "sweeps", "wandb")
+UNWRAPPED = 10_000  # columns where no terminal asks for fewer: a row is a line
+OLD_BEAT = 300.0  # seconds after which a worker elsewhere is not taken to be there
+MOST = 12  # single runs and sweeps that are shown, the newest
+
+
+def overview(root: Path, most: int | None = MOST) -> list[Table]:
+    """The tables, those with nothing to say left out."""
+    single = list(outcomes.of_single_runs(root))
+    sweeps = sorted((root / "sweeps").glob("*/"), key=lambda folder: folder.stat().st_mtime)
+    last = slice(-most, None) if most else slice(None)
+    made = [
+        _runs(single[last], len(single)),
+        *(_sweep(folder, outcomes.of_sweep(folder)) for folder in sweeps[last]),
+        _stages(root),
+        _unfinished(root),
+    ]
+    return [table for table in made if table.rows]
+
+
+def _runs(shown: Sequence[Outcome], count: int) -> Table:
+    rows = [
+        (" ".join(o.overrides) or "(the defaults)", o.started, o.state, o.metric, _report(o), o.failure or "")
+        for o in shown
+    ]
+    note = f"The newest {len(shown)} of {count}; --all shows the rest." if len(shown) < count else ""
+    return Table("Runs", ("words", "started", "state", "metric", "report", "failure"), rows, note)
+
+
+def _report(outcome: Outcome) -> str | None:
+    return None if outcome.report is None else Path(outcome.report).name
+
+
+def _sweep(folder: Path, jobs: list[Outcome]) -> Table:
+    done = sum(job.state == DONE for job in jobs)
+    rows = [
+        (" ".join(job.overrides), job.state, job.metric, _report(job), Path(job.folder).name, job.failure or "")
+        for job in jobs
+    ]
+    title = f"Sweep {folder.name}: {done} of the {len(jobs)} jobs that have begun are done"
+    return Table(title, ("words", "state", "metric", "report", "log", "failure"), rows)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folder of every artifact, finished or not."""
+    for stage in sorted(path for path in root.glob("*/") if path.name not in NOT_STAGES):
+        yield from sorted(folder for folder in stage.glob("*/") if (folder / PLAN).exists() or _sealed(folder))
+
+
+def _sealed(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()
+
+
+def _stages(root: Path) -> Table:
+    counts: dict[str, list[int]] = {}
+    for folder in _folders(root):
+        counts.setdefault(folder.parent.name, [0, 0])[not _sealed(folder)] += 1
+    return Table("Artifacts", ("stage", "finished", "unfinished"), [(stage, *pair) for stage, pair in counts.items()])
+
+
+def _unfinished(root: Path) -> Table:
+    rows = []
+    for folder in _folders(root):
+        if not _sealed(folder):
+            plan, far = _json(folder / PLAN), _json(folder / PROGRESS)
+            language = plan.get("config", {}).get("language", "")
+            share = f"{far['done']:,} of {far['total']:,} {far['unit']}" if far else ""
+            rows.append(
+                (folder.parent.name, language, folder.name, share, "being made" if _held(folder) else "stopped")
+            )
+    return Table(
+        "Not finished",
+        ("stage", "language", "artifact", "progress", "state"),
+        rows,
+        "What stopped goes on by the same command.",
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Empty where there is none, or where it went while we looked."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _held(folder: Path) -> bool:
+    """Whether a process holds the artifact's lock, or shares its work."""
+    if claims.at_work(folder / "journal" / "claims", OLD_BEAT):
+        return True
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What it asks for."""
+    parser.add_argument("--artifacts", type=Path, default=Path("runs"), help="where runs keep theirs (runs)")
+    parser.add_argument("--all", action="store_true", help=f"every run and sweep, not the newest {MOST}")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the tables.
+
+    Raises:
+        UserError: there are no artifacts.
+    """
+    if not given.artifacts.is_dir():
+        raise UserError(f"{given.artifacts}: no such folder; --artifacts names the one of your runs")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    for table in overview(given.artifacts, None if given.all else MOST):
+        console.print(tables.rich_table(table))
+        console.print(table.note, style="dim", markup=False)
+    return 0

@@ -1,0 +1,127 @@
+"""A sweep: its jobs do not take one another down, and at the end one table says what became of each.
+
+Departures from Hydra 1.3's basic sweep, which leaves a failed job's log empty, shows the first failure only, and is ended by
+`sys.exit` in a job: jobs keep their own outcome (croco/jobs/outcomes.py), failed ones return nothing instead of raising, and
+the table is made from the outcomes, also of jobs that ran in other processes or on other machines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict, read_write
+
+from croco.artifacts.store import write_atomically
+from croco.jobs import outcomes
+from croco.jobs.outcomes import DONE, Outcome
+from croco.show import tables
+from croco.show.tables import Table
+
+SUMMARY = "summary.md"
+LAST_LINES = 3  # of a traceback: where, what stands there, why
+BASIC = "BasicSweeper"  # the sweeper that makes no use of what its jobs return
+
+
+class Sweep:
+    """The sweep that this process drives."""
+
+    def __init__(self, folder: Path, total: int | None, submitted: bool) -> None:
+        self.folder, self.total, self.submitted = folder, total, submitted
+
+    def counts(self) -> tuple[Counter[str], int]:
+        """Jobs by state, and how many there are to be."""
+        states = Counter(outcome.state for outcome in outcomes.of_sweep(self.folder))
+        return states, self.total if self.total is not None else sum(states.values())
+
+    def said(self) -> str:
+        """`3 of 6 jobs done, 1 failed`."""
+        states, total = self.counts()
+        rest = [f"{count} {state}" for state, count in sorted(states.items()) if state != DONE]
+        return ", ".join([f"{states[DONE]} of {total} jobs done", *rest])
+
+    def close(self) -> int:
+        """Show and keep the table; returns the exit code: 0 when every job is done."""
+        jobs = outcomes.of_sweep(self.folder)
+        states, total = self.counts()
+        if jobs:
+            made = table(self.folder.name, jobs)
+            write_atomically(self.folder / SUMMARY, "\n\n".join([tables.markdown(made), *traces(jobs)]) + "\n")
+            print("\n".join([*last_lines(jobs), tables.text([made]).rstrip()]))
+        print(f"sweep: {self.said()}; kept in {self.folder / SUMMARY}")
+        if states[DONE] == total:
+            return 0
+        print("sweep: the same command runs what is missing")
+        return 1
+
+    def interrupted(self) -> str:
+        """One line for who pressed Ctrl-C."""
+        queued = "; jobs that were submitted go on in the queue" if self.submitted else ""
+        return f"sweep interrupted: {self.said()}{queued}; the same command goes on where it stopped"
+
+
+current: Sweep | None = None
+"""Of this process; jobs in other processes have none."""
+
+
+class Remember(Callback):
+    """Hydra's callback (conf/config.yaml): a sweep begins."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global current
+        submitted = "submitit" in str(config.hydra.launcher.get("_target_"))
+        folder = str(config.hydra.sweep.dir)
+        # Its jobs are composed anew, from fewer words, and would make another address of them.
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.sweep.dir = folder
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(folder, ensure_ascii=False)}")
+        current = Sweep(Path(folder), _total(config), submitted)
+
+
+def _total(config: DictConfig) -> int | None:
+    """The number of combinations; None where only the sweeper can tell."""
+    if BASIC not in str(config.hydra.sweeper.get("_target_")):
+        return None
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    lengths: dict[str, int] = {}
+    try:
+        for override in OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task]):
+            sweeps = override.is_sweep_override()
+            lengths[override.get_key_element()] = len(list(override.sweep_string_iterator())) if sweeps else 1
+    except HydraException:
+        return None
+    total = 1
+    for length in lengths.values():
+        total *= length
+    return total
+
+
+def table(name: str, jobs: list[Outcome]) -> Table:
+    """A row per job: the words that tell it from the others, and what became of it."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    rows = []
+    for job in jobs:
+        words = " ".join(word for word in job.overrides if word not in shared) or "(the defaults)"
+        report = Path(job.report).name if job.report is not None else None
+        rows.append((words, job.metric, job.state, report, Path(job.folder).name, job.failure or ""))
+    fixed = " ".join(word for word in jobs[0].overrides if word in shared)
+    note = f"The same in all: {fixed}" if fixed else ""
+    return Table(f"Sweep {name}", ("job", "metric", "state", "report", "log", "failure"), rows, note)
+
+
+def traces(jobs: list[Outcome]) -> list[str]:
+    """The traceback of each defect, in Markdown."""
+    return [
+        f"`{' '.join(job.overrides)}`, in {job.folder}\n\n```\n{job.trace}```" for job in jobs if job.trace is not None
+    ]
+
+
+def last_lines(jobs: list[Outcome]) -> list[str]:
+    """Where each defect happened; equal ones once."""
+    ends = ["\n".join(job.trace.splitlines()[-LAST_LINES:]) for job in jobs if job.trace is not None]
+    return list(dict.fromkeys(ends))

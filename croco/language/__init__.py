@@ -1,0 +1,1 @@
+"""A text: its token ids, its language, its repetition."""

@@ -1,0 +1,1 @@
+"""Checkpoints: who they are, how they are loaded, how an adapter is folded in."""

@@ -1,0 +1,188 @@
+"""Checkpoints on disk or on the hub: who they are, and loading them for generation and scoring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from croco.artifacts import provenance
+from croco.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TWO = ("LABEL_0", "LABEL_1")  # what transformers takes a configuration for that names no labels
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that generates or scores."""
+
+    path: str
+    """A local folder or a hub id."""
+    revision: str | None = None
+    dtype: str = "float32"
+    attention: str = "sdpa"
+    trust_remote_code: bool = False
+    chat_template: str | None = None
+    adapter: Path | None = None
+    """A PEFT folder to put on top."""
+
+
+def identity(path: str, revision: str | None) -> str:
+    """Who a checkpoint is, independent of where it lies: `sha256:...` of a folder's content, `id@revision` of a hub model."""
+    folder = Path(path)
+    if folder.is_dir():
+        return f"sha256:{provenance.fingerprint(folder)}"
+    return f"{path}@{revision or 'main'}"
+
+
+def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
+    """`{"adapter": "sha256:..."}` of what an adapter holds; nothing without one, so that addresses stay what they were."""
+    return {} if adapter is None else {"adapter": identity(str(adapter), None)}
+
+
+def rank_of(adapter: Path) -> int:
+    """Of a LoRA adapter, from its PEFT configuration."""
+    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+
+
+def device() -> torch.device:
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision(dtype: str) -> torch.dtype:
+    """The configured precision; float32 for bfloat16 where the hardware would only emulate it."""
+    import torch
+
+    if dtype != "bfloat16":
+        return getattr(torch, dtype)
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return torch.bfloat16 if native else torch.float32
+
+
+def load(
+    auto_class: Any, checkpoint: Checkpoint, emulate: bool = False, **keywords: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model on this process's device, in evaluation mode, and transformers' loading report.
+
+    Args:
+        emulate: keep the configured precision also where the hardware only emulates it, and is slow.
+
+    Raises:
+        UserError: nothing loadable is there, or the hub cannot be reached.
+    """
+    import torch
+
+    quieten()
+    try:
+        model, report = auto_class.from_pretrained(
+            checkpoint.path,
+            revision=checkpoint.revision,
+            dtype=getattr(torch, checkpoint.dtype) if emulate else precision(checkpoint.dtype),
+            attn_implementation=checkpoint.attention,
+            trust_remote_code=checkpoint.trust_remote_code,
+            use_safetensors=True,
+            output_loading_info=True,
+            **keywords,
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
+    if checkpoint.adapter is not None:
+        model.load_adapter(str(checkpoint.adapter))
+    return model.to(device()).eval(), report
+
+
+def check_reward(checkpoint: Checkpoint) -> None:
+    """Refuse, from its configuration alone, what is no reward model.
+
+    Raises:
+        UserError: no classification head, or not one label.
+    """
+    config = _configuration(checkpoint)
+    _refuse_reward(checkpoint.path, config.architectures, config.num_labels)
+
+
+def check_reward_folder(folder: Path) -> None:
+    """As `check_reward`, of a local folder and without loading a library: before any work, in no time.
+
+    Raises:
+        UserError: as `check_reward`; also when config.json is no JSON object.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        labels = config.get("num_labels") or len(config.get("id2label") or TWO)
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(f"{folder}: its config.json is no checkpoint's configuration") from None
+    _refuse_reward(str(folder), config.get("architectures"), labels)
+
+
+def _refuse_reward(path: str, architectures: list[str] | None, labels: int) -> None:
+    architecture = (architectures or ["nothing"])[0]
+    if "SequenceClassification" not in architecture:
+        raise UserError(f"{path}: is no reward model: it holds {architecture}, without a classification head")
+    if labels != 1:
+        raise UserError(f"{path}: has {labels} labels; a reward model has one")
+
+
+def _configuration(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
+
+
+def check_reward_template(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a chat template through which the reward model would not see the conversation.
+
+    Raises:
+        UserError: the template cannot render a question and its answer, or leaves one of them out.
+    """
+    question, answer = "croco-question", "croco-answer"
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    try:
+        seen = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except Exception as error:  # a template is a program, and may raise anything
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{checkpoint.path}: its chat template cannot render an answer ({reason})") from None
+    for part, sentinel in (("question", question), ("answer", answer)):
+        if sentinel not in seen:
+            raise UserError(f"{checkpoint.path}: its chat template leaves out the {part}; it is not for scoring")
+
+
+def quieten() -> None:
+    """What transformers says about loading goes to its log, not over the progress display."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def context_of(checkpoint: Checkpoint) -> int:
+    """Longest sequence in tokens a checkpoint was made for, from its configuration alone."""
+    return context_length(_configuration(checkpoint))
+
+
+def context_length(config: Any) -> int:
+    """Longest sequence in tokens the model was made for."""
+    text = config.get_text_config()
+    length = getattr(text, "max_position_embeddings", None)
+    if length is None:
+        raise UserError(
+            f"{config.name_or_path}: its config has no max_position_embeddings; cannot tell the context length"
+        )
+    return int(length)

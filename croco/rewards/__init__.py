@@ -1,0 +1,1 @@
+"""What scores an answer: reward models, functions, judges, implicit rewards, and combinations of these."""

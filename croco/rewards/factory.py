@@ -1,0 +1,114 @@
+"""From a reward's configuration to what scores, and to what its scores depend on."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from croco.artifacts import records
+from croco.config import EngineConfig, RewardConfig, SamplingConfig, locate
+from croco.config.languages import english_names
+from croco.config.scorers import AlignmentOptions, CombinationOptions, ImplicitOptions, JudgeOptions, options_of
+from croco.engines import factory
+from croco.engines.base import Scorer
+from croco.language import text
+from croco.models.checkpoints import Checkpoint, adapter_identity, identity
+
+
+def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
+    """Everything a score depends on besides the conversation, as JSON values: contents, not places."""
+    if reward.kind == "function":
+        function = locate("reward.function", str(reward.function))
+        # An edited rule scores again.
+        return {"kind": reward.kind, "function": reward.function, "source": inspect.getsource(function)}
+    options = options_of(reward)
+    if isinstance(options, CombinationOptions):
+        parts = {name: depends_on(engine, part) for name, part in options.parts.items()}
+        return {"kind": reward.kind, "parts": parts, "weights": options.weights, "vetoes": options.vetoes}
+    common = {
+        "kind": reward.kind,
+        "model": identity(str(reward.path), reward.revision),
+        "dtype": reward.dtype,
+        "max_length": reward.max_length,
+        "engine": engine.name,
+    }
+    if isinstance(options, ImplicitOptions):
+        own = records.as_dict(options) | adapter_identity(options.adapter)
+        for name in ("trained_with", "trained_loss", "follow"):  # how the adapter came to be, not what it is
+            own.pop(name)
+        return common | own
+    return common | (records.as_dict(options) if reward.options else {})
+
+
+def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
+    """What rewards answers. Implicit and alignment rewards run in transformers whatever the engine; a function needs none.
+
+    Raises:
+        UserError: the engine is not installed, or a part's checkpoint cannot be loaded or is none of its kind.
+    """
+    options = options_of(reward)
+    if isinstance(options, CombinationOptions):
+        from croco.rewards.combined import CombinedScorer
+
+        parts = {name: scorer(engine, part) for name, part in options.parts.items()}
+        return CombinedScorer(parts, options.weights, options.vetoes)
+    if reward.kind == "function":
+        from croco.rewards.function import FunctionScorer
+
+        return FunctionScorer(locate("reward.function", str(reward.function)))
+    if engine.name == "fake":
+        from croco.engines.fake import FakeScorer
+
+        return FakeScorer()
+    if isinstance(options, ImplicitOptions):
+        from croco.rewards.implicit import ImplicitScorer
+
+        tuned = replace(checkpoint(reward), adapter=Path(str(options.adapter)))
+        return ImplicitScorer(tuned, english_names(), options.prefix, reward.max_length, engine.score_tokens)
+    if isinstance(options, AlignmentOptions):
+        from croco.rewards.alignment import AlignmentScorer
+
+        model = checkpoint(reward)
+        return AlignmentScorer(model, options.codes, options.references, reward.max_length, engine.score_tokens)
+    return _judge(engine, reward, options) if isinstance(options, JudgeOptions) else _classifier(engine, reward)
+
+
+def checkpoint(reward: RewardConfig) -> Checkpoint:
+    """The model that a reward is read from."""
+    return Checkpoint(
+        path=str(reward.path), revision=reward.revision, dtype=reward.dtype, trust_remote_code=reward.trust_remote_code
+    )
+
+
+def _judge(engine: EngineConfig, reward: RewardConfig, options: JudgeOptions) -> Scorer:
+    from croco.rewards.judge import JudgeScorer
+
+    model = checkpoint(reward)
+    tokenizer = text.load_tokenizer(model.path, model.revision, None, model.trust_remote_code)
+    greedy = SamplingConfig(samples=1, temperature=0.0, top_p=1.0, max_new_tokens=options.max_new_tokens, seed=0)
+    generator = factory.generator(engine, model, tokenizer, greedy)
+    bounds = (options.low, options.high)
+    return JudgeScorer(generator, tokenizer, english_names(), options.template, bounds, reward.max_length)
+
+
+def _classifier(engine: EngineConfig, reward: RewardConfig) -> Scorer:
+    """A sequence classifier with one label, in the engine: on a cluster, in a process of its own, or here."""
+    if engine.ray is not None:
+        from croco.engines.ray_engine import RayScorer
+
+        inside = partial(scorer, replace(engine, isolate=False, ray=None), reward)
+        return RayScorer(inside, engine.ray, engine.environment)
+    if engine.isolate:
+        from croco.engines.process import IsolatedScorer
+
+        return IsolatedScorer(partial(scorer, replace(engine, isolate=False), reward), engine.environment)
+    if engine.name == "vllm":
+        from croco.engines.vllm_engine import VLLMScorer
+
+        return VLLMScorer(checkpoint(reward), reward.max_length, engine.options)
+    from croco.engines.hf import HFScorer
+
+    return HFScorer(checkpoint(reward), reward.max_length, engine.score_tokens)

@@ -1,0 +1,87 @@
+"""Implicit reward: how much more a preference-tuned policy likes an answer than its reference does, asked in English.
+
+    r(x, y) = sum_t log pi_tuned(y_t | P + x_en, y_<t) - sum_t log pi_ref(y_t | P + x_en, y_<t)
+
+P asks for the answer's language, x_en is the English prompt, y the answer to its translation (Yang et al. 2025, arXiv
+2503.04647, equation 5 without its factor beta, which orders nothing). DPO teaches the tuned policy from English preferences;
+what it learned there ranks answers in any language.
+
+Departures from the authors' code:
+1. Every token of the answer counts, its first one and the end of the turn too. Their scorer shifts the mask the wrong way and
+   leaves the first token out.
+2. An answer cut off at the length limit is closed like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from croco.config.scorers import ENGLISH
+from croco.engines.base import Answered, Message
+from croco.engines.halving import in_halves
+from croco.engines.logps import batches, summed_logps
+from croco.language import text
+from croco.models.checkpoints import Checkpoint, load
+
+
+class ImplicitScorer:
+    """See `base.Scorer`; a conversation longer than `max_length` gets None."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, names: dict[str, str], prefix: str, max_length: int, score_tokens: int
+    ) -> None:
+        """What the arguments are:
+
+        checkpoint: the reference, whose `adapter` makes it the tuned policy.
+        names: English names of the languages.
+        """
+        self.tokenizer = text.load_tokenizer(
+            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+        )
+        self.model: Any
+        self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        self.names, self.prefix = names, prefix
+        self.max_length, self.score_tokens = max_length, score_tokens
+
+    def score(self, answers: Sequence[Answered]) -> list[float | None]:
+        rewards: list[float | None] = [None] * len(answers)
+        for batch in batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
+            places, sequences = zip(*batch, strict=True)
+            ratios = in_halves(self._ratios, sequences, "out of memory scoring one answer; lower reward.max_length")
+            for place, value in zip(places, ratios, strict=True):
+                rewards[place] = value if math.isfinite(value) else None
+        return rewards
+
+    def _ratios(self, sequences: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        """Log-prob of each answer under the tuned policy minus that under the reference."""
+        tuned = summed_logps(self.model, sequences)
+        self.model.disable_adapters()
+        try:
+            reference = summed_logps(self.model, sequences)
+        finally:
+            self.model.enable_adapters()
+        return (tuned - reference).tolist()
+
+    def _ids(self, answered: Answered) -> tuple[list[int], list[int]]:
+        """(prompt, answer) as ids."""
+        messages = asked_in_english(answered, self.names, self.prefix)
+        return text.prompt_ids(self.tokenizer, messages), text.answer_ids(self.tokenizer, messages, answered.answer)
+
+    def close(self) -> None:
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def asked_in_english(answered: Answered, names: dict[str, str], prefix: str) -> list[Message]:
+    """The English prompt, its last message behind the instruction to answer in the answer's language."""
+    if answered.language == ENGLISH:
+        return answered.messages
+    *before, last = answered.english
+    instruction = prefix.replace("{language}", names[answered.language])
+    return [*before, {**last, "content": instruction + last["content"]}]

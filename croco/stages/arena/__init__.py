@@ -1,0 +1,1 @@
+"""Two systems answer, a judge decides: the stages of the arena."""

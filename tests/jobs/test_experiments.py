@@ -1,0 +1,125 @@
+"""The paper's tables and ablations: each composes, says how it is run, and has a twin on the embedded world."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from croco import tiny
+from croco.config import CONF, Config, strict
+from croco.errors import UserError
+from croco.jobs import experiments
+from tests.jobs.test_sweep import SMALL, call
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "experiments").glob("*.yaml"))
+PAPER = [path for path in FILES if not path.stem.endswith("_tiny")]
+POINTS = {"max": ".inf", "mu_plus_2s": "2.0", "mu_plus_s": "1.0", "mu": "0.0", "mu_minus_s": "-1.0"} | {
+    "mu_minus_2s": "-2.0",
+    "min": "-.inf",
+}
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+def axes(path: Path) -> dict[str, list[str]]:
+    """Key of each axis -> its words."""
+    params = read(path)["hydra"]["sweeper"]["params"]
+    made = {}
+    for override in OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()]):
+        key = override.get_key_element()
+        values = (
+            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        )
+        made[key] = [f"{key}={value}" for value in values]
+    return made
+
+
+def composed(path: Path, *words: str) -> Config:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return strict(compose("config", overrides=[f"experiments={path.stem}", *words]))
+
+
+def test_every_table_and_ablation_of_the_paper_is_there() -> None:
+    names = {"euroeval", "arena", "mono_multi", "methods", "source", "online", "low_resource", "icr", "mapo"}
+    assert names | {"reward_points", "reward_ranking"} <= {path.stem for path in PAPER}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_it_says_what_it_is_and_how_it_is_run(path: Path) -> None:
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert f"#   make experiment NAME={path.stem}" in head
+    content = read(path)
+    assert content["hydra"]["mode"] == "MULTIRUN", "it is a sweep also without -m"
+    assert content["logger"]["group"] == path.stem
+    assert content["logger"]["tags"][0] == ("tiny" if path.stem.endswith("_tiny") else "paper")
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
+def test_its_twin_sweeps_the_same_axes_offline(path: Path) -> None:
+    twin = path.with_stem(f"{path.stem}_tiny")
+    assert list(axes(twin)) == list(axes(path))
+    assert "seed" in axes(path)
+    config = composed(twin, *(words[0] for words in axes(twin).values()))
+    assert config.model.path == str(tiny.MODELS / "policy")
+    assert (config.prompts.source, config.evals.euroeval) == ("tiny", None)
+    assert config.reward.path is None or Path(config.reward.path).is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_value_of_every_axis_composes(path: Path) -> None:
+    first = {key: words[0] for key, words in axes(path).items()}
+    jobs = {tuple((first | {key: word}).values()) for key, words in axes(path).items() for word in words}
+    for job in jobs:
+        assert isinstance(composed(path, *job), Config)
+
+
+def test_the_21_pairs_of_reward_points() -> None:
+    """Every two of seven points, the higher one chosen; numbers from the names."""
+    names = list(POINTS)
+    expected = {f"{a}_{b}": (a, b) for number, a in enumerate(names) for b in names[number + 1 :]}
+    assert len(expected) == 21
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "pairing" / "points").glob("*.yaml")}
+    as_numbers = {key: yaml.safe_load(value) for key, value in POINTS.items()}
+    assert files == {name: {"chosen": as_numbers[a], "rejected": as_numbers[b]} for name, (a, b) in expected.items()}
+    for twin in ("reward_points", "reward_points_tiny"):
+        words = axes(ROOT / "experiments" / f"{twin}.yaml")["+pairing/points"]
+        assert words == [f"+pairing/points={name}" for name in expected]
+    config = composed(ROOT / "experiments" / "reward_points_tiny.yaml", "+pairing/points=mu_plus_s_mu_minus_2s")
+    assert (config.pairing.chosen, config.pairing.rejected) == (1.0, -2.0)
+
+
+def test_what_was_not_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such experiment; there is .*methods_tiny"):
+        experiments.newest_sweep("nothing", tmp_path)
+    with pytest.raises(UserError, match="make experiment NAME=methods_tiny"):
+        experiments.newest_sweep("methods_tiny", tmp_path)
+
+
+@pytest.mark.slow
+def test_an_experiment_writes_its_table(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """DPO, Max-R and SFT with two seeds each, on tiny random checkpoints; another job, of the same sweep, has no policy."""
+    own = [f"paths.artifacts={tmp_path}", f"model.path={policy}", f"reward.path={reward}", *SMALL]
+    done = call("experiments=methods_tiny", *own)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "croco.experiment", "methods_tiny", "--artifacts", str(tmp_path)]
+    made = subprocess.run([*command, "--results", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    assert f"page: {tmp_path / 'methods_tiny.html'}" in made.stdout
+    html = (tmp_path / "methods_tiny.html").read_text()
+    assert html.count('<svg class="forest"') == 1
+    assert html.count("method=max_r seed=43") > 3, "forest, legend, tables, curves"
+    page = (tmp_path / "methods_tiny.md").read_text()
+    assert len(re.findall(r"^\| method=\w+ seed=4\d \| [-+]\d\.\d{3}\*? \| ", page, re.MULTILINE)) == 6
+    assert len(re.findall(r"^\| method=\w+ \| 2 \| [-+]\d\.\d{3} \[", page, re.MULTILINE)) == 3

@@ -1,0 +1,134 @@
+"""Sweeps on a real SLURM of two nodes on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from croco.jobs import outcomes
+from tests.jobs.test_sweep import SMALL
+from tests.support import slurm
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.slow,
+    pytest.mark.skipif(not slurm.INSTALLED, reason="SLURM's daemons are not installed"),
+]
+WORDS = [
+    "-m",
+    "hydra/launcher=slurm",
+    "hydra.launcher.cpus_per_task=1",
+    "hydra.launcher.timeout_min=30",
+    "hydra.launcher.signal_delay_s=30",
+    "evals=none",
+    *SMALL,
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with slurm.slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+def start(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "croco.run", *WORDS, *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def jobs(runs: Path) -> list[outcomes.Outcome]:
+    (folder,) = (runs / "sweeps").iterdir()
+    return outcomes.of_sweep(folder)
+
+
+def test_four_jobs_of_which_two_fail(cluster: dict[str, str], policy: Path, tmp_path: Path) -> None:
+    """The others finish, what they share is made once, the second call makes nothing anew."""
+    bad = "reward.function=tests.support.rewards:length,tests.support.rewards:broken"
+    own = [f"model.path={policy}", f"paths.artifacts={tmp_path}", "reward=function", bad, "seed=1,2"]
+    first = start(cluster, *own)
+    out, _ = first.communicate(timeout=400)
+    assert first.returncode == 1, out
+    assert "sweep: 2 of 4 jobs done, 2 failed" in out
+    assert "ZeroDivisionError: this reward is broken" in out
+    assert sorted(job.state for job in jobs(tmp_path)) == ["done", "done", "failed", "failed"]
+    sealed = {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
+    assert len(list(tmp_path.glob("generations/*/manifest.json"))) == 2, "one per language, for all jobs"
+    again = start(cluster, *own)
+    again.communicate(timeout=400)
+    assert sealed == {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
+
+
+def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(
+    cluster: dict[str, str], policy: Path, reward: Path, tmp_path: Path
+) -> None:
+    own = [f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={tmp_path}"]
+    run = start(cluster, *own, "engine=hf", "sampling.samples=64", "seed=1,2")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("generations/*/journal/*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first = next(job for job in jobs(tmp_path) if job.state == outcomes.RUNNING)
+    arrays = list(next((tmp_path / "sweeps").iterdir()).glob(".submitit/[0-9]*_[0-9]*"))
+    array = arrays[0].name.split("_")[0]
+    subprocess.run(["scancel", "--signal=USR2", f"{array}_{first.number}"], env=cluster, check=True)
+    out, _ = run.communicate(timeout=400)
+    assert run.returncode == 0, out
+    assert [job.state for job in jobs(tmp_path)] == ["done", "done"]
+    after = next(job for job in jobs(tmp_path) if job.number == first.number)
+    assert after.started > first.started, "it was called again"
+    assert after.folder == first.folder
+
+
+def digests(runs: Path) -> dict[str, dict[str, object]]:
+    """What the manifests say of the answers' and rewards' tables, by `stage/address`."""
+    found = [path for stage in ("generations", "scores") for path in runs.glob(f"{stage}/*/manifest.json")]
+    return {f"{path.parent.parent.name}/{path.parent.name}": json.loads(path.read_text())["tables"] for path in found}
+
+
+def test_workers_on_two_nodes_share_one_run_and_a_node_dies(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Four jobs of an array, two per node; what the dead node leaves is made by the others, or by the same command again."""
+    same = [f"model.path={policy}", f"reward.path={reward}", "engine=hf", "prompts.train=24", "sampling.samples=32"]
+    same += ["workers.answers_per_unit=64"]  # float32 sums depend on what is scored together
+    small = ["prompts.heldout=6", "lang.languages=[en,da]", "logger=none", "trainer.threads=1", "evals=none"]
+    shared = ["workers=shared", "workers.number=range(4)", "workers.prompts_per_unit=2"]
+    runs = tmp_path / "runs"
+    words = ["-m", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=2", "hydra.launcher.timeout_min=30"]
+    words += [*small, *same, *shared, f"paths.artifacts={runs}"]
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "croco.run", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+
+    with slurm.slurm(tmp_path / "slurm") as environment:
+        array = start()
+        deadline = time.monotonic() + 240
+        while len(_writing(runs)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(_writing(runs)) >= 3, "at least one of them is on the node that dies"
+        assert slurm.kill_node(environment, "n1") >= 2
+        written = sum(path.stat().st_size for path in _writing(runs))
+        out, _ = array.communicate(timeout=500)
+        if array.returncode != 0:  # the driver may say that jobs are lost; rows are what counts
+            array = start()
+            out, _ = array.communicate(timeout=500)
+        assert array.returncode == 0, out
+    assert written > 0
+    made = json.loads(next(runs.glob("generations/*/manifest.json")).read_text())
+    assert sum(made["writers"].values()) == made["tables"]["generations"]["rows"] == 24 * 32
+    alone = [sys.executable, "-m", "croco.run", *small, *same, f"paths.artifacts={tmp_path / 'alone'}"]
+    subprocess.run(alone, cwd=ROOT, check=True, capture_output=True)
+    assert digests(runs) == digests(tmp_path / "alone")
+
+
+def _writing(runs: Path) -> list[Path]:
+    """Journals of answers that hold rows."""
+    return [path for path in runs.glob("generations/*/journal/*.jsonl") if path.stat().st_size]

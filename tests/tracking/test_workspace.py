@@ -1,0 +1,36 @@
+"""The comparison's workspace: what it shows, told from the specification that W&B would get."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from croco import workspace as command
+from croco.tracking import workspace
+
+
+def test_it_shows_the_names_under_which_runs_are_mirrored() -> None:
+    pytest.importorskip("wandb_workspaces")
+    defined = workspace.define("me", "croco", ["da"])
+    assert [section.name for section in defined.sections] == [
+        "Evaluation",
+        "Training",
+        "Pairs",
+        "Samples",
+        "What differs",
+    ]
+    spec = json.dumps(json.loads(defined._to_model().model_dump_json(by_alias=True)))
+    for name in ("quality/difference/da", "quality/difference/macro", "training/loss", "margin/mean", "answers"):
+        assert name in spec, name
+    assert [key.name for key in defined.runset_settings.groupby] == [
+        "JobType",
+        "method.name",
+        "pairing.scope",
+        "source.kind",
+    ]
+
+
+def test_a_project_without_an_entity_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["croco"]) == 2
+    assert capsys.readouterr().err == "croco: croco: expected ENTITY/PROJECT\n"
