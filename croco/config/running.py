@@ -51,7 +51,7 @@ class TrainerConfig:
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
     packing: bool
-    """Rows without padding; the same numbers as the padded path in less work, as with the five keys below."""
+    """Rows without padding; the same numbers as the padded path in less work, as with the six keys below."""
     share_prompts: bool
     """In packed rows, each prompt encoded once for all its answers."""
     chunked_head: bool
@@ -62,8 +62,10 @@ class TrainerConfig:
     """LoRA layers as one function; the same numbers in fewer passes over memory."""
     fused_norms: bool
     """Normalisation layers as one function, likewise."""
+    compile: bool | None
+    """In packed rows, decoder layers compiled by torch; null on a GPU, where the run is long enough that it pays."""
     gradient_checkpointing: bool | None
-    """Activations computed again in the backward pass; null when the memory asks for it."""
+    """Activations computed again in the backward pass; null when a pack that was tried does not fit without."""
     checkpoint_every: int
     """Optimiser steps between resumable checkpoints."""
     watch_every: int | None

@@ -19,8 +19,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from croco.config import Config, bind_target
 from croco.errors import UserError
-from croco.training import kept, metrics, packed
+from croco.training import kept, metrics, packed, trial
 from croco.training.data import Material, Plan, PlannedData
+from croco.training.forward import Forward
 from croco.training.look import Watch
 from croco.training.model import build_model
 from croco.training.policy import Policy, whole
@@ -51,6 +52,8 @@ def fit(
     begin(model, material.start)
     forward = packed.choose(model, config.trainer)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
+    settled = _settled(config, model, forward, material, say)
+    forward = settled.forward(forward)
     first = step_of(folder)
     module = Policy(
         model,
@@ -63,6 +66,7 @@ def fit(
         forward=forward,
         watch=Watch(config, material, forward),
         start=material.start,
+        tokens_per_pack=settled.tokens,
         prepare=_Reference(config, material, forward, store, say) if cached else lambda policy: None,
     )
     total = material.start.step + plan.steps + material.start.later
@@ -72,6 +76,18 @@ def fit(
     _save_adapter(module, folder / "adapter")
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
+
+
+def _settled(
+    config: Config, model: Any, forward: Forward, material: Material, say: Callable[[str], None]
+) -> trial.Settled:
+    """What the device has room for. Several processes take the configuration's word: they would have to agree."""
+    hardware, method = config.trainer, config.method
+    if hardware.devices * hardware.num_nodes > 1:
+        return trial.Settled(hardware.tokens_per_pack, False, bool(hardware.gradient_checkpointing))
+    sizes = forward.sizes(material.train)
+    total = int(sum(sizes) * method.epochs)
+    return trial.settle(model, forward, hardware, max(sizes), sum(sorted(sizes)[-method.batch_size :]), total, say)
 
 
 @contextmanager

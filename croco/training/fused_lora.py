@@ -3,6 +3,9 @@
 PEFT's layer casts x to the adapter's type, makes three outputs of the layer's size and keeps them for the backward pass. Here the
 low-rank product is added in place, and only x and x A^T are kept. The base is frozen, so W gets no gradient. The mathematics is
 PEFT's without dropout; where an adapter has dropout, a bias, DoRA or more than one adapter is active, PEFT's own layer runs.
+
+Under a base in half precision A and B are needed in its type, in every layer, pass and pack: `Copies` makes them once, when the
+weights have changed.
 """
 
 from __future__ import annotations
@@ -10,49 +13,71 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from peft.tuners.lora.layer import Linear
 from torch import Tensor
 
 
 class _LoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        low: Tensor,
+        high: Tensor,
+        scaling: float,
     ) -> Tensor:
+        """`low` and `high` are A and B in the type of x."""
         rows = x.reshape(-1, x.shape[-1])
-        low, high = a.to(x.dtype), b.to(x.dtype)
         inner = rows @ low.T
         out = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
         out.addmm_(inner, high.T, alpha=scaling)
-        ctx.save_for_backward(rows, weight, a, b, inner)
-        ctx.scaling, ctx.shape = scaling, x.shape
+        ctx.save_for_backward(rows, weight, low, high, inner)
+        ctx.scaling, ctx.shape, ctx.types = scaling, x.shape, (a.dtype, b.dtype)
         return out.view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
-        rows, weight, a, b, inner = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None, None, None]:
+        rows, weight, low, high, inner = ctx.saved_tensors
         grad = gradients[0].reshape(-1, gradients[0].shape[-1])
-        through = grad @ b.to(grad.dtype)  # (T, r)
+        through = grad @ high  # (T, r)
         below = None
         if ctx.needs_input_grad[0]:
-            below = (grad @ weight).addmm_(through, a.to(grad.dtype), alpha=ctx.scaling).view(ctx.shape)
-        grad_a = (through.T @ rows).to(a.dtype) * ctx.scaling
-        grad_b = (grad.T @ inner).to(b.dtype) * ctx.scaling
-        return below, None, None, grad_a, grad_b, None
+            below = (grad @ weight).addmm_(through, low, alpha=ctx.scaling).view(ctx.shape)
+        grad_a = (through.T @ rows).to(ctx.types[0]) * ctx.scaling
+        grad_b = (grad.T @ inner).to(ctx.types[1]) * ctx.scaling
+        return below, None, None, grad_a, grad_b, None, None, None
+
+
+class FusedLinear(Linear):
+    """PEFT's layer, which runs the function above unless its adapters are disabled or merged (the reference)."""
+
+    low: Tensor | None
+    high: Tensor | None
+
+    def forward(self, x: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        if self.disable_adapters or self.merged:
+            return super().forward(x, *arguments, **keywords)
+        base, (name,) = self.get_base_layer(), self.active_adapters
+        a, b = self.lora_A[name].weight, self.lora_B[name].weight
+        low = a.detach().to(x.dtype) if self.low is None else self.low
+        high = b.detach().to(x.dtype) if self.high is None else self.high
+        out: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, low, high, self.scaling[name])
+        return out
 
 
 def fuse(model: Any) -> int:
-    """Give every LoRA linear layer that qualifies the fused forward; returns how many there are.
-
-    A layer whose adapters are disabled or merged (the reference) runs PEFT's own forward.
-    """
-    from peft.tuners.lora.layer import Linear
-
-    fused = 0
-    for module in model.modules():
-        if isinstance(module, Linear) and _qualifies(module):
-            module.forward = _forward(module, module.forward)  # type: ignore[method-assign]
-            fused += 1
-    return fused
+    """Give every LoRA linear layer that qualifies the fused forward; returns how many there are."""
+    fused = [module for module in model.modules() if type(module) is Linear and _qualifies(module)]
+    for module in fused:
+        module.__class__ = FusedLinear  # not a forward of its own for each, which torch.compile would compile one by one
+        module.low = module.high = None
+    if fused:
+        model.get_base_model().base_model.register_forward_pre_hook(Copies(fused))  # the decoder, in every path
+    return len(fused)
 
 
 def _qualifies(module: Any) -> bool:
@@ -67,14 +92,32 @@ def _qualifies(module: Any) -> bool:
     )
 
 
-def _forward(module: Any, plain: Any) -> Any:
-    (name,) = module.active_adapters
+class Copies:
+    """The layers' A and B in the base's type, made anew, all in one go, where a weight has changed since.
 
-    def forward(x: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
-        if module.disable_adapters or module.merged:
-            return plain(x, *arguments, **keywords)
-        base = module.get_base_layer()
-        a, b = module.lora_A[name].weight, module.lora_B[name].weight
-        return _LoraLinear.apply(x, base.weight, base.bias, a, b, module.scaling[name])
+    Weights that are spread over processes have no whole to copy between passes: their layers cast what they need.
+    """
 
-    return forward
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers = layers
+        self.seen: list[tuple[int, int]] = []
+
+    def __call__(self, *_: Any) -> None:
+        weights = [
+            matrix[layer.active_adapters[0]].weight for layer in self.layers for matrix in (layer.lora_A, layer.lora_B)
+        ]
+        wanted = self.layers[0].get_base_layer().weight.dtype
+        if weights[0].dtype == wanted or hasattr(weights[0], "full_tensor"):
+            return
+        now = [(weight._version, weight.data_ptr()) for weight in weights]
+        if now == self.seen:
+            return
+        with torch.no_grad():
+            if not self.seen or self.layers[0].low.device != weights[0].device:
+                for layer in self.layers:
+                    layer.low, layer.high = (
+                        torch.empty_like(matrix[layer.active_adapters[0]].weight, dtype=wanted, requires_grad=False)
+                        for matrix in (layer.lora_A, layer.lora_B)
+                    )
+            torch._foreach_copy_([copy for layer in self.layers for copy in (layer.low, layer.high)], weights)
+        self.seen = now

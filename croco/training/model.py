@@ -13,7 +13,7 @@ from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
 from croco.models.checkpoints import load
-from croco.training import fused_lora, fused_norm
+from croco.training import fused_lora, fused_norm, trial
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +53,19 @@ def build_model(config: Config, dropout: float) -> Any:
         fused_norm.fuse(model)
     model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
     if recomputes(config, base):
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        trial.recompute(model)
     return model
 
 
 def recomputes(config: Config, base: Any) -> bool:
-    """Whether the backward pass computes activations again: as `trainer.gradient_checkpointing` says, or as memory asks."""
+    """Whether the backward pass computes activations again: as `trainer.gradient_checkpointing` says.
+
+    Where it does not, one process tries a pack (trial.py); several, whose weights may not be in place before they meet, estimate.
+    """
     wanted = config.trainer.gradient_checkpointing
     if wanted is not None:
         return wanted
-    if base.device.type != "cuda":
+    if base.device.type != "cuda" or config.trainer.devices * config.trainer.num_nodes == 1:
         return False
     free, _ = torch.cuda.mem_get_info(base.device)
     needed = config.trainer.tokens_per_pack * bytes_per_token(base.config, base.dtype.itemsize)
@@ -78,11 +80,11 @@ def recomputes(config: Config, base: Any) -> bool:
 def bytes_per_token(config: Any, element: int) -> int:
     """Activations that a forward pass keeps per token, over all layers; an estimate from the shapes of a decoder layer.
 
-    Per layer: the input, two norms' outputs and the residual (4 hidden), queries, keys, values and attention's output, and the
-    gated feed-forward's three inner tensors and their product (4 intermediate); norms keep theirs in float32.
+    Per layer: what two norms take and give (4 hidden), queries, gathered keys and values, attention's output, and the gated
+    feed-forward's three inner tensors and their product (4 intermediate).
     """
     text = config.get_text_config()
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    attention = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * head
-    per_layer = element * (4 * text.hidden_size + attention + 4 * text.intermediate_size) + 4 * 2 * text.hidden_size
+    attention = (2 * text.num_attention_heads + 3 * text.num_key_value_heads) * head
+    per_layer = element * (4 * text.hidden_size + attention + 4 * text.intermediate_size)
     return int(text.num_hidden_layers * per_layer)

@@ -19,7 +19,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from croco.config import TrainerConfig
 from croco.maths.logps import chunked_logps, target_logps
-from croco.training.attention import Layout, Segment, best, registered
+from croco.training.attention import Heads, Layout, Segment, best, on, registered
 from croco.training.data import Example
 from croco.training.forward import AnswerLogps, Forward, padded
 
@@ -71,14 +71,13 @@ def packed(
     if not share_prompts:
         examples = [Example(e.prompt, (answer,)) for e in examples for answer in e.answers]
     base, row = model.get_base_model(), lay_out(examples)
-    ids = torch.tensor([row.ids], device=model.device)
-    positions = torch.tensor([row.positions], device=model.device)
-    layout = Layout(row.segments, model.device)
+    device = model.device
+    ids, positions = (on(device, torch.tensor([numbers])) for numbers in (row.ids, row.positions))
+    layout = Layout(row.segments, device)
     states = base.model(input_ids=ids, position_ids=positions, use_cache=False, layout=layout).last_hidden_state[0]
-    sources = torch.tensor(row.sources, device=model.device)
+    sources, targets = (on(device, torch.tensor(numbers)) for numbers in (row.sources, row.targets))
     scale = getattr(base.config, "logit_scale", None)
     hidden = states[sources] if scale is None else states[sources] * scale
-    targets = torch.tensor(row.targets, device=model.device)
     head = base.get_output_embeddings().weight
     logps = chunked_logps(hidden, head, targets) if chunked_head else target_logps(hidden @ head.T, targets)
     return AnswerLogps(logps, row.lengths)
@@ -93,7 +92,7 @@ def choose(model: Any, hardware: TrainerConfig) -> Forward:
     if reason is not None:
         log.warning("trainer.packing: %s; training goes on with padded rows, same numbers, more work", reason)
         return padded
-    AttentionInterface.register(NAME, registered(best(model.device, base.dtype)))
+    AttentionInterface.register(NAME, registered(best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack)))
     AttentionMaskInterface.register(NAME, lambda *arguments, **keywords: None)
     base.set_attn_implementation(NAME)
     share, chunked = hardware.share_prompts, hardware.chunked_head

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from croco.errors import UserError
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
 from croco.training.start import Start, as_reference, moments
+from croco.training.trial import release
+
+log = logging.getLogger(__name__)
 
 ROLES = ("chosen", "rejected")
 FRESH = Start()
@@ -52,6 +56,7 @@ class Policy(lightning.LightningModule):
         watch: Callable[[Policy], Measured] | None = None,
         prepare: Callable[[Policy], Tensor | None] = lambda policy: None,
         start: Start = FRESH,
+        tokens_per_pack: int | None = None,
     ) -> None:
         """What the arguments are:
 
@@ -59,6 +64,7 @@ class Policy(lightning.LightningModule):
         watch: what is measured every `trainer.watch_every` steps and at the end.
         prepare: gives the reference's summed log-probs, (answers per example, examples) float64, once the processes are up; None
             where there are none, or each step is to compute its own.
+        tokens_per_pack: what the device was found to have room for; by default `trainer.tokens_per_pack`.
         """
         super().__init__()
         self.automatic_optimization = False
@@ -68,6 +74,7 @@ class Policy(lightning.LightningModule):
         self.needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
         self.sizes = forward.sizes(examples)
+        self.tokens_per_pack = tokens_per_pack or config.trainer.tokens_per_pack
         self.seed, self.record, self.logps = config.seed, record, forward
         self.watch, self.prepare, self.start = watch, prepare, start
         self.reference: Tensor | None = None
@@ -109,16 +116,10 @@ class Policy(lightning.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + step * world + self.global_rank)  # dropout is the same after a resume
         optimiser: Any = self.optimizers()
         scheduler: Any = self.lr_schedulers()
-        optimiser.zero_grad(set_to_none=True)
-        totals: dict[str, Tensor] = {}
-        groups = self._groups(batch)
-        for number, group in enumerate(groups):
-            with self._synchronised(number == len(groups) - 1):
-                # A process without work of its own takes part with an example that counts for nothing.
-                values, measured = self._losses(group or batch[:1])
-                self.manual_backward(values.sum() * (world / len(batch) if group else 0.0))
-            for name, value in (measured if group else {}).items():
-                totals[name] = totals[name] + value if name in totals else value
+        totals: dict[str, Tensor] | None = None
+        while totals is None:
+            optimiser.zero_grad(set_to_none=True)
+            totals = self._gradients(batch, world)
         rate = scheduler.get_last_lr()[0]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.method.max_grad_norm)
         row = {**self._means(totals, len(batch)), "grad_norm": float(whole(norm)), "learning_rate": float(rate)}
@@ -130,6 +131,35 @@ class Policy(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self.record(step, row)
 
+    def _gradients(self, batch: list[int], world: int) -> dict[str, Tensor] | None:
+        """Leaves the step's gradients, and returns sums of what is recorded; None where the device has no room for a pack, which
+        are half as large from then on."""
+        totals: dict[str, Tensor] = {}
+        groups = self._groups(batch)
+        for number, group in enumerate(groups):
+            try:
+                with self._synchronised(number == len(groups) - 1):
+                    # A process without work of its own takes part with an example that counts for nothing.
+                    values, measured = self._losses(group or batch[:1])
+                    self.manual_backward(values.sum() * (world / len(batch) if group else 0.0))
+            except torch.OutOfMemoryError as error:
+                full = sum(self.sizes[i] for i in group)
+                if world > 1 or len(group) < 2:  # other processes wait for this one's gradients
+                    raise UserError(
+                        f"training: no memory for a pack of {full:,} tokens ({len(group)} examples); lower "
+                        f"{'trainer.tokens_per_pack' if len(group) > 1 else 'model.max_length'}, or set "
+                        "trainer.gradient_checkpointing=true"
+                    ) from error
+                break
+            for name, value in (measured if group else {}).items():
+                totals[name] = totals[name] + value if name in totals else value
+        else:
+            return totals
+        release()  # behind the handler, whose traceback would hold on to the pack's tensors
+        self.tokens_per_pack = full // 2
+        log.warning("trainer.tokens_per_pack: %d from now on, a pack of %d did not fit", self.tokens_per_pack, full)
+        return None
+
     def _watches(self, step: int) -> bool:
         every = self.hardware.watch_every
         last = self.start.step + self.plan.steps + self.start.later
@@ -138,7 +168,7 @@ class Policy(lightning.LightningModule):
     def _groups(self, batch: list[int]) -> list[list[int]]:
         """This process's packs, at least one; where weights are sharded, as many as the process with the most."""
         every = [
-            packs(own, self.sizes, self.hardware.tokens_per_pack)
+            packs(own, self.sizes, self.tokens_per_pack)
             for own in share(batch, self.sizes, self.trainer.world_size)
         ]
         own = every[self.global_rank]
