@@ -67,7 +67,8 @@ def sides(
 def _begun(side: Side) -> Side:
     """With an adapter away from zero, the same for all sides."""
     torch.manual_seed(5)
-    for _, parameter in sorted(side.model.named_parameters()):
-        if parameter.requires_grad:
-            parameter.data.copy_(torch.randn(parameter.shape) * 0.02)
+    with torch.no_grad():
+        for _, parameter in sorted(side.model.named_parameters()):
+            if parameter.requires_grad:
+                parameter.copy_(torch.randn(parameter.shape) * 0.02)
     return side

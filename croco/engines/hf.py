@@ -27,6 +27,7 @@ from croco.engines.stops import stop_ids
 from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
+from croco.models.devices import release
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -197,8 +198,7 @@ class HFGenerator:
 
     def close(self) -> None:
         del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
 
 @dataclass
@@ -273,8 +273,7 @@ class HFScorer:
 
     def close(self) -> None:
         del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
 
 def token_batches(conversations: Sequence[Ids], budget: int) -> Iterator[list[Ids]]:

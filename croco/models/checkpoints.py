@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
+from croco.models import devices
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,7 @@ def load(
     import torch
 
     quieten()
+    devices.begin()
     try:
         model, report = auto_class.from_pretrained(
             checkpoint.path,

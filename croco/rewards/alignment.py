@@ -25,6 +25,7 @@ from croco.engines.base import Answered
 from croco.engines.halving import in_halves
 from croco.errors import UserError
 from croco.models.checkpoints import Checkpoint, load
+from croco.models.devices import release
 
 IGNORED = -100  # a label that is no token
 
@@ -104,8 +105,7 @@ class AlignmentScorer:
 
     def close(self) -> None:
         del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
 
 def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

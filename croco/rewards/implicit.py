@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM
 
 from croco.config.scorers import ENGLISH
@@ -27,6 +26,7 @@ from croco.engines.halving import in_halves
 from croco.engines.logps import batches, summed_logps
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, load
+from croco.models.devices import release
 
 
 class ImplicitScorer:
@@ -74,8 +74,7 @@ class ImplicitScorer:
 
     def close(self) -> None:
         del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
 
 
 def asked_in_english(answered: Answered, names: dict[str, str], prefix: str) -> list[Message]:

@@ -18,6 +18,7 @@ from croco.engines import factory
 from croco.engines.base import Request, seed_of
 from croco.language import text
 from croco.models.checkpoints import adapter_identity, identity, load
+from croco.models.devices import release
 from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
@@ -133,6 +134,7 @@ class _Model:
 
     def close(self) -> None:
         del self.model
+        release()
 
 
 def _summary(languages: Sequence[str], means: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from croco.artifacts import records
 from croco.artifacts.records import Message, Pair, Prompt
 from croco.config import Config
+from croco.engines import factory
 from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import adapter_identity, identity
@@ -57,6 +58,8 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
         adapter = None if model.adapter is None else Path(model.adapter)
         start = Start(adapter=adapter, reference=adapter)
     material = Material(examples, watched, _probes(job, tokenizer), start)
+    if method.refresh_every is None or not factory.have_room_together(job.config.engine):
+        job.engines.close()  # training needs the device; rounds ask for the same engines again
     done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log)
     tokenizer.save_pretrained(job.output.path / "adapter")
     job.progress.say(f"{job.label}: {done['steps']} steps, {done['tokens']:,} answer tokens, {done['verdict']}")

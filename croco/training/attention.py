@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -263,7 +264,7 @@ def _trial(tokens: int, device: torch.device) -> tuple[Layout, int]:
     """A row of about so many tokens: a prompt with three answers, one of them a single token, and a prompt alone."""
     prompt, answer = tokens // 4, tokens // 6
     ends = [0, prompt, prompt + answer, prompt + answer + 1, prompt + 2 * answer + 1, tokens]
-    starts = list(zip(ends, ends[1:], strict=False))
+    starts = list(itertools.pairwise(ends))
     answers = [Segment(a, b, 0, prompt) for a, b in starts[1:4]]
     return Layout([Segment(0, prompt, 0, 0), *answers, Segment(ends[4], tokens, ends[4], ends[4])], device), tokens
 

@@ -55,17 +55,17 @@ class _LoraLinear(torch.autograd.Function):
 class FusedLinear(Linear):
     """PEFT's layer, which runs the function above unless its adapters are disabled or merged (the reference)."""
 
-    low: Tensor | None
-    high: Tensor | None
+    copies: tuple[Tensor, Tensor] | None
+    """A and B in the base's type."""
 
     def forward(self, x: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
         if self.disable_adapters or self.merged:
             return super().forward(x, *arguments, **keywords)
-        base, (name,) = self.get_base_layer(), self.active_adapters
-        a, b = self.lora_A[name].weight, self.lora_B[name].weight
-        low = a.detach().to(x.dtype) if self.low is None else self.low
-        high = b.detach().to(x.dtype) if self.high is None else self.high
-        out: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, low, high, self.scaling[name])
+        base, (a, b) = self.get_base_layer(), of(self)
+        low, high = self.copies or (a.detach().to(x.dtype), b.detach().to(x.dtype))
+        out: Tensor = _LoraLinear.apply(
+            x, base.weight, base.bias, a, b, low, high, self.scaling[self.active_adapters[0]]
+        )
         return out
 
 
@@ -73,8 +73,10 @@ def fuse(model: Any) -> int:
     """Give every LoRA linear layer that qualifies the fused forward; returns how many there are."""
     fused = [module for module in model.modules() if type(module) is Linear and _qualifies(module)]
     for module in fused:
-        module.__class__ = FusedLinear  # not a forward of its own for each, which torch.compile would compile one by one
-        module.low = module.high = None
+        module.__class__ = (
+            FusedLinear  # not a forward of its own for each, which torch.compile would compile one by one
+        )
+        module.copies = None  # type: ignore[assignment]
     if fused:
         model.get_base_model().base_model.register_forward_pre_hook(Copies(fused))  # the decoder, in every path
     return len(fused)
@@ -103,21 +105,23 @@ class Copies:
         self.seen: list[tuple[int, int]] = []
 
     def __call__(self, *_: Any) -> None:
-        weights = [
-            matrix[layer.active_adapters[0]].weight for layer in self.layers for matrix in (layer.lora_A, layer.lora_B)
-        ]
+        weights = [weight for layer in self.layers for weight in of(layer)]
         wanted = self.layers[0].get_base_layer().weight.dtype
         if weights[0].dtype == wanted or hasattr(weights[0], "full_tensor"):
             return
         now = [(weight._version, weight.data_ptr()) for weight in weights]
         if now == self.seen:
             return
+        if not self.seen or self.layers[0].copies[0].device != weights[0].device:
+            for layer in self.layers:
+                low, high = (torch.empty_like(weight, dtype=wanted, requires_grad=False) for weight in of(layer))
+                layer.copies = low, high
         with torch.no_grad():
-            if not self.seen or self.layers[0].low.device != weights[0].device:
-                for layer in self.layers:
-                    layer.low, layer.high = (
-                        torch.empty_like(matrix[layer.active_adapters[0]].weight, dtype=wanted, requires_grad=False)
-                        for matrix in (layer.lora_A, layer.lora_B)
-                    )
-            torch._foreach_copy_([copy for layer in self.layers for copy in (layer.low, layer.high)], weights)
+            torch._foreach_copy_([copy for layer in self.layers for copy in layer.copies], weights)
         self.seen = now
+
+
+def of(layer: Any) -> tuple[Tensor, Tensor]:
+    """A and B of a layer."""
+    (name,) = layer.active_adapters
+    return layer.lora_A[name].weight, layer.lora_B[name].weight

@@ -1,4 +1,4 @@
-"""Normalisation layers in fewer passes over memory: torch's own functions in place of the models', which go operation by operation.
+"""Normalisation layers in fewer passes over memory: torch's functions in place of the models', which go operation by operation.
 
 A model's layer keeps its input in float32 and two products of its size, and goes over them a dozen times. The scale belongs to
 the frozen base and gets no gradient. Layers of other classes than those named here are left as they are.
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 class RMSNorm(nn.Module):
     """y = w * (x / rms(x)); the models round to the input's type before the scale, torch behind it."""
 
+    weight: Tensor
+    variance_epsilon: float
+
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight, self.variance_epsilon)
 
@@ -22,12 +25,18 @@ class RMSNorm(nn.Module):
 class OffsetRMSNorm(nn.Module):
     """y = (1 + w) * (x / rms(x)), rounded behind it; 1 + w would lose its last digits in half precision."""
 
+    weight: Tensor
+    eps: float
+
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x.float(), self.weight.shape, 1.0 + self.weight.float(), self.eps).to(x.dtype)
 
 
 class CentredNorm(nn.Module):
     """Layer norm without a bias."""
+
+    weight: Tensor
+    variance_epsilon: float
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x.float(), self.weight.shape, self.weight.float(), None, self.variance_epsilon).to(x.dtype)

@@ -92,7 +92,9 @@ def choose(model: Any, hardware: TrainerConfig) -> Forward:
     if reason is not None:
         log.warning("trainer.packing: %s; training goes on with padded rows, same numbers, more work", reason)
         return padded
-    AttentionInterface.register(NAME, registered(best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack)))
+    AttentionInterface.register(
+        NAME, registered(best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack))
+    )
     AttentionMaskInterface.register(NAME, lambda *arguments, **keywords: None)
     base.set_attn_implementation(NAME)
     share, chunked = hardware.share_prompts, hardware.chunked_head

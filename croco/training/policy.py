@@ -23,10 +23,10 @@ from torch import Tensor
 
 from croco.config import Config
 from croco.errors import UserError
+from croco.models.devices import release
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
 from croco.training.start import Start, as_reference, moments
-from croco.training.trial import release
 
 log = logging.getLogger(__name__)
 
@@ -168,8 +168,7 @@ class Policy(lightning.LightningModule):
     def _groups(self, batch: list[int]) -> list[list[int]]:
         """This process's packs, at least one; where weights are sharded, as many as the process with the most."""
         every = [
-            packs(own, self.sizes, self.tokens_per_pack)
-            for own in share(batch, self.sizes, self.trainer.world_size)
+            packs(own, self.sizes, self.tokens_per_pack) for own in share(batch, self.sizes, self.trainer.world_size)
         ]
         own = every[self.global_rank]
         count = max(map(len, every)) if self.sharded else max(1, len(own))

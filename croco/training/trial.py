@@ -5,7 +5,6 @@ An estimate from a layer's shape was 60 % off; a pack of the largest size is the
 
 from __future__ import annotations
 
-import gc
 import logging
 import random
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from croco.config import TrainerConfig
+from croco.models.devices import release
 from croco.training import compiled
 from croco.training.data import Example
 from croco.training.forward import Forward
@@ -118,13 +118,6 @@ def _free(model: Any) -> int:
         return 0
     free, _ = torch.cuda.mem_get_info(model.device)
     return free + torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
-
-
-def release() -> None:
-    """Give back what is held and not used."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _peak(model: Any, forward: Forward, tokens: int) -> int | None:

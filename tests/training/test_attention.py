@@ -22,7 +22,7 @@ from croco.training.attention import (
     kernel_fits,
     visible,
 )
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 
 CPU = torch.device("cpu")
 HEADS = Heads(4, 2, 8, (None, 4))

@@ -12,7 +12,7 @@ from torch._dynamo.utils import counters
 from croco.training import compiled, packed
 from croco.training.data import Example
 from croco.training.model import build_model
-from tests.builders import build_policy
+from tests.support.builders import build_policy
 from tests.training.test_packed import step
 from tests.training.test_training import config_of
 
@@ -34,12 +34,12 @@ def away_from_zero(model: Any) -> Any:
 @pytest.mark.parametrize(
     ("family", "backend"),
     [
-        ("llama", "aot_eager"),
+        ("llama", "eager"),
         *(pytest.param(family, "inductor", marks=pytest.mark.slow) for family in sorted(packed.FAMILIES)),
     ],
 )
 def test_equal_to_the_layers_as_they_are(family: str, backend: str, tmp_path: Path) -> None:
-    """Two steps: the second one's pack is longer, and nothing is compiled for it. `aot_eager` traces as `inductor` does."""
+    """Two steps: the second one's pack is longer, and nothing is compiled for it. `eager` traces as `inductor` does."""
     config = config_of(build_policy(tmp_path, family))
     own, ours = (away_from_zero(build_model(config, 0.0)) for _ in range(2))
     forwards = [packed.choose(model, config.trainer) for model in (own, ours)]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
+from croco.training import fused_lora
 from croco.training.forward import padded
 from croco.training.model import build_model
 from tests.training.test_packed import random_examples, step
@@ -41,6 +43,31 @@ def test_the_reference_is_the_base_also_when_fused(policy: Path) -> None:
     assert not torch.allclose(padded(model, random_examples()).values, plain, atol=1e-3)
     with model.disable_adapter():
         assert torch.equal(padded(model, random_examples()).values, plain)
+
+
+def test_copies_follow_the_weights(policy: Path) -> None:
+    """An optimiser's step, one tensor at a time or all together, and another adapter's weights change them; nothing else does."""
+    model = build_model(config_of(policy, "model.dtype=bfloat16"), 0.0)
+    layers = [module for module in model.modules() if isinstance(module, fused_lora.FusedLinear)]
+
+    def rounded() -> bool:
+        padded(model, random_examples()).values.sum().backward()
+        pairs = [
+            (copy, weight) for layer in layers for copy, weight in zip(layer.copies, fused_lora.of(layer), strict=True)
+        ]
+        return all(torch.equal(copy, weight.bfloat16()) for copy, weight in pairs)
+
+    assert rounded()
+    kept = layers[0].copies[0]._version
+    assert rounded()
+    assert layers[0].copies[0]._version == kept
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for foreach in (False, True):
+        torch.optim.AdamW(parameters, lr=0.1, foreach=foreach).step()
+        assert not all(torch.equal(layer.copies[1], fused_lora.of(layer)[1].bfloat16()) for layer in layers)
+        assert rounded()
+    set_peft_model_state_dict(model, {k: v + 1 for k, v in get_peft_model_state_dict(model).items()})
+    assert rounded()
 
 
 def test_dropout_leaves_pefts_layer(policy: Path) -> None:

@@ -110,6 +110,11 @@ def test_training_goes_on_with_smaller_packs(
     halved = fit(config, examples, tmp_path / "b")[1]
     assert "trainer.tokens_per_pack: 22 from now on, a pack of 44 did not fit" in caplog.text
     assert [row["loss"] for row in halved] == pytest.approx([row["loss"] for row in whole], abs=1e-5)
-    monkeypatch.setattr("croco.training.packed.padded", replace(padded, logps=lambda model, some: narrow(model, [0] * 9)))
+
+    def full(model: Any, some: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr("croco.training.packed.padded", replace(padded, logps=full))
+    settings = ("trainer.packing=false", "trainer.cache_reference=false", "trainer.tokens_per_pack=1")
     with pytest.raises(UserError, match=r"no memory for a pack of 11 tokens \(1 examples\); lower model.max_length"):
-        fit(config_of(policy, "trainer.packing=false", "trainer.cache_reference=false", "trainer.tokens_per_pack=1"), examples, tmp_path / "c")
+        fit(config_of(policy, *settings, "method=max_r"), [Example([5] * 8, ([10, 11, 1],))] * 4, tmp_path / "c")
