@@ -4,6 +4,7 @@ croco compare runs/report/<address> runs/report/<address>
 croco compare dpo=3f2a sft=9b41 --format latex         # by the first characters of the reports' addresses
 croco compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
 croco compare methods_tiny                                       # an experiment: its newest sweep, to experiments/results
+croco compare euroeval FILE... --base NAME --tuned NAME          # any result files of EuroEval, without a run
 
 The first run is the baseline; the policy they started from is compared as `base`. A single run is compared with its base.
 Everything is read from the artifacts on disk; nothing is run again.
@@ -19,9 +20,14 @@ from croco.cli import commandline
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0, or 2 for bad input."""
-    from croco.jobs import comparison  # heavy; `croco --help` never needs it
+    from croco.jobs import comparison, files  # heavy; `croco --help` never needs it
 
-    return commandline.command("compare", __doc__, comparison.arguments, comparison.run, arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    kind = files.kind_of(given)
+    if kind is not None:
+        ask, do = files.KINDS[kind]
+        return commandline.command(f"compare {kind}", __doc__, ask, do, given[1:])
+    return commandline.command("compare", __doc__, comparison.arguments, comparison.run, given)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from croco import page
 from croco.artifacts import store
+from croco.cli.options import count, share
 from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
 from croco.jobs import experiments
@@ -79,21 +80,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--correction", choices=statistics.CORRECTIONS, default="holm", help="bh for large grids")
     parser.add_argument("--interval", choices=statistics.METHODS, default="percentile")
-    parser.add_argument("--resamples", type=_count, default=10_000)
-    parser.add_argument("--confidence", type=_share, default=0.95)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of resamples, e.g. 10000")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' does not lie in (0, 1), e.g. 0.95")
-    return share
+    parser.add_argument("--resamples", type=count, default=10_000)
+    parser.add_argument("--confidence", type=share, default=0.95)

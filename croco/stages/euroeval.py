@@ -110,10 +110,16 @@ def _model(checkpoint: Checkpoint, folder: Path) -> str:
 
 def _rows(system: str, measured: Sequence[Measured], languages: dict[str, str]) -> list[Result]:
     return [
-        Result("euroeval", system, m.dataset, languages[m.dataset], iteration, "score", score, m.task)
+        Result("euroeval", system, m.dataset, languages[m.dataset], iteration, _named(m, metric), score, m.task)
         for m in measured
-        for iteration, score in enumerate(m.iterations)
+        for metric, scores in m.scores.items()
+        for iteration, score in enumerate(scores)
     ]
+
+
+def _named(m: Measured, metric: str) -> str:
+    """`score` for the task's first metric: what data sets are compared and averaged by."""
+    return "score" if metric == m.metric else metric
 
 
 def _compare(job: Job) -> dict[str, Any]:
@@ -123,21 +129,15 @@ def _compare(job: Job) -> dict[str, Any]:
     languages = {name: language for language, names in datasets.items() for name in names}
     rows = [row for system, found in measured.items() for row in _rows(system, found, languages)]
     job.output.write_table("results", records.schema(Result), map(records.as_dict, rows))
-    sets, means = paired.compare(measured["base"], measured["tuned"], datasets, euroeval.confidence)
-    macro, fallen = means[-1], paired.fallen(sets)
+    found = paired.compare(measured["base"], measured["tuned"], datasets, euroeval.confidence)
     return {
         "rows": len(rows),
-        "comparison": [asdict(row) for row in (*sets, *means)],
-        "forgotten": [row.dataset for row in fallen],
-        "headline": f"EuroEval {macro.base:.2f} before, {macro.tuned:.2f} after: {macro.difference:+.2f} "
-        f"({macro.low:+.2f} to {macro.high:+.2f}); {len(fallen)} of {len(sets)} data sets fell{_named(fallen)}.",
-        "metric": macro.difference,
-        "tables": [asdict(shown) for shown in paired.tables(sets, means, euroeval.confidence)],
+        "comparison": [asdict(row) for row in (*found.sets, *found.means, *found.others)],
+        "forgotten": [row.dataset for row in paired.fallen(found.sets)],
+        "headline": paired.headline(found),
+        "metric": found.means[-1].difference,
+        "tables": [asdict(shown) for shown in paired.tables(found, euroeval.confidence)],
     }
-
-
-def _named(fallen: Sequence[paired.Difference]) -> str:
-    return f": {', '.join(row.dataset for row in fallen)}" if fallen else ""
 
 
 DATA = Stage(name="euroeval_data", needs=(), config=_asked, run=_validate, version=1, wanted=_wanted)
@@ -158,6 +158,6 @@ STAGE = Stage(
     needs=("euroeval_base", "euroeval_tuned"),
     config=lambda c: {"datasets": _datasets(c), "confidence": c.evals.euroeval.confidence} if c.evals.euroeval else {},
     run=_compare,
-    version=1,
+    version=2,
     wanted=_wanted,
 )

@@ -48,8 +48,9 @@ for dataset in a.dataset:
         "eval_library": {"name": "euroeval", "version": "18.3.0", "additional_details": {
             "dataset": dataset, "languages": '["da"]', "task": "linguistic-acceptability", "few_shot": "true",
             "validation_split": "false", "raw_results": json.dumps(raw)}},
-        "evaluation_results": [{"evaluation_name": "test_mcc", "source_data": {"dataset_name": dataset},
-            "score_details": {"score": 1.0, "uncertainty": {"confidence_interval": {"lower": 0, "upper": 2}}}}],
+        "evaluation_results": [{"evaluation_name": f"test_{metric}", "source_data": {"dataset_name": dataset},
+            "score_details": {"score": 100 * sum(one[metric] for one in raw) / len(raw), "uncertainty": {}}}
+            for metric in ("mcc", "accuracy")],
     }
     with file.open("a") as out:
         out.write("\\n" + json.dumps(row))

@@ -1,0 +1,70 @@
+"""`croco compare KIND FILE...`: what others measured or wrote, compared without a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from croco import page
+from croco.artifacts import store
+from croco.cli.options import share
+from croco.evals.benchmarks import files as benchmark_files
+from croco.evals.benchmarks import paired as benchmarks
+from croco.show import tables
+from croco.show.tables import Table
+
+FORMATS = ("text", "markdown", "latex", "json")
+
+
+def _shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="text")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with forest plots")
+    parser.add_argument("--confidence", type=share, default=0.95)
+
+
+def _show(given: argparse.Namespace, title: str, headline: str, made: Sequence[Table], warnings: Sequence[str]) -> int:
+    """Print the tables; write the page that was asked for."""
+    if given.html is not None:
+        shown = page.Page(title=title, headline=headline, tables=made, warnings=warnings)
+        store.write_atomically(given.html, page.render(shown))
+        print(f"croco: page: {given.html}", file=sys.stderr)
+    for warning in warnings:
+        print(f"croco: {warning}", file=sys.stderr)
+    if given.format == "json":
+        print(json.dumps([asdict(table) for table in made], indent=2, ensure_ascii=False))
+    elif given.format == "markdown":
+        print("\n\n".join(map(tables.markdown, made)))
+    else:
+        print((tables.latex if given.format == "latex" else tables.text)(made), end="")
+    return 0
+
+
+def _ask_euroeval(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files of EuroEval (JSONL)")
+    parser.add_argument("--base", required=True, metavar="NAME", help="a model's name, or a part no other has")
+    parser.add_argument("--tuned", required=True, metavar="NAME")
+    _shared(parser)
+
+
+def _euroeval(given: argparse.Namespace) -> int:
+    pairs = benchmark_files.pairs(given.files, given.base, given.tuned)
+    found = benchmarks.compare(pairs.base, pairs.tuned, pairs.languages, given.confidence, same_version=False)
+    title = f"croco: EuroEval, {pairs.base[0].model} against {pairs.tuned[0].model}"
+    return _show(given, title, benchmarks.headline(found), benchmarks.tables(found, given.confidence), pairs.warnings)
+
+
+Ask = Callable[[argparse.ArgumentParser], None]
+KINDS: dict[str, tuple[Ask, Callable[[argparse.Namespace], int]]] = {"euroeval": (_ask_euroeval, _euroeval)}
+
+
+def kind_of(arguments: Sequence[str]) -> str | None:
+    """The kind that is asked for; None for runs and experiments, one of which may be called like a kind."""
+    if not arguments or arguments[0] not in KINDS:
+        return None
+    rest = list(arguments[1:])
+    files = rest and not rest[0].startswith("-")
+    return arguments[0] if files or {"--base", "--tuned", "--help", "-h"} & set(rest) else None
