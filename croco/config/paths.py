@@ -1,4 +1,7 @@
-"""Where the configuration lies, and the resolvers that its files use.
+"""Where the configuration lies, the user's own beside it, and the resolvers that its files use.
+
+What the working folder holds as `conf/GROUP/NAME.yaml` and `experiments/NAME.yaml` comes before what is shipped, so that a
+language, a model or an experiment of one's own needs no copy of this repository.
 
 A job of a sweep lies where its resolved configuration says, and the sweep where its command does: neither holds a time, so a job
 that is queued again, or called again, finds what it left.
@@ -11,6 +14,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from croco.artifacts import addresses
@@ -20,6 +26,36 @@ CONF = next(folder / "conf" for folder in (PACKAGE.parent, PACKAGE) if (folder /
 """Beside the package in a checkout; within it where a wheel was installed."""
 EXPERIMENTS = CONF.parent / "experiments"
 MODELS = PACKAGE / "tiny" / "models"
+CONF_NAME, EXPERIMENTS_NAME = CONF.name, EXPERIMENTS.name
+
+
+def own(name: str) -> Path | None:
+    """The working folder's `conf` or `experiments`; None where there is none, or where it is the shipped one."""
+    folder = Path.cwd() / name
+    shipped = CONF.parent / name
+    return folder if folder.is_dir() and not (shipped.is_dir() and folder.samefile(shipped)) else None
+
+
+def files(group: str) -> dict[str, Path]:
+    """Name -> YAML of every choice of a group (`experiments` among them), the user's own in the place of a shipped one."""
+    inside = "" if group == EXPERIMENTS_NAME else group
+    name = EXPERIMENTS_NAME if group == EXPERIMENTS_NAME else CONF_NAME
+    folders = [folder for folder in (CONF.parent / name, own(name)) if folder is not None]
+    return {path.stem: path for folder in folders for path in sorted((folder / inside).glob("*.yaml"))}
+
+
+class OwnFolders(SearchPathPlugin):
+    """Hydra's way to files beside the shipped ones."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        conf, experiments = own(CONF_NAME), own(EXPERIMENTS_NAME)
+        if conf is not None:
+            search_path.prepend("own", f"file://{conf}", "main")
+        if experiments is not None:
+            search_path.append("own", f"file://{experiments.parent}")  # Hydra's group is the folder `experiments` in it
+
+
+Plugins.instance().register(OwnFolders)
 
 OmegaConf.register_new_resolver("repository", lambda: str(CONF.parent), replace=True)
 OmegaConf.register_new_resolver("tiny_model", lambda name: str(MODELS / name), replace=True)

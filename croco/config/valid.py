@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from croco.config import languages
 from croco.config.arena import check_arena, check_judge
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
-from croco.config.paths import CONF
 from croco.config.running import WorkersConfig
 from croco.config.scorers import check_reward
 from croco.config.targets import bind_target, one_of, require
@@ -32,13 +32,9 @@ def check(config: Config) -> None:
     check_workers(config.workers)
     require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
-    known = sorted(path.stem for path in (CONF / "language").glob("*.yaml"))
+    known = languages.known()
     for language in config.lang.languages:
-        require(
-            language in known,
-            f"lang.languages: unknown language '{language}'; known are {', '.join(known)} "
-            f"(add conf/language/{language}.yaml for a new one)",
-        )
+        languages.settings(language)
     require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
     require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
     require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")

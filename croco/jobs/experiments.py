@@ -11,7 +11,7 @@ from pathlib import Path
 
 from croco import page
 from croco.artifacts.store import write_atomically
-from croco.config.paths import EXPERIMENTS
+from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
 from croco.jobs import outcomes, sweep
@@ -31,9 +31,8 @@ def newest_sweep(name: str, artifacts: Path) -> Path:
     Raises:
         UserError: there is no such experiment, or it has not been run.
     """
-    if not (EXPERIMENTS / f"{name}.yaml").is_file():
-        known = ", ".join(sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
-        raise UserError(f"{name}: no such experiment; there is {known}")
+    if not known(name):
+        raise UserError(f"{name}: no such experiment; there is {', '.join(files(EXPERIMENTS_NAME))}")
     sweeps = sorted((artifacts / "sweeps").glob(f"{name}-*/"), key=lambda folder: folder.stat().st_mtime)
     if not sweeps:
         raise UserError(f"{artifacts / 'sweeps'}: {name} has not been run; make experiment NAME={name}")
@@ -118,7 +117,7 @@ def html(made: Experiment) -> str:
 
 def _about(name: str) -> str:
     """The comment at the head of the YAML, its commands as code."""
-    lines = (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1:]
+    lines = files(EXPERIMENTS_NAME)[name].read_text(encoding="utf-8").splitlines()[1:]
     head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
     said = " ".join(line.removeprefix("# ") for line in head if not line.startswith("#  "))
     return "\n".join([said, "", *("    " + line.removeprefix("#").strip() for line in head if line.startswith("#  "))])
@@ -178,7 +177,7 @@ def _cell(effect: paired.Effect | None) -> str | None:
 
 def known(name: str) -> bool:
     """Whether an experiment is called so."""
-    return (EXPERIMENTS / f"{name}.yaml").is_file()
+    return name in files(EXPERIMENTS_NAME)
 
 
 def write(name: str, artifacts: Path, results: Path) -> str:

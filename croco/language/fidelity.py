@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from croco.config import CONF
+from croco.config import languages
 from croco.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ DENSE_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # a sig
 @functools.cache
 def known_languages() -> dict[str, tuple[str, ...]]:
     """What each language of conf/language may be identified as."""
-    from omegaconf import OmegaConf
-
-    files = sorted((CONF / "language").glob("*.yaml"))
-    return {file.stem: tuple(OmegaConf.load(file).identified_as) for file in files}
+    return {language: tuple(languages.settings(language).identified_as) for language in languages.known()}
 
 
 @functools.lru_cache(maxsize=8)

@@ -76,7 +76,7 @@ def test_a_folder_of_ones_own_may_bring_any_choice() -> None:
 
 
 def test_help_names_every_group_and_choice() -> None:
-    text = words.help_text()
+    text = words.help_text("run")
     for group, names in words.groups().items():
         assert f"  {group} " in text
         for name in names:

@@ -50,6 +50,7 @@ def composed(path: Path, *words: str) -> Config:
         return strict(compose("config", overrides=[f"experiments={path.stem}", *words]))
 
 
+@pytest.mark.checkout
 def test_every_table_and_ablation_of_the_paper_is_there() -> None:
     names = {"euroeval", "arena", "mono_multi", "methods", "source", "online", "low_resource", "icr", "mapo"}
     assert names | {"reward_points", "reward_ranking"} <= {path.stem for path in PAPER}
@@ -85,6 +86,7 @@ def test_every_value_of_every_axis_composes(path: Path) -> None:
         assert isinstance(composed(path, *job), Config)
 
 
+@pytest.mark.checkout
 def test_the_21_pairs_of_reward_points() -> None:
     """Every two of seven points, the higher one chosen; numbers from the names."""
     names = list(POINTS)

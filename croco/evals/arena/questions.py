@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import CONF, ArenaConfig
+from croco.config import ArenaConfig
+from croco.config.languages import known, settings
 from croco.errors import UserError
 
 SPLIT = "arena"
@@ -30,7 +29,7 @@ Row = dict[str, Any]
 
 def code_of(language: str) -> str | None:
     """A language's code in m-ArenaHard; None where the data set does not have it."""
-    code = OmegaConf.load(CONF / "language" / f"{language}.yaml").m_arenahard
+    code = settings(language).m_arenahard
     return None if code is None else str(code)
 
 
@@ -61,8 +60,7 @@ def from_files(path: Path, language: str) -> Iterator[tuple[str, Row]]:
 
 
 def _all_codes() -> set[str]:
-    languages = [path.stem for path in (CONF / "language").glob("*.yaml")]
-    return {*languages, *(code for language in languages if (code := code_of(language)))}
+    return {*known(), *(code for language in known() if (code := code_of(language)))}
 
 
 def _rows(file: Path) -> Iterator[tuple[str, Row]]:

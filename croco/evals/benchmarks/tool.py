@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from croco.artifacts import store
-from croco.config import CONF
+from croco.config.languages import settings
 from croco.errors import UserError
 from croco.evals.benchmarks import results
 from croco.evals.benchmarks.results import Measured
@@ -110,7 +108,7 @@ def unknown(wanted: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[st
     """
     lines = []
     for language, names in wanted.items():
-        code = OmegaConf.load(CONF / "language" / f"{language}.yaml").euroeval
+        code = settings(language).euroeval
         for name in names:
             there = sorted(other for other, sets in known.items() if name in sets)
             if code not in there:

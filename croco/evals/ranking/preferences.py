@@ -14,7 +14,7 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Message
-from croco.config import CONF
+from croco.config import languages
 from croco.errors import UserError
 
 KEY = "evals.reward_ranking.path"
@@ -69,14 +69,12 @@ def files(path: Path) -> list[Path]:
 
 def codes() -> dict[str, str]:
     """What names a language in preference data (its code here, ISO, FLORES, English name) -> its file in conf/language."""
-    from omegaconf import OmegaConf
-
     names = {}
-    for file in sorted((CONF / "language").glob("*.yaml")):
-        language = OmegaConf.load(file)
-        for name in (file.stem, language.iso, language.m_rewardbench, language.english_name):
+    for code in languages.known():
+        language = languages.settings(code)
+        for name in (code, language.iso, language.m_rewardbench, language.english_name):
             if name is not None:
-                names[str(name).lower()] = file.stem
+                names[str(name).lower()] = code
     return names
 
 

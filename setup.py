@@ -1,0 +1,17 @@
+"""What pyproject.toml cannot say: the configuration lies beside the package here, and within it in a wheel."""
+
+from setuptools import find_packages, setup
+
+BESIDE = {"croco.conf": "conf", "croco.experiments": "experiments"}
+
+setup(
+    packages=[*find_packages(include=["croco*"]), *BESIDE],
+    package_dir=BESIDE,
+    package_data={
+        "croco.conf": ["**/*.yaml"],
+        "croco.experiments": ["*.yaml"],
+        "croco.evals.checks": ["data/*.yaml"],
+        "croco.page": ["*.jinja", "*.css", "*.js"],
+        "croco.tiny": ["data/*.tsv", "models/*/*", "README.md"],
+    },
+)
