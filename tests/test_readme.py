@@ -30,7 +30,8 @@ def test_every_run_of_the_readme_composes(command: str) -> None:
     command = command.replace("range(8)", "0,7")
     words = [w for w in shlex.split(command)[3:] if not w.startswith("-") and w != "job"]
     sweeps = [
-        [f"{key}={choice}" for choice in values.split(",")] for key, _, values in (w.partition("=") for w in words)
+        [f"{key}={choice}" for choice in ([values] if values.startswith("[") else values.split(","))]
+        for key, _, values in (w.partition("=") for w in words)
     ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for overrides in product(*sweeps):

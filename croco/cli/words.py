@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from croco.config import CONF, Config
+from croco.config.choices import TOGETHER, one_choice
 from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
 
@@ -125,6 +126,8 @@ def _check_choices(group: str, known: Sequence[str], value: str) -> None:
     for choice in re.split(r", *", value.strip("[]")):
         if choice not in known and choice != "null":
             raise UserError(f"{group}: no '{choice}'{_meant(choice, known)}; there is {', '.join(known)}")
+    if value.startswith("[") and group not in TOGETHER:
+        one_choice(group, value)
 
 
 def _check_key(key: str, known: dict[str, list[str]]) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
+from croco.config.choices import check_choices
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import (
     Config,
@@ -96,5 +97,15 @@ def strict(composed: DictConfig) -> Config:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}: {reason}") from None
     assert isinstance(config, Config)
+    _check_choices(config)
     check(config)
     return config
+
+
+def _check_choices(config: Config) -> None:
+    """Where Hydra runs a job, with what it knows of how the configuration came about."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        settings = HydraConfig.get()
+        check_choices(settings.runtime.choices, settings.overrides.task, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from croco.config.arena import JudgeConfig
@@ -78,7 +78,9 @@ class LangConfig:
     """The set of languages of a run."""
 
     languages: list[str]
-    """Names of files in conf/language/."""
+    """Names of files in conf/language/; those of all `sets` where a set does not say them outright."""
+    sets: dict[str, list[str]] = field(default_factory=dict)
+    """Every set that was chosen, by name; what a run reads is `languages`."""
 
 
 @dataclass

@@ -9,8 +9,10 @@ that is queued again, or called again, finds what it left.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,15 @@ class OwnFolders(SearchPathPlugin):
 
 Plugins.instance().register(OwnFolders)
 
+
+def union(*sets: Iterable[str]) -> list[str]:
+    """Every name once, in the order in which it first comes."""
+    return list(dict.fromkeys(itertools.chain(*sets)))
+
+
 OmegaConf.register_new_resolver("repository", lambda: str(CONF.parent), replace=True)
 OmegaConf.register_new_resolver("tiny_model", lambda name: str(MODELS / name), replace=True)
+OmegaConf.register_new_resolver("union", lambda sets: union(*sets.values()), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
 
 

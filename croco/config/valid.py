@@ -34,6 +34,10 @@ def check(config: Config) -> None:
     require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
     known = languages.known()
     for language in config.lang.languages:
+        require(
+            language not in ("False", "True"),
+            f"lang.languages: YAML reads an unquoted no as {language.lower()}; write 'no' in quotes",
+        )
         languages.settings(language)
     require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
     require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")

@@ -40,6 +40,8 @@ def test_every_key_of_the_composed_configuration_is_known() -> None:
         ("method=dop", r"method: no 'dop' \(did you mean 'dpo'\?\); there is .*\bsft\b"),
         ("lang=da,dd", "lang: no 'dd'.*multi"),
         ("experiments=[methods_tiny,metods_tiny]", "experiments: no 'metods_tiny'.*methods_tiny"),
+        ("method=[dpo,sft]", r"method: takes one choice, not the list \[dpo,sft\]; -m method=dpo,sft runs each"),
+        ("experiments=[methods_tiny,icr_tiny]", "experiments: takes one choice.*one after the other"),
         ("debug=smok", "did you mean 'smoke'.*limit, overfit, smoke"),
         ("reward@reward.options.parts.quality=skywerk", "reward: no 'skywerk'.*skywork"),
         ("methud=dpo", "methud: no such group or key.*'method'"),
@@ -57,6 +59,7 @@ def test_wrong_words_name_the_right_ones(argument: str, says: str) -> None:
     "arguments",
     [
         ["-m", "lang=da,de,multi", "method=dpo,sft"],
+        ["lang=[da, de]", "evals=[quality,checks]"],
         ["evals=[quality, checks]", "method.loss.beta=0.2", "model.lora.r=8", "experiments=null"],
         ["experiments=glob(*_tiny)", "lang='da'", "prompts.path=${model.path}"],
         ["+typo=1", "~logger", "hydra.sweep.dir=x", "hydra/launcher=joblib", "evals.euroeval.datasets.da=[a]"],

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
 
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
@@ -31,6 +32,50 @@ NEEDS = {
     ("reward", "function"): ["reward.function=croco.errors:UserError"],
     ("reward", "judge"): ["reward.path=x"],
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "languages"),
+    [
+        (["lang=[da,de]"], ["da", "de"]),
+        (["lang=[de,multi]"], ["de", "en", "da", "nl", "fr", "it", "es"]),
+        (["lang=[da]"], ["da"]),
+        (["lang=[da,de]", "lang.languages=[sv]"], ["sv"]),
+    ],
+)
+def test_a_list_of_sets_is_their_union(words: list[str], languages: list[str]) -> None:
+    """Order kept, doubles removed; what is typed outright wins."""
+    assert composed(*words).lang.languages == languages
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["method=[dpo,sft]"], "method: takes one choice, not the list"),
+        (["experiments=listed"], "pairing: takes one choice, not the list"),
+        (["lang=[da,own]"], "lang: one of the listed sets names `languages` outright"),
+        (["lang=own"], "lang.languages: YAML reads an unquoted no as false"),
+    ],
+)
+def test_a_list_of_one_choice_is_refused_wherever_it_stands(words: list[str], says: str, tmp_path: Path) -> None:
+    """A job knows from Hydra what was chosen; `listed` is an experiment, `own` a set in a folder of one's own."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "listed.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /pairing: [mono, multi]\n  - override /lang: [da, de]\n"
+    )
+    (tmp_path / "lang").mkdir()
+    (tmp_path / "lang" / "own.yaml").write_text("languages: [no, sv]\n")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose("config", [*words, f"hydra.searchpath=[file://{CONF.parent},file://{tmp_path}]"], True)
+    with open_dict(whole):
+        settings = whole.pop("hydra")
+    config = OmegaConf.create({"hydra": settings})
+    HydraConfig.instance().set_config(config)
+    try:
+        with pytest.raises(UserError, match=re.escape(says)):
+            strict(whole)
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 def composed(*overrides: str) -> Config:
