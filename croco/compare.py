@@ -5,6 +5,7 @@ croco compare dpo=3f2a sft=9b41 --format latex         # by the first characters
 croco compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
 croco compare methods_tiny                                       # an experiment: its newest sweep, to experiments/results
 croco compare euroeval FILE... --base NAME --tuned NAME          # any result files of EuroEval, without a run
+croco compare annotations FILE...                                # what AlpacaEval's or Arena-Hard's judge said, .gz too
 
 The first run is the baseline; the policy they started from is compared as `base`. A single run is compared with its base.
 Everything is read from the artifacts on disk; nothing is run again.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from croco import page
 from croco.artifacts import store
-from croco.cli.options import share
+from croco.cli.options import count, share
+from croco.errors import UserError
+from croco.evals.arena import leaderboard
 from croco.evals.benchmarks import files as benchmark_files
 from croco.evals.benchmarks import paired as benchmarks
+from croco.exchange import annotations
 from croco.show import tables
 from croco.show.tables import Table
 
@@ -57,8 +61,47 @@ def _euroeval(given: argparse.Namespace) -> int:
     return _show(given, title, benchmarks.headline(found), benchmarks.tables(found, given.confidence), pairs.warnings)
 
 
+def _ask_annotations(parser: argparse.ArgumentParser) -> None:
+    told = "AlpacaEval's annotations.json or Arena-Hard's judgments (.jsonl), of one system or many; .gz, too"
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=told)
+    parser.add_argument("--answers", nargs="+", type=Path, default=[], metavar="FILE", help="Arena-Hard's answers")
+    parser.add_argument(
+        "--parts", type=Path, metavar="FILE", help="AlpacaEval's df_gamed.csv: difficulties, gamed rows"
+    )
+    parser.add_argument(
+        "--gamed", nargs="+", default=[], metavar="NAME", help="systems that are the baseline made longer or shorter"
+    )
+    parser.add_argument("--resamples", type=count, default=1_000)
+    _shared(parser)
+
+
+def _annotations(given: argparse.Namespace) -> int:
+    dropped: Counter[str] = Counter()
+    judged = annotations.read(given.files, given.answers, dropped)
+    difficulty, gamed = annotations.parts(given.parts) if given.parts is not None else (None, [])
+    settings = leaderboard.Settings(given.resamples, given.confidence, given.gamed)
+    missing = sorted(set(given.gamed) - {row.system for row in judged})
+    if missing:
+        raise UserError(
+            f"--gamed {' '.join(missing)}: no such system; there is {', '.join({r.system for r in judged})}"
+        )
+    made: list[Table] = []
+    for language in sorted({row.language for row in judged}):
+        rows = [row for row in judged if row.language == language]
+        board = leaderboard.build(rows, settings, difficulty, gamed)
+        shown = leaderboard.tables(board, rows[0].baseline, settings)
+        made += [replace(table, title=f"{table.title}, {language}") if language else table for table in shown]
+    warnings = [f"{number} {what}, left out" for what, number in dropped.items()]
+    best = made[0].rows[0]
+    headline = f"{best[0]} wins {best[2]:.1f} % ({best[3]:.1f} to {best[4]:.1f}) against {judged[0].baseline}."
+    return _show(given, f"croco: arena against {judged[0].baseline}", headline, made, warnings)
+
+
 Ask = Callable[[argparse.ArgumentParser], None]
-KINDS: dict[str, tuple[Ask, Callable[[argparse.Namespace], int]]] = {"euroeval": (_ask_euroeval, _euroeval)}
+KINDS: dict[str, tuple[Ask, Callable[[argparse.Namespace], int]]] = {
+    "euroeval": (_ask_euroeval, _euroeval),
+    "annotations": (_ask_annotations, _annotations),
+}
 
 
 def kind_of(arguments: Sequence[str]) -> str | None:

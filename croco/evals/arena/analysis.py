@@ -6,7 +6,7 @@ score, and a question without any has none either; both are counted, and the win
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from croco.artifacts.records import Result, Verdict
 from croco.errors import UserError
 from croco.evals.arena import judging
-from croco.maths import statistics, winrate
+from croco.maths import controlled, statistics, winrate
 from croco.maths.statistics import Interval
 from croco.show.tables import Table
 
@@ -26,6 +26,8 @@ MACRO = "macro"
 SCORES = {"candidate": 1.0, "tie": 0.5, "opponent": 0.0}
 
 Floats = NDArray[np.float64]
+Texts = tuple[Mapping[tuple[str, str], str], Mapping[tuple[str, str], str]]
+"""The candidate's answers and the opponent's, by (language, question)."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ class Row:
     controlled: Interval
     phi: float | None
     support: float | None
+    style: float | None = None
+    """The win rate at equal length and Markdown (croco/maths/controlled.py); None where the answers are not at hand."""
 
 
-def rows(verdicts: Verdicts, settings: Settings) -> list[Row]:
+def rows(verdicts: Verdicts, settings: Settings, texts: Texts | None = None) -> list[Row]:
     """One per language, then the macro average."""
     scores, differences = verdicts.scores, verdicts.differences
     found = winrate.rates(scores, differences, settings.resamples, settings.confidence)
@@ -120,8 +124,19 @@ def rows(verdicts: Verdicts, settings: Settings) -> list[Row]:
     counts.append(int((~np.isnan(scores)).any(axis=0).sum()))
     extras = [*((fit.phi, fit.support) for fit in fits), (None, None)]
     names = [*verdicts.languages, MACRO]
-    parts = zip(names, counts, found.raw, p_values, found.controlled, extras, strict=True)
-    return [Row(name, n, raw, p, lc, *extra) for name, n, raw, p, lc, extra in parts]
+    styled = _styled(verdicts, texts) if texts is not None else [None] * len(names)
+    parts = zip(names, counts, found.raw, p_values, found.controlled, extras, styled, strict=True)
+    return [Row(name, n, raw, p, lc, *extra, style) for name, n, raw, p, lc, extra, style in parts]
+
+
+def _styled(verdicts: Verdicts, texts: Texts) -> list[float | None]:
+    """By language, then their mean."""
+    found: list[float | None] = []
+    for row, language in enumerate(verdicts.languages):
+        both = [[of_role.get((language, question), "") for of_role in texts] for question in verdicts.questions]
+        styles = np.array([controlled.style_of(*pair) for pair in both])
+        found.append(float(controlled.style(verdicts.scores[row][None], styles[None])[0]))
+    return [*found, float(np.mean(found))]
 
 
 def results(verdicts: Verdicts) -> Iterator[Result]:
@@ -153,14 +168,14 @@ def tables(verdicts: Verdicts, found: Sequence[Row], settings: Settings) -> list
 
 
 def _win_rates(found: Sequence[Row], settings: Settings) -> Table:
-    columns = ("language", "questions", "win rate", "low", "high", "p", "LC win rate", "LC low", "LC high")
+    columns = ("language", "questions", "win rate", "low", "high", "p", "LC-minimal", "LC low", "LC high", "style")
     note = (
         f"Win rate of {settings.candidate} against {settings.opponent}, ties half, {settings.confidence:.0%} intervals by "
-        "bootstrap over questions (jointly over languages); p of one half by sign flips, Holm-adjusted over languages; LC: at "
-        "equal length, LC-minimal (theta + phi tanh(d/sd), penalty phi^2)."
+        "bootstrap over questions (jointly over languages); p of one half by sign flips, Holm-adjusted over languages; "
+        "LC-minimal: at equal length (theta + phi tanh(d/sd), penalty phi^2); style: at equal length and Markdown (Arena-Hard's terms)."
     )
     values = [
-        (r.language, r.questions, *_numbers(r.rate), r.p, *_numbers(r.controlled)) for r in found
+        (r.language, r.questions, *_numbers(r.rate), r.p, *_numbers(r.controlled), r.style) for r in found
     ]  # fmt: skip
     return Table(f"Arena: {settings.candidate} against {settings.opponent}", columns, values, note)
 
@@ -234,7 +249,7 @@ def _categories(verdicts: Verdicts, settings: Settings) -> Table | None:
         scores, differences = verdicts.scores[judged][:, inside], verdicts.differences[judged][:, inside]
         found = winrate.rates(scores, differences, settings.resamples, settings.confidence)
         values.append((name, int(inside.sum()), int(judged.sum()), *_numbers(found.raw[-1]), found.controlled[-1].mean))
-    columns = ("category", "questions", "languages", "win rate", "low", "high", "LC win rate")
+    columns = ("category", "questions", "languages", "win rate", "low", "high", "LC-minimal")
     note = "Macro average over the languages with a verdict on such a question; exploratory: not adjusted for their number."
     return Table("By category", columns, values, note) if values else None
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from croco.artifacts import records
-from croco.artifacts.records import Result, Verdict
+from croco.artifacts.records import Generation, Result, Verdict
 from croco.config import Config
 from croco.evals.arena import analysis
 from croco.stages.base import Job, Stage
@@ -37,7 +37,7 @@ def run(job: Job) -> dict[str, Any]:
     settings = _settings(job.config)
     verdicts = analysis.Verdicts(job.inputs["arena_verdicts"].rows("verdicts", Verdict), job.config.lang.languages)
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, analysis.results(verdicts)))
-    rows = analysis.rows(verdicts, settings)
+    rows = analysis.rows(verdicts, settings, (_texts(job, "candidate"), _texts(job, "opponent")))
     return {
         "rows": count,
         "comparison": [asdict(row) for row in rows],
@@ -48,11 +48,15 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
+def _texts(job: Job, role: str) -> dict[tuple[str, str], str]:
+    return {(g.language, g.prompt_id): g.text for g in job.inputs[f"arena_{role}"].rows("generations", Generation)}
+
+
 STAGE = Stage(
     name="arena",
-    needs=("arena_verdicts",),
+    needs=("arena_verdicts", "arena_candidate", "arena_opponent"),
     config=slice_of,
     run=run,
-    version=1,
+    version=2,
     wanted=lambda config: config.evals.arena is not None,
 )
