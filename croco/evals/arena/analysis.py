@@ -172,7 +172,7 @@ def _win_rates(found: Sequence[Row], settings: Settings) -> Table:
     note = (
         f"Win rate of {settings.candidate} against {settings.opponent}, ties half, {settings.confidence:.0%} intervals by "
         "bootstrap over questions (jointly over languages); p of one half by sign flips, Holm-adjusted over languages; "
-        "LC-minimal: at equal length (theta + phi tanh(d/sd), penalty phi^2); style: at equal length and Markdown (Arena-Hard's terms)."
+        "LC-minimal: at equal length (theta + phi tanh(d/sd), penalty phi^2); style: at equal length and Markdown."
     )
     values = [
         (r.language, r.questions, *_numbers(r.rate), r.p, *_numbers(r.controlled), r.style) for r in found
