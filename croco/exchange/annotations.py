@@ -58,7 +58,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             rows = json.loads(text)
         except ValueError as error:
             raise UserError(f"{path}: not valid JSON ({error})") from None
-        placed = ((f"{path}, row {number}", row) for number, row in enumerate(rows, start=1))
+        placed: Iterator[tuple[str, Any]] = ((f"{path}, row {number}", row) for number, row in enumerate(rows, start=1))
     else:
         placed = _lines(path, text)
     for place, row in placed:

@@ -17,7 +17,7 @@ from croco.errors import UserError
 from croco.evals.arena import leaderboard
 from croco.evals.benchmarks import files as benchmark_files
 from croco.evals.benchmarks import paired as benchmarks
-from croco.exchange import annotations
+from croco.exchange import annotations as judged_files
 from croco.show import tables
 from croco.show.tables import Table
 
@@ -77,8 +77,8 @@ def _ask_annotations(parser: argparse.ArgumentParser) -> None:
 
 def _annotations(given: argparse.Namespace) -> int:
     dropped: Counter[str] = Counter()
-    judged = annotations.read(given.files, given.answers, dropped)
-    difficulty, gamed = annotations.parts(given.parts) if given.parts is not None else (None, [])
+    judged = judged_files.read(given.files, given.answers, dropped)
+    difficulty, gamed = judged_files.parts(given.parts) if given.parts is not None else (None, [])
     settings = leaderboard.Settings(given.resamples, given.confidence, given.gamed)
     missing = sorted(set(given.gamed) - {row.system for row in judged})
     if missing:

@@ -124,14 +124,14 @@ def rows(verdicts: Verdicts, settings: Settings, texts: Texts | None = None) -> 
     counts.append(int((~np.isnan(scores)).any(axis=0).sum()))
     extras = [*((fit.phi, fit.support) for fit in fits), (None, None)]
     names = [*verdicts.languages, MACRO]
-    styled = _styled(verdicts, texts) if texts is not None else [None] * len(names)
+    styled: list[float | None] = [None] * len(names) if texts is None else [*_styled(verdicts, texts)]
     parts = zip(names, counts, found.raw, p_values, found.controlled, extras, styled, strict=True)
-    return [Row(name, n, raw, p, lc, *extra, style) for name, n, raw, p, lc, extra, style in parts]
+    return [Row(name, n, raw, p, lc, phi, support, style) for name, n, raw, p, lc, (phi, support), style in parts]
 
 
-def _styled(verdicts: Verdicts, texts: Texts) -> list[float | None]:
+def _styled(verdicts: Verdicts, texts: Texts) -> list[float]:
     """By language, then their mean."""
-    found: list[float | None] = []
+    found: list[float] = []
     for row, language in enumerate(verdicts.languages):
         both = [[of_role.get((language, question), "") for of_role in texts] for question in verdicts.questions]
         styles = np.array([controlled.style_of(*pair) for pair in both])
