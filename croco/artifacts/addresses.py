@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 ADDRESS_LENGTH = 16
+WORD = 28  # characters that a part of a folder's name may take
 NOT_THE_RUN = ("paths", "logger", "push")  # where a run lies and who is told of it do not make it another
 
 
@@ -30,6 +33,20 @@ def address(stage: str, version: int, config: Mapping[str, Any], upstream: Mappi
     """Hex address of an artifact, `ADDRESS_LENGTH` characters."""
     text = canonical({"stage": stage, "version": version, "config": config, "upstream": upstream})
     return hashlib.sha256(text.encode()).hexdigest()[:ADDRESS_LENGTH]
+
+
+def folder_of(stage: Path, short: str) -> Path | None:
+    """The folder of an address among a stage's: `<address>`, or `<words>-<address>` whichever words it was made under."""
+    plain_folder = stage / short
+    if plain_folder.is_dir():
+        return plain_folder
+    return next(iter(sorted(stage.glob(f"*-{short}"))), None)
+
+
+def words_of(*parts: str | None) -> str:
+    """Words for a person, before an address: `eurollm-9b-instruct-multi-mono-dpo`."""
+    slugs = (re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.")[:WORD] for part in parts if part)
+    return "-".join(slug for slug in slugs if slug)
 
 
 def of_run(resolved: Mapping[str, Any]) -> str:

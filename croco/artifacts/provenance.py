@@ -13,6 +13,8 @@ from typing import Any
 PACKAGES = ("croco", "torch", "transformers", "peft", "lightning", "datasets", "hydra-core", "vllm", "pyarrow", "numpy")
 WHOLE_FILE_LIMIT = 64 * 2**20
 BLOCK = 2**20
+COUNTED = {".json", ".safetensors", ".jinja", ".model", ".txt", ".tiktoken", ".py"}
+"""Kinds of files that decide what a checkpoint computes: weights, settings, tokenizers, templates, code of its own."""
 BLOCKS = 64
 
 
@@ -50,7 +52,7 @@ def fingerprint(path: Path) -> str:
     checkpoint under a second of reading. Only files that decide what the model computes count.
     """
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".txt"}):
+    for file in sorted(p for p in path.iterdir() if p.suffix in COUNTED):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}:".encode())
         with file.open("rb") as handle:

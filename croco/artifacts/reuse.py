@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from croco.artifacts.addresses import folder_of
 from croco.artifacts.records import Generation, Prompt, Score
 from croco.artifacts.store import Artifact, Store, canonical
 
@@ -82,8 +83,8 @@ def _but(
 def _input(other: Artifact, output: Artifact, ours: Artifact) -> Artifact | None:
     """What the other artifact read where the output reads `ours`; None when it is no longer there."""
     (key,) = _keys(output, (ours,))
-    path = ours.root / ours.stage / other.upstream[key]
-    return Store.open(path) if (path / "manifest.json").is_file() else None
+    path = folder_of(ours.root / ours.stage, other.upstream[key])
+    return Store.open(path) if path is not None and (path / "manifest.json").is_file() else None
 
 
 def _prompts(artifact: Artifact | None) -> dict[str, str]:

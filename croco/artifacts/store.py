@@ -1,6 +1,6 @@
 """Artifacts: folders of rows on disk, addressed by exactly what they depend on.
 
-    <root>/<stage>/<address>/
+    <root>/<stage>/<words>-<address>/   the address decides, the words are for a person
         plan.json                what the artifact will be, while it is made
         progress.json            how much of it there is, while it is made
         journal/<writer>.jsonl   rows while the stage runs, appended and synced as they come
@@ -14,6 +14,7 @@ journal, whose complete lines the next one takes over. Where several compute one
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ import pyarrow.parquet as pq
 from croco.artifacts import provenance, records
 from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
-from croco.artifacts.addresses import plain
+from croco.artifacts.addresses import folder_of, plain
 from croco.artifacts.journal import Journal, complete_lines
 from croco.errors import UserError
 
@@ -64,10 +65,14 @@ class Artifact:
     """What the manifest records besides the address: resolved run config, seed."""
     writers: dict[str, int] = field(default_factory=dict)
     """Rows of each journal that went into a sealed table."""
+    words: str = ""
+    """Before the address in its folder's name, if this is the first to make the folder."""
 
-    @property
+    @functools.cached_property
     def path(self) -> Path:
-        return self.root / self.stage / self.address
+        """Its folder; another job may have made it under other words."""
+        stage = self.root / self.stage
+        return folder_of(stage, self.address) or stage / f"{self.words}-{self.address}".lstrip("-")
 
     @property
     def sealed(self) -> bool:
@@ -85,7 +90,7 @@ class Artifact:
     @contextmanager
     def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the artifact for writing; `waiting` is called once when another job holds it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         lock = filelock.FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -96,6 +101,15 @@ class Artifact:
             yield
         finally:
             lock.release()
+
+    def _make_folder(self) -> None:
+        """One folder, whatever words the jobs that want it have for it."""
+        if self.path.is_dir():
+            return
+        (self.root / self.stage).mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.root / ".folders.lock"):
+            del self.path  # it is looked for again
+            self.path.mkdir(exist_ok=True)
 
     def begin(self) -> None:
         """Say beside the journals what they will be, so that others can use what a killed job has left."""
@@ -139,7 +153,7 @@ class Artifact:
 
     def write_table(self, table: str, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
         """Write `<table>.parquet` through a temporary file, in row groups; returns the number of rows."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         final = self.path / f"{table}.parquet"
         temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
         count = 0
@@ -233,6 +247,7 @@ class Store:
         version: int,
         config: Mapping[str, Any],
         upstream: Mapping[str, Artifact | Artifacts] | None = None,
+        words: str = "",
     ) -> Artifact:
         """The artifact of a stage with this config slice and these artifacts before it, whether it exists yet or not."""
         addresses: dict[str, str] = {}
@@ -249,15 +264,17 @@ class Store:
             config=dict(config),
             upstream=addresses,
             provenance=self.provenance,
+            words=words,
         )
 
     def find(self, stage: str, prefix: str) -> Artifact:
-        """The sealed artifact of a stage whose address starts with `prefix`.
+        """The sealed artifact of a stage whose address, or folder's name, starts with `prefix`.
 
         Raises:
             UserError: none, or more than one, does.
         """
-        found = sorted(p.parent for p in (self.root / stage).glob(f"{prefix}*/manifest.json"))
+        sealed = (p.parent for p in (self.root / stage).glob("*/manifest.json"))
+        found = sorted(p for p in sealed if p.name.startswith(prefix) or p.name.rpartition("-")[2].startswith(prefix))
         if len(found) != 1:
             raise UserError(f"{self.root / stage}: {len(found)} finished artifacts start with '{prefix}', expected one")
         return self.open(found[0])

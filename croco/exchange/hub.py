@@ -49,7 +49,7 @@ class Exported:
 def export(report: store.Artifact) -> Exported:
     """Write both folders of a run, from its report; the files are linked where the file system can, copied where not."""
     run = stored.open_run(str(report.path), report.root)
-    folder = report.root / "hub" / report.address
+    folder = report.root / "hub" / report.path.name
     exported = Exported(folder / "model", folder / "dataset")
     for source, target in (
         (run.folders("training")[0] / "adapter", exported.model),
@@ -151,7 +151,7 @@ def _ending(said: Mapping[str, Any], artifact: store.Artifact) -> list[str]:
     manifest = artifact.manifest
     settings = yaml.safe_dump({name: said[name] for name in SETTINGS}, sort_keys=False, allow_unicode=True)
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    made = f"Made by croco ({manifest['git']}), artifact `{artifact.stage}/{artifact.address}`, with {versions}."
+    made = f"Made by croco ({manifest['git']}), artifact `{artifact.stage}/{artifact.path.name}`, with {versions}."
     return ["## Settings", f"```yaml\n{settings}```", "## Limits", LIMITS, made]
 
 

@@ -14,7 +14,7 @@ from croco.engines import factory
 from croco.engines.holder import EngineHolder
 from croco.jobs import memory, mirror
 from croco.show.progress import Progress
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, words_of
 from croco.tracking import Tracker, Trackers
 
 SILENCE = Tracker()
@@ -90,7 +90,7 @@ class Chain:
     def _found_or_made(self, stage: Stage, language: str | None) -> Artifact:
         label, output, inputs = self._planned(stage, language)
         if output.sealed:
-            self.progress.say(f"{label}: found ({output.address})")
+            self.progress.say(f"{label}: found ({output.path.name})")
             return output
         if stage.fill is not None and self.config.workers.share:
             self._share(stage, language, waits=True)
@@ -112,7 +112,9 @@ class Chain:
             own = stage.of_language(self.config, language)
             slice_of_stage = {**slice_of_stage, **own, "language": language}
         inputs = self._inputs(stage, language)
-        return label, self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs), inputs
+        words = words_of(stage, self.config, language)
+        output = self.store.artifact(stage.folder or stage.name, stage.version, slice_of_stage, inputs, words)
+        return label, output, inputs
 
     def _job(
         self,
@@ -149,7 +151,7 @@ class Chain:
         moments = stage.per_language and self._shares_later
         if self.config.workers.number and self._has_shared and not moments:
             raise NothingToShare(f"{label}: another worker is making it, and there is nothing to share; leaving")
-        self.progress.say(f"{label}: another run is making it; waiting ({output.address})")
+        self.progress.say(f"{label}: another run is making it; waiting ({output.path.name})")
 
     def _make(self, stage: Stage, job: Job) -> None:
         memory.begin()
@@ -160,6 +162,6 @@ class Chain:
         seconds = time.monotonic() - started
         job.output.seal(summary, seconds, memory.peaks())
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
-        self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.address})")
+        self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.path.name})")
         mirror.tell(stage, job, job.tracker)
         self.trackers.end(stage.name)

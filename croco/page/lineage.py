@@ -38,7 +38,7 @@ def _named(inputs: Mapping[str, Artifact | Artifacts]) -> Iterator[tuple[str, Ar
 
 
 def _folder(root: Path, address: str) -> Path | None:
-    return next((file.parent for file in root.glob(f"*/{address}/manifest.json")), None)
+    return next((file.parent for file in root.glob(f"*/*{address}/manifest.json")), None)
 
 
 def lineage(found: Mapping[str, Artifact]) -> Table:
@@ -52,7 +52,7 @@ def lineage(found: Mapping[str, Artifact]) -> Table:
         commit = (manifest.get("git") or "none")[:SHOWN] + ("+changes" if "+" in (manifest.get("git") or "") else "")
         seed = manifest.get("seed")
         rows.append(
-            (name, f"{artifact.stage}/{artifact.address}", by, ", ".join(inputs), manifest["sealed_at"], commit, seed)
+            (name, f"{artifact.stage}/{artifact.path.name}", by, ", ".join(inputs), manifest["sealed_at"], commit, seed)
         )
     note = "Addresses are folders below the store's root; equal addresses are equal artifacts, made once for all runs."
     return Table("Lineage", ("artifact", "address", "made by", "from", "at", "commit", "seed"), rows, note)

@@ -15,7 +15,8 @@ from croco.config.scorers import AlignmentOptions, CombinationOptions, ImplicitO
 from croco.engines import factory
 from croco.engines.base import Scorer
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, adapter_identity, identity
+from croco.models.checkpoints import Checkpoint, adapter_identity
+from croco.models.slices import checkpoint_slice, engine_slice
 
 
 def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
@@ -30,10 +31,9 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
         return {"kind": reward.kind, "parts": parts, "weights": options.weights, "vetoes": options.vetoes}
     common = {
         "kind": reward.kind,
-        "model": identity(str(reward.path), reward.revision),
-        "dtype": reward.dtype,
+        **checkpoint_slice(checkpoint(reward)),
         "max_length": reward.max_length,
-        "engine": engine.name,
+        **engine_slice(engine),
     }
     if isinstance(options, ImplicitOptions):
         own = records.as_dict(options) | adapter_identity(options.adapter)

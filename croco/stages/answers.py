@@ -20,7 +20,8 @@ from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, adapter_identity, identity
+from croco.models.checkpoints import Checkpoint
+from croco.models.slices import checkpoint_slice, engine_slice
 from croco.stages.base import Job
 
 Encode = Callable[[Any, Prompt], list[int]]
@@ -31,11 +32,8 @@ SETTINGS = "engine.json"  # what the engine that made the rows really used
 def slice_of(config: Config, checkpoint: Checkpoint, split: str, sampling: SamplingConfig) -> dict[str, Any]:
     return {
         "split": split,
-        "model": identity(checkpoint.path, checkpoint.revision),
-        **adapter_identity(checkpoint.adapter),
-        "dtype": checkpoint.dtype,
-        "chat_template": text.template_source(checkpoint.chat_template),
-        "engine": config.engine.name,
+        **checkpoint_slice(checkpoint),
+        **engine_slice(config.engine),
         "sampling": records.as_dict(sampling),
     }
 

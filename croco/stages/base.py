@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
+from croco.artifacts import addresses
 from croco.artifacts.sharing import Terms
 from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
@@ -41,6 +43,25 @@ class Job:
         return artifact
 
 
+MANY = 3  # languages that are named one by one
+
+
+def model_of(config: Config) -> str:
+    """The policy, as a person calls it: the last part of its path."""
+    return PurePath(config.model.path).name
+
+
+def languages_of(config: Config) -> str:
+    """The set of languages in a word."""
+    given = config.lang.languages
+    return "-".join(given) if len(given) <= MANY else f"{len(given)}-languages"
+
+
+def arm_of(config: Config) -> tuple[str, ...]:
+    """What an arm is told by: policy, languages, pairing, method."""
+    return model_of(config), languages_of(config), config.pairing.scope, config.method.name
+
+
 @dataclass(frozen=True)
 class Stage:
     """One step of the chain."""
@@ -57,6 +78,9 @@ class Stage:
     """Brings rows to the journals, before `run`: what several processes may do together (croco/artifacts/sharing.py)."""
     of_language: Callable[[Config, str], dict[str, Any]] = field(default=lambda config, language: {})
     """What the artifact of one language depends on besides."""
+    words: Callable[[Config], Sequence[str]] | None = None
+    """Before the address in the folder's name, for a person. By default the policy's name where there is one artifact per
+    language, which follows by itself, and the run's arm where there is one for all."""
     folder: str = field(default="")
     """Where its artifacts lie; stages that do the same work share one. Its name by default."""
     per_language: bool = False
@@ -82,3 +106,9 @@ def seen_from(stage: Stage, view: Callable[[Job], Job]) -> Stage:
         run=lambda job: run(view(job)),
         fill=None if fill is None else lambda job: fill(view(job)),
     )
+
+
+def words_of(stage: Stage, config: Config, language: str | None) -> str:
+    """What the folder of a stage's artifact is called before its address."""
+    told = stage.words or ((lambda given: (model_of(given),)) if stage.per_language else arm_of)
+    return addresses.words_of(*told(config), language)

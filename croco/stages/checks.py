@@ -74,7 +74,14 @@ def _wanted(config: Config) -> bool:
 
 
 PROMPTS = Stage(
-    name="checks_prompts", needs=(), config=_asked, run=_write, version=1, per_language=True, wanted=_wanted
+    name="checks_prompts",
+    needs=(),
+    words=lambda config: ("checks",),
+    config=_asked,
+    run=_write,
+    version=1,
+    per_language=True,
+    wanted=_wanted,
 )
 STAGE = Stage(
     name="checks",

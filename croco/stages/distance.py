@@ -17,8 +17,9 @@ from croco.config import Config
 from croco.engines import factory
 from croco.engines.base import Request, seed_of
 from croco.language import text
-from croco.models.checkpoints import adapter_identity, identity, load
+from croco.models.checkpoints import load
 from croco.models.devices import release
+from croco.models.slices import checkpoint_slice, engine_slice
 from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
@@ -34,12 +35,9 @@ def slice_of(config: Config) -> dict[str, Any]:
     model = config.model
     return {
         "distance": None if config.evals.distance is None else records.as_dict(config.evals.distance),
-        "model": identity(model.path, model.revision),
-        **adapter_identity(model.adapter),
-        "dtype": model.dtype,
-        "chat_template": text.template_source(model.chat_template),
+        **checkpoint_slice(factory.policy(model)),
         "max_length": model.max_length,
-        "engine": config.engine.name,
+        **engine_slice(config.engine),
         "sampling": records.as_dict(config.sampling),
         "trains_on": config.method.trains_on,
     }

@@ -18,10 +18,10 @@ from croco.errors import UserError
 from croco.evals.benchmarks import paired, results, tool
 from croco.evals.benchmarks.results import Measured
 from croco.evals.comparing import base_and_tuned
-from croco.language import text
 from croco.models import merged
-from croco.models.checkpoints import Checkpoint, identity
-from croco.stages.base import Job, Stage
+from croco.models.checkpoints import Checkpoint
+from croco.models.slices import checkpoint_slice
+from croco.stages.base import Job, Stage, languages_of, model_of
 
 
 def _wanted(config: Config) -> bool:
@@ -70,9 +70,7 @@ def _measured_as(config: Config) -> dict[str, Any]:
         return {}
     used, model = _tool(config), config.model
     return {
-        "model": identity(model.path, model.revision),
-        "dtype": model.dtype,
-        "chat_template": text.template_source(model.chat_template),
+        **checkpoint_slice(factory.policy(model)),
         "iterations": used.iterations,
         "few_shot": used.few_shot,
         "test_split": used.test_split,
@@ -140,7 +138,15 @@ def _compare(job: Job) -> dict[str, Any]:
     }
 
 
-DATA = Stage(name="euroeval_data", needs=(), config=_asked, run=_validate, version=1, wanted=_wanted)
+DATA = Stage(
+    name="euroeval_data",
+    needs=(),
+    words=lambda config: (languages_of(config),),
+    config=_asked,
+    run=_validate,
+    version=1,
+    wanted=_wanted,
+)
 BASE = Stage(
     name="euroeval_base",
     needs=("euroeval_data",),
@@ -148,6 +154,7 @@ BASE = Stage(
     run=functools.partial(_measure, tuned=False),
     version=1,
     folder="euroeval_scores",
+    words=lambda config: (model_of(config), languages_of(config)),
     wanted=_wanted,
 )
 TUNED = replace(

@@ -10,7 +10,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.pairing import report, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, languages_of, model_of
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def _sources(job: Job) -> dict[str, Tables]:
 
 STAGE = Stage(
     name="pairs",
+    words=lambda config: (model_of(config), languages_of(config), config.pairing.scope),
     # The chain gives a stage what there is of what it names: a run without a mixture has the first three.
     needs=("prompts", "generations", "scores", "other_generations", "other_scores", "references", "reference_scores"),
     config=slice_of,

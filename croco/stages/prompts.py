@@ -28,9 +28,9 @@ def slice_of(config: Config) -> dict[str, Any]:
     elif config.prompts.source == "hub":
         prompts["path"] = config.prompts.path
     if config.prompts.max_tokens is not None:
-        from croco.models.checkpoints import identity
+        from croco.models.slices import tokenizer_slice
 
-        prompts["tokenizer"] = identity(config.model.path, config.model.revision)
+        prompts |= tokenizer_slice(config.model.path, config.model.revision, config.model.chat_template)
     return {"prompts": prompts}
 
 
@@ -138,6 +138,7 @@ STAGE = Stage(
     needs=("translation_requests", "translations"),
     config=slice_of,
     of_language=of_language,
+    words=lambda config: (config.prompts.source,),
     run=run,
     version=2,
     per_language=True,

@@ -10,7 +10,7 @@ from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import identity
+from croco.models.slices import tokenizer_slice
 from croco.stages.base import Job, Stage
 
 MODEL = "reference"
@@ -20,8 +20,7 @@ def slice_of(config: Config) -> dict[str, Any]:
     """Lengths are counted in the policy's tokens."""
     model = config.model
     return {
-        "tokenizer": identity(model.path, model.revision),
-        "chat_template": text.template_source(model.chat_template),
+        **tokenizer_slice(model.path, model.revision, model.chat_template),
     }
 
 

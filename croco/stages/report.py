@@ -54,9 +54,9 @@ def lineage(job: Job) -> dict[str, str]:
     folders: dict[str, str] = {}
     for name, artifact in job.inputs.items():
         if isinstance(artifact, store.Artifacts):
-            folders |= {f"{name}/{lang}": f"{a.stage}/{a.address}" for lang, a in artifact.by_language.items()}
+            folders |= {f"{name}/{lang}": f"{a.stage}/{a.path.name}" for lang, a in artifact.by_language.items()}
         else:
-            folders[name] = f"{artifact.stage}/{artifact.address}"
+            folders[name] = f"{artifact.stage}/{artifact.path.name}"
     return folders
 
 

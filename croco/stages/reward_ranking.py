@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from croco.artifacts import records
+from croco.artifacts.addresses import canonical
 from croco.artifacts.records import Prompt, Result
 from croco.config import Config
 from croco.errors import UserError
@@ -96,7 +97,7 @@ def _score(job: Job, items: list[ranking.Item]) -> None:
     if not missing:
         return
     scorer = job.engines.get(
-        ("scorer", reward.kind, reward.path, reward.function), lambda: factory.scorer(engine, reward)
+        ("scorer", canonical(factory.depends_on(engine, reward))), lambda: factory.scorer(engine, reward)
     )
     journal = job.output.journal()
     try:

@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,12 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
         work.flush()
 
 
+def reward_words(config: Config) -> tuple[str, ...]:
+    """The reward, as a person calls it."""
+    reward = config.reward
+    return (reward.function or (PurePath(reward.path).name if reward.path else reward.kind),)
+
+
 @dataclass(frozen=True)
 class _English:
     """The English side of the prompts, for rewards that compare with it; empty for all others."""
@@ -177,6 +184,7 @@ def _summary(job: Job) -> dict[str, Any]:
 
 STAGE = Stage(
     name="scores",
+    words=reward_words,
     needs=("prompts", "generations"),
     config=slice_of,
     fill=fill,

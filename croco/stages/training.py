@@ -12,7 +12,7 @@ from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import adapter_identity, identity
+from croco.models.slices import checkpoint_slice
 from croco.pairing.choose import draw
 from croco.stages.base import Job, Stage
 
@@ -30,10 +30,7 @@ def slice_of(config: Config) -> dict[str, Any]:
         method.pop(name)
     model = config.model
     return {
-        "model": identity(model.path, model.revision),
-        **adapter_identity(model.adapter),
-        "dtype": model.dtype,
-        "chat_template": text.template_source(model.chat_template),
+        **checkpoint_slice(factory.policy(model)),
         "max_length": model.max_length,
         "lora": records.as_dict(model.lora),
         "method": method,

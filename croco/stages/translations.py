@@ -13,7 +13,8 @@ from croco.config import Config, SamplingConfig, TranslationConfig
 from croco.config.languages import spoken_of
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, context_of, identity
+from croco.models.checkpoints import Checkpoint, context_of
+from croco.models.slices import tokenizer_slice
 from croco.prompts import translation as translating
 from croco.stages.answers import fill, seal, slice_of
 from croco.stages.base import Job, Stage
@@ -56,8 +57,7 @@ def requests_slice(config: Config) -> dict[str, Any]:
         "template": translation.template if translation.format == "text" else None,
         "references": translation.references,
         "max_input_tokens": translation.max_input_tokens,
-        "tokenizer": identity(str(translation.model), translation.revision),
-        "chat_template": text.template_source(translation.chat_template),
+        **tokenizer_slice(str(translation.model), translation.revision, translation.chat_template),
     }
 
 

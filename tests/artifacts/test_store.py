@@ -117,3 +117,26 @@ def test_open_and_find_need_a_manifest(tmp_path: Path) -> None:
         Store.open(tmp_path)
     with pytest.raises(UserError, match="0 finished artifacts"):
         Store(tmp_path).find("pairs", "ab")
+
+
+def test_a_folder_has_words_and_the_address_decides(tmp_path: Path) -> None:
+    """Two jobs with other words for the same artifact make one folder; it is found by its address, by its words, by both."""
+    store = Store(tmp_path)
+    first = store.artifact("training", 1, {"a": 1}, words="eurollm-da-mono-dpo")
+    second = store.artifact("training", 1, {"a": 1}, words="a-copy-of-eurollm")
+    assert second.path.name == f"a-copy-of-eurollm-{first.address}"  # not made yet
+    with first.lock():
+        first.seal({}, 0.0)
+    with second.lock():
+        assert second.sealed
+    assert [path.name for path in (tmp_path / "training").iterdir()] == [f"eurollm-da-mono-dpo-{first.address}"]
+    for given in (first.address, first.address[:6], "eurollm-da", first.path.name):
+        assert store.find("training", given).address == first.address
+    assert Store.open(first.path).path == first.path
+
+
+def test_an_artifact_of_before_keeps_its_plain_folder(tmp_path: Path) -> None:
+    before = Store(tmp_path).artifact("training", 1, {"a": 1})
+    with before.lock():
+        before.seal({}, 0.0)
+    assert Store(tmp_path).artifact("training", 1, {"a": 1}, words="eurollm").sealed

@@ -84,7 +84,7 @@ def test_cards_say_what_the_artifacts_say(policy: Path, reward: Path, tmp_path: 
     said = run(policy, reward, tmp_path)
     store = Store(tmp_path)
     report, pairs, quality = (store.find(stage, "") for stage in ("report", "pairs", "quality"))
-    folder = tmp_path / "hub" / report.address
+    folder = tmp_path / "hub" / report.path.name
     assert str(folder / "model" / "README.md") in said
     card = ModelCard.load(folder / "model" / "README.md")
     assert card.data.library_name == "peft"

@@ -128,6 +128,18 @@ def _asked(message: str) -> list[Message]:
     return [{"role": "user", "content": message}]
 
 
+def checkpoint(judge: JudgeConfig) -> Checkpoint:
+    """The model that judges."""
+    return Checkpoint(
+        str(judge.path), judge.revision, judge.dtype, judge.attention, judge.trust_remote_code, judge.chat_template
+    )
+
+
+def with_options(engine: EngineConfig, judge: JudgeConfig) -> EngineConfig:
+    """The run's engine as it is built for the judge."""
+    return replace(engine, options={**engine.options, **judge.engine_options})
+
+
 def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
     """The judge a configuration describes.
 
@@ -148,13 +160,8 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
             str(judge.url), str(judge.path), settings, judge.api_key_env, judge.retries, judge.timeout, judge.parallel
         )
         return EndpointJudge(endpoint, judge.max_prompt)
-    checkpoint = Checkpoint(
-        str(judge.path), judge.revision, judge.dtype, judge.attention, judge.trust_remote_code, judge.chat_template
-    )
-    tokenizer = text.load_tokenizer(
-        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
-    )
+    model = checkpoint(judge)
+    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
-    engine = replace(engine, options={**engine.options, **judge.engine_options})
-    generator = factory.generator(engine, checkpoint, tokenizer, sampling)
+    generator = factory.generator(with_options(engine, judge), model, tokenizer, sampling)
     return ModelJudge(generator, tokenizer, judge.max_prompt, dict(judge.template_options))

@@ -14,8 +14,7 @@ from croco.config import ArenaConfig, Config, locate
 from croco.errors import UserError
 from croco.evals.arena import judges, judging, questions
 from croco.evals.arena.judges import Game, Judgement
-from croco.language.text import template_source
-from croco.models.checkpoints import identity
+from croco.models.slices import checkpoint_slice, engine_slice
 from croco.stages.base import Job, Stage
 
 FLUSH_SECONDS = 2.0  # a verdict waits at most this long before it is on the disk
@@ -36,10 +35,8 @@ def slice_of(config: Config) -> dict[str, Any]:
         return {**asked, "model": judge.path}
     return {
         **asked,
-        "model": identity(str(judge.path), judge.revision),
-        "dtype": judge.dtype,
-        "chat_template": template_source(judge.chat_template),
-        "engine": config.engine.name,
+        **checkpoint_slice(judges.checkpoint(judge)),
+        **engine_slice(judges.with_options(config.engine, judge)),
     }
 
 
