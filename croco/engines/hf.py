@@ -28,6 +28,7 @@ from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.models.devices import release
+from croco.models.pooling import filler, pad_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -242,10 +243,7 @@ class HFScorer:
             raise UserError(
                 f"{checkpoint.path}: is no reward model, its {sorted(report['missing_keys'])[0]} is missing"
             )
-        pad = self.tokenizer.pad_token_id
-        self.pad_id = pad if pad is not None else text.end_of_turn(self.tokenizer)
-        self.model.config.get_text_config().pad_token_id = self.pad_id
-        self.model.config.pad_token_id = self.pad_id
+        self.pad = pad_of(self.model.config)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
@@ -261,9 +259,11 @@ class HFScorer:
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[Ids]) -> list[float]:
-        """One logit per conversation."""
-        longest = max(map(len, batch))
-        ids = torch.full((len(batch), longest), self.pad_id)
+        """One logit per conversation, read where the model's class reads it for each alone."""
+        longest, pad = max(map(len, batch)), filler(self.pad, batch)
+        for config in (self.model.config, self.model.config.get_text_config()):  # either is what a class looks at
+            config.pad_token_id = pad
+        ids = torch.full((len(batch), longest), pad)
         mask = torch.zeros_like(ids)
         for row, conversation in enumerate(batch):
             ids[row, : len(conversation)] = torch.tensor(conversation)

@@ -19,7 +19,8 @@ from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, rank_of
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, rank_of
+from croco.models.pooling import pad_of, up_to_the_reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -195,6 +196,9 @@ class VLLMScorer:
         check_reward_template(checkpoint, self.tokenizer)
         self.llm = _engine(checkpoint, options, runner="pooling", max_model_len=max_length)
         self.max_length = max_length
+        # vLLM reads a decoder's last token, whatever it is.
+        last = self.llm.llm_engine.model_config.pooler_config.get_seq_pooling_type() == "LAST"
+        self.pad = pad_of(configuration(checkpoint)) if last else None
         self.parameters = vllm.PoolingParams(use_activation=False)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
@@ -203,7 +207,7 @@ class VLLMScorer:
 
     def _rewards(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
         outputs = self.llm.encode(
-            [{"prompt_token_ids": list(ids)} for ids in conversations],
+            [{"prompt_token_ids": up_to_the_reward(self.pad, ids)} for ids in conversations],
             pooling_params=self.parameters,
             pooling_task="classify",
             use_tqdm=False,

@@ -110,7 +110,7 @@ def check_reward(checkpoint: Checkpoint) -> None:
     Raises:
         UserError: no classification head, or not one label.
     """
-    config = _configuration(checkpoint)
+    config = configuration(checkpoint)
     _refuse_reward(checkpoint.path, config.architectures, config.num_labels)
 
 
@@ -136,7 +136,12 @@ def _refuse_reward(path: str, architectures: list[str] | None, labels: int) -> N
         raise UserError(f"{path}: has {labels} labels; a reward model has one")
 
 
-def _configuration(checkpoint: Checkpoint) -> Any:
+def configuration(checkpoint: Checkpoint) -> Any:
+    """A checkpoint's config.json as transformers reads it.
+
+    Raises:
+        UserError: there is none, or none that transformers knows.
+    """
     from transformers import AutoConfig
 
     try:
@@ -176,7 +181,7 @@ def quieten() -> None:
 
 def context_of(checkpoint: Checkpoint) -> int:
     """Longest sequence in tokens a checkpoint was made for, from its configuration alone."""
-    return context_length(_configuration(checkpoint))
+    return context_length(configuration(checkpoint))
 
 
 def context_length(config: Any) -> int:

@@ -189,7 +189,7 @@ STAGE = Stage(
     config=slice_of,
     fill=fill,
     run=run,
-    version=1,
+    version=2,
     per_language=True,
     also=also,
 )

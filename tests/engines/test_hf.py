@@ -14,6 +14,7 @@ from croco.engines.hf import HFGenerator, HFScorer, token_batches, uniform_strea
 from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
+from croco.models.pooling import up_to_the_reward
 from tests.support.builders import build_policy, build_reward
 
 QUESTIONS = ["what?", "hvad hedder du, og hvor kommer du fra?", "tell me all about the quick brown fox", "0 1 2"]
@@ -150,6 +151,32 @@ def test_scores_equal_the_logits_of_single_conversations(reward: Path) -> None:
         with torch.no_grad():
             assert score == pytest.approx(model(torch.tensor([ids])).logits.item(), abs=1e-5)
     assert scores[-1] is None
+
+
+@pytest.mark.parametrize("pad", [None, 1, 2], ids=["no pad token", "pad is the end", "a pad token"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3_text"])
+def test_rewards_are_read_where_the_models_class_reads_them(family: str, pad: int | None, tmp_path: Path) -> None:
+    """Each conversation alone through its own class is the oracle. Token 1 ends every conversation: as the pad token it is passed
+    over, without a pad token it is what is read; of unequal lengths, so that rows are filled."""
+    path = build_reward(tmp_path, family=family, pad_token_id=pad)
+    scorer = HFScorer(Checkpoint(str(path)), max_length=200, score_tokens=1000)
+    answers = [Answered([{"role": "user", "content": q}], a, "en", "{}") for q in QUESTIONS for a in ("", "a lazy dog")]
+    scores = scorer.score(answers)
+    model = AutoModelForSequenceClassification.from_pretrained(path).eval()
+    alone, sequences = [], []
+    for answer in answers:
+        messages = [*answer.messages, {"role": "assistant", "content": answer.answer}]
+        sequences.append(text.conversation_ids(scorer.tokenizer, messages))
+        with torch.no_grad():
+            alone.append(model(torch.tensor([sequences[-1]])).logits.item())
+    assert {ids[-1] for ids in sequences} == {1}
+    assert scores == [pytest.approx(value, abs=1e-5) for value in alone]
+    # An engine that reads the last token of what it is given reads the same.
+    model.config.pad_token_id = None
+    for ids, value in zip(sequences, alone, strict=True):
+        with torch.no_grad():
+            last = model(torch.tensor([up_to_the_reward(pad, ids)])).logits.item()
+        assert last == pytest.approx(value, abs=1e-5)
 
 
 def test_equal_conversations_are_scored_once(reward: Path, monkeypatch: pytest.MonkeyPatch) -> None:

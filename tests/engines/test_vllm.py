@@ -239,10 +239,12 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     engines.close()
 
 
+@pytest.mark.parametrize("pad", [None, 1, 2], ids=["no pad token", "pad is the end", "a pad token"])
 def test_scores_are_the_raw_logits_of_transformers(
-    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    pad: int | None, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = build_reward(tmp_path, seed=1, **SHAPE)
+    """Read where the model's class reads a single conversation, which ends with token 1."""
+    path = build_reward(tmp_path, seed=1, **SHAPE, pad_token_id=pad)
     model = AutoModelForSequenceClassification.from_pretrained(path)
     torch.nn.init.normal_(model.score.weight, std=2.0)  # so that logits leave [0, 1], where a sigmoid would keep them
     model.eval().save_pretrained(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -66,11 +67,13 @@ def build_policy(
     return folder
 
 
-def build_reward(folder: Path, seed: int = 0, labels: int = 1, **changes: int) -> Path:
-    """A Qwen3 sequence classifier with its tokenizer."""
-    build_tokenizer(folder)
+def build_reward(
+    folder: Path, seed: int = 0, labels: int = 1, family: str = "qwen3", template: str | None = TEMPLATE, **changes: Any
+) -> Path:
+    """A sequence classifier with its tokenizer."""
+    build_tokenizer(folder, template)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model("qwen3", **{**SHAPE, **changes}, num_labels=labels)
+    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {}), **changes}, num_labels=labels)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
 
