@@ -19,8 +19,8 @@ class LoraConfig:
     alpha: int
     dropout: float
     """Used by SFT only: see croco/training/policy.py, departure 1."""
-    targets: list[str]
-    """Names of the linear modules that get an adapter."""
+    targets: Any
+    """Names of the language model's linear layers that get an adapter, or `all-linear`: all of them but the output layer."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from croco.config import languages
 from croco.config.arena import check_arena, check_judge
@@ -17,6 +18,7 @@ from croco.config.translation import check_translation
 def check(config: Config) -> None:
     """Cross-field checks; raises UserError with the key to change."""
     one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
+    check_targets(config.model.lora.targets)
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
@@ -70,6 +72,15 @@ def check(config: Config) -> None:
         on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
         check_judge(config.judge, on_tiny)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+
+
+def check_targets(targets: Any) -> None:
+    """As PEFT's `target_modules` without its patterns; raises UserError with the key to change."""
+    names = isinstance(targets, list) and bool(targets) and all(isinstance(name, str) for name in targets)
+    require(
+        names or targets == "all-linear",
+        f"model.lora.targets: {targets} is neither a list of layers' names, e.g. [q_proj,v_proj], nor all-linear",
+    )
 
 
 def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:

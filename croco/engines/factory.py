@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 from croco.config import EngineConfig, ModelConfig, SamplingConfig
 from croco.engines.base import Generator
 from croco.engines.holder import EngineHolder
-from croco.models.checkpoints import Checkpoint, rank_of
+from croco.models.adapters import rank_of
+from croco.models.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -26,6 +26,7 @@ from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
 from croco.language import text
+from croco.models.adapters import put_on
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.models.devices import release
 from croco.models.pooling import filler, pad_of
@@ -75,7 +76,7 @@ class HFGenerator:
         if self.adapter is not None:
             self.model.delete_adapter("default")
         if adapter is not None:
-            self.model.load_adapter(str(adapter))
+            put_on(self.model, adapter)
             self.model.eval()
         self.adapter = adapter
 

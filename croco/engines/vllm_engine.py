@@ -19,7 +19,8 @@ from croco.engines.base import Answered, Completion, Request, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, rank_of
+from croco.models.adapters import rank_of, settings_of
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration
 from croco.models.pooling import pad_of, up_to_the_reward
 
 if TYPE_CHECKING:
@@ -177,6 +178,10 @@ def _key(request: Request) -> str:
 
 
 def _rank_bound(adapter: Path) -> int:
+    if settings_of(adapter).use_dora:
+        raise UserError(
+            f"{adapter}: is a DoRA adapter, which vLLM does not compute; choose engine=hf, or merge it into its base"
+        )
     rank = rank_of(adapter)
     for bound in RANKS:
         if rank <= bound:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
-from croco.models import devices
+from croco.models import adapters, devices
 
 if TYPE_CHECKING:
     import torch
@@ -46,11 +46,6 @@ def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
     return {} if adapter is None else {"adapter": identity(str(adapter), None)}
 
 
-def rank_of(adapter: Path) -> int:
-    """Of a LoRA adapter, from its PEFT configuration."""
-    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
-
-
 def device() -> torch.device:
     import torch
 
@@ -79,7 +74,7 @@ def load(
         emulate: keep the configured precision also where the hardware only emulates it, and is slow.
 
     Raises:
-        UserError: nothing loadable is there, or the hub cannot be reached.
+        UserError: nothing loadable is there, the hub cannot be reached, or the adapter is none for it.
     """
     import torch
 
@@ -100,7 +95,7 @@ def load(
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
     if checkpoint.adapter is not None:
-        model.load_adapter(str(checkpoint.adapter))
+        adapters.put_on(model, checkpoint.adapter)
     return model.to(device()).eval(), report
 
 

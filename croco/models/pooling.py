@@ -1,8 +1,8 @@
 """Where a sequence classifier reads its reward: where its own class does for one conversation alone, without padding.
 
-A decoder's class takes the last token that is not `pad_token_id` of its configuration: the last one where there is no such id, the one
-before where the id is the EOS that ends the conversation. In a batch the padding must not move that place, and an engine that reads
-the last token of what it is given must be given no more.
+A decoder's class takes the last token that is not `pad_token_id` of its configuration: the last one where there is no such id,
+the one before where the id is the EOS that ends the conversation. In a batch the padding must not move that place, and an engine
+that reads the last token of what it is given must be given no more.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,41 +13,43 @@ from peft import LoraConfig, get_peft_model
 from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
+from croco.models import adapters
 from croco.models.checkpoints import load
 from croco.training import fused_lora, fused_norm, trial
 
 log = logging.getLogger(__name__)
 
+RANDOM = (
+    "attention_dropout",
+    "attn_dropout",
+    "dropout",
+    "dropout_prob",
+    "router_jitter_noise",
+    "jitter_noise",
+    "layerdrop",
+)
+"""Attributes of modules that name a probability, or the strength of a noise."""
 RESERVE = 0.1  # share of the free memory that is left to fragmentation and the optimiser
 
 
 def build_model(config: Config, dropout: float) -> Any:
-    """The base with a fresh adapter; frozen weights in `model.dtype`, adapters in float32.
+    """The base with a fresh adapter of `model.lora`, or of the kind that `model.adapter` is; frozen weights in `model.dtype`,
+    adapters in float32.
 
     Raises:
-        UserError: the checkpoint has none of `model.lora.targets`.
+        UserError: the checkpoint lacks one of `model.lora.targets`, or the adapter is of a kind that is not trained here.
     """
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(config.seed)
     base, _ = load(AutoModelForCausalLM, replace(factory.policy(config.model), adapter=None), emulate=True)
-    lora = config.model.lora
-    settings = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=dropout,
-        target_modules=list(lora.targets),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
     try:
-        model = get_peft_model(base, settings, autocast_adapter_dtype=True)
+        model = get_peft_model(base, _settings(config, base, dropout), autocast_adapter_dtype=True)
     except ValueError as error:
-        raise UserError(f"model.lora.targets: {str(error).splitlines()[0]}") from None
+        key = "model.lora.targets" if config.model.adapter is None else f"model.adapter: {config.model.adapter}"
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
     if dropout == 0:
-        for module in model.modules():  # the base's own too, as the authors' trainer does
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
+        without_dropout(model)  # the base's own too, as the authors' trainer does
     if config.trainer.fused_lora:
         fused_lora.fuse(model)
     if config.trainer.fused_norms:
@@ -55,6 +58,38 @@ def build_model(config: Config, dropout: float) -> Any:
     if recomputes(config, base):
         trial.recompute(model)
     return model
+
+
+def _settings(config: Config, base: Any, dropout: float) -> LoraConfig:
+    """What `model.adapter` was made with, where there is one: rounds go on with it, and so does a reference."""
+    lora = config.model.lora
+    if config.model.adapter is not None:
+        settings = adapters.settings_of(Path(config.model.adapter))
+        settings.lora_dropout, settings.inference_mode, settings.task_type = dropout, False, "CAUSAL_LM"
+        if (settings.r, settings.lora_alpha) != (lora.r, lora.alpha):
+            log.warning("model.lora: r=%d and alpha=%d are those of model.adapter", settings.r, settings.lora_alpha)
+        return settings
+    outside = adapters.check_targets(base, lora.targets)
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        exclude_modules=outside,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def without_dropout(model: Any) -> None:
+    """Nothing is drawn at random in a forward pass any more: neither layers of dropout, nor what attention and routers do
+    themselves."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in RANDOM:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def recomputes(config: Config, base: Any) -> bool:

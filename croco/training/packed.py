@@ -26,8 +26,24 @@ from croco.training.forward import AnswerLogps, Forward, padded
 log = logging.getLogger(__name__)
 
 NAME = "croco_segments"
-FAMILIES = frozenset({"llama", "cohere2", "qwen3", "gemma3_text"})
-"""Model types whose attention is proven to be what attention.py computes (tests/training/test_packed.py)."""
+FAMILIES = frozenset(
+    {
+        "apertus",
+        "cohere",
+        "cohere2",
+        "gemma3_text",
+        "granite",
+        "llama",
+        "mistral",
+        "mixtral",
+        "olmo2",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+    }
+)
+"""Model types whose attention is proven to be what attention.py computes (tests/training/test_packed.py, tests/zoo)."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +90,19 @@ def packed(
     device = model.device
     ids, positions = (on(device, torch.tensor([numbers])) for numbers in (row.ids, row.positions))
     layout = Layout(row.segments, device)
-    states = base.model(input_ids=ids, position_ids=positions, use_cache=False, layout=layout).last_hidden_state[0]
+    decoder = base.get_decoder()  # of a model that sees pictures, too, the part that reads text
+    states = decoder(input_ids=ids, position_ids=positions, use_cache=False, layout=layout).last_hidden_state[0]
     sources, targets = (on(device, torch.tensor(numbers)) for numbers in (row.sources, row.targets))
-    scale = getattr(base.config, "logit_scale", None)
-    hidden = states[sources] if scale is None else states[sources] * scale
+    scale = logit_factor(base.config.get_text_config())
+    hidden = states[sources] if scale == 1 else states[sources] * scale
     head = base.get_output_embeddings().weight
     logps = chunked_logps(hidden, head, targets) if chunked_head else target_logps(hidden @ head.T, targets)
     return AnswerLogps(logps, row.lengths)
+
+
+def logit_factor(config: Any) -> float:
+    """By what a model's class multiplies the output layer's logits: Cohere's factor, Granite's divisor."""
+    return float(getattr(config, "logit_scale", None) or 1) / float(getattr(config, "logits_scaling", None) or 1)
 
 
 def choose(model: Any, hardware: TrainerConfig) -> Forward:
@@ -96,7 +118,7 @@ def choose(model: Any, hardware: TrainerConfig) -> Forward:
         NAME, registered(best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack))
     )
     AttentionMaskInterface.register(NAME, lambda *arguments, **keywords: None)
-    base.set_attn_implementation(NAME)
+    base.get_decoder().set_attn_implementation(NAME)
     share, chunked = hardware.share_prompts, hardware.chunked_head
     name = "packed" + ("" if share else ", prompts repeated") + ("" if chunked else ", whole logits")
     way = functools.partial(packed, share_prompts=share, chunked_head=chunked)
@@ -105,7 +127,7 @@ def choose(model: Any, hardware: TrainerConfig) -> Forward:
 
 def refusal(base: Any) -> str | None:
     """Why a model cannot be packed; None when it can."""
-    config = base.config
+    config = base.config.get_text_config()
     if config.model_type not in FAMILIES:
         return f"not proven for model type '{config.model_type}'"
     if getattr(config, "final_logit_softcapping", None) or getattr(config, "attn_logit_softcapping", None):

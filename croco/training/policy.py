@@ -89,7 +89,7 @@ class Policy(lightning.LightningModule):
             return
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
-        layers = self.model.get_base_model().model.layers
+        layers = self.model.get_base_model().get_decoder().layers
         if isinstance(layers[0], FSDPModule):
             return
         for layer in layers:  # embeddings and output layer stay whole: the chunked log-probs read the latter directly

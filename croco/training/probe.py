@@ -54,7 +54,7 @@ def _answers(
     model: Any, tokenizer: PreTrainedTokenizerBase, probes: Sequence[Probe], temperature: float, max_new_tokens: int
 ) -> list[list[int]]:
     """One sample each, from the same random numbers every time, with the attention that generation is made for."""
-    base = model.get_base_model()
+    base = model.get_base_model().get_decoder()
     attention, was_training = base.config._attn_implementation, model.training
     base.set_attn_implementation("sdpa" if attention.startswith("croco") else attention)
     model.eval()

@@ -18,6 +18,7 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from croco.errors import UserError
+from croco.models import adapters
 
 OPTIMISER = "optimiser.pt"
 
@@ -63,13 +64,15 @@ def _set(model: Any, adapter: Path) -> None:
     """Load an adapter's weights.
 
     Raises:
-        UserError: it has other modules or another rank than `model.lora`.
+        UserError: it has other modules, other ranks or another scaling than the one that is trained.
     """
     weights = load_file(adapter / "adapter_model.safetensors")
     expected = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
-    if expected != {name: value.shape for name, value in weights.items()}:
+    same = expected == {name: value.shape for name, value in weights.items()}
+    if not (same and adapters.alike(adapters.settings_of(adapter), model.peft_config["default"])):
         raise UserError(
-            f"{adapter}: has other modules or another rank than model.lora; set model.lora to what it was made with"
+            f"{adapter}: has other modules, ranks or scaling than the adapter that is trained; name it as model.adapter, or set "
+            "model.lora to what it was made with"
         )
     set_peft_model_state_dict(model, weights)
 

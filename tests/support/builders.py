@@ -34,9 +34,23 @@ SHAPE = {
     "eos_token_id": 1,
     "pad_token_id": 2,
 }
-OF_FAMILY = {
-    "cohere2": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"], "logit_scale": 0.25},
-    "gemma3_text": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]},
+WINDOWS = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+OF_FAMILY: dict[str, dict[str, Any]] = {
+    "cohere2": {**WINDOWS, "logit_scale": 0.25},
+    "gemma2": {**WINDOWS, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, "query_pre_attn_scalar": 8},
+    "gemma3_text": WINDOWS,
+    "gpt_oss": {**WINDOWS, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "granite": {
+        "embedding_multiplier": 3.0,
+        "residual_multiplier": 0.5,
+        "attention_multiplier": 0.2,
+        "logits_scaling": 4.0,
+    },
+    "mistral": {"sliding_window": 16},
+    "mixtral": {"sliding_window": 16, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "phi3": {"sliding_window": 16},
+    "qwen2": {"use_sliding_window": True, **WINDOWS},
+    "smollm3": {"no_rope_layers": [1, 0]},
 }
 
 
@@ -56,14 +70,26 @@ def build_tokenizer(folder: Path, template: str | None = TEMPLATE) -> PreTrained
     return fast
 
 
+def config_of_family(family: str, **changes: Any) -> Any:
+    """A small configuration of a model type; "gemma3" is the one that sees pictures, with two layers for each."""
+    text = {**SHAPE, **OF_FAMILY.get(family, {}), **changes}
+    if family != "gemma3":
+        return AutoConfig.for_model(family, **text)
+    sizes = ("hidden_size", 16), ("intermediate_size", 32), ("num_hidden_layers", 2), ("num_attention_heads", 2)
+    vision = {**dict(sizes), "image_size": 28, "patch_size": 14}
+    ids = {name: text[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return AutoConfig.for_model(
+        family, text_config={**text, **WINDOWS}, vision_config=vision, image_token_index=319, **ids
+    )
+
+
 def build_policy(
-    folder: Path, family: str = "llama", seed: int = 0, template: str | None = TEMPLATE, **changes: int
+    folder: Path, family: str = "llama", seed: int = 0, template: str | None = TEMPLATE, **changes: Any
 ) -> Path:
-    """A causal language model of a family (llama, cohere2, qwen3, gemma3_text) with its tokenizer; `changes` to its shape."""
+    """A causal language model of a family with its tokenizer; `changes` to its shape."""
     build_tokenizer(folder, template)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {}), **changes})
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config_of_family(family, **changes)).save_pretrained(folder)
     return folder
 
 
@@ -73,7 +99,8 @@ def build_reward(
     """A sequence classifier with its tokenizer."""
     build_tokenizer(folder, template)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **{**SHAPE, **OF_FAMILY.get(family, {}), **changes}, num_labels=labels)
+    config = config_of_family(family, **changes)
+    config.num_labels = labels
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
 

@@ -20,7 +20,9 @@ from croco.training import launch, metrics
 from croco.training.data import Example, Material, Plan, encode, packs, share
 from croco.training.forward import padded
 from croco.training.model import build_model
+from croco.training.packed import choose
 from croco.training.policy import schedule
+from tests.support.builders import build_policy
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "hvad", "hedder", "du"]
 
@@ -235,3 +237,16 @@ def test_kept_steps_are_what_a_shorter_training_ends_with(
     assert kept.keys() == short.keys()
     assert all(torch.equal(kept[name], short[name]) for name in kept)
     assert any(not torch.equal(kept[name], last[name]) for name in kept)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_attention_dropout_is_off_in_preference_training(packing: bool, tmp_path: Path) -> None:
+    """A checkpoint that names one starts at its reference; with dropout wanted (SFT) the base's own stays on."""
+    path = build_policy(tmp_path, attention_dropout=0.5)
+    config = config_of(path, f"trainer.packing={packing}")
+    rows = [Example([5, 6, 7], ([8, 9, 10, 1], [11, 12, 1]))]
+    for dropout, same in ((0.0, True), (0.05, False)):
+        model = build_model(config, dropout)
+        forward = choose(model, config.trainer)
+        first, second = (forward(model, rows).values for _ in range(2))
+        assert torch.equal(first, second) is same
