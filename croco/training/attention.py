@@ -213,7 +213,7 @@ class Heads(NamedTuple):
     def of(cls, base: Any) -> Heads:
         text = base.config.get_text_config()
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        layers = [getattr(layer, "self_attn", None) for layer in base.model.layers]
+        layers = [getattr(layer, "self_attn", None) for layer in base.get_decoder().layers]
         windows = {getattr(layer, "sliding_window", None) for layer in layers}
         return cls(
             text.num_attention_heads, text.num_key_value_heads, size, tuple(sorted(windows, key=lambda w: w or 0))

@@ -26,12 +26,12 @@ def wanted(hardware: TrainerConfig, model: Any, tokens: int) -> bool:
 def begin(model: Any, backend: str = "inductor") -> None:
     """Compile each decoder layer when it is first called."""
     torch._dynamo.config.recompile_limit = max(VARIANTS, torch._dynamo.config.recompile_limit)
-    for layer in model.get_base_model().model.layers:
+    for layer in model.get_base_model().get_decoder().layers:
         layer.compile(dynamic=True, backend=backend)
 
 
 def end(model: Any) -> None:
     """The layers as they were."""
-    for layer in model.get_base_model().model.layers:
+    for layer in model.get_base_model().get_decoder().layers:
         layer._compiled_call_impl = None
     torch._dynamo.reset()

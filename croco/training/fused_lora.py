@@ -78,7 +78,7 @@ def fuse(model: Any) -> int:
         )
         module.copies = None  # type: ignore[assignment]
     if fused:
-        model.get_base_model().base_model.register_forward_pre_hook(Copies(fused))  # the decoder, in every path
+        model.get_base_model().get_decoder().register_forward_pre_hook(Copies(fused))  # the decoder, in every path
     return len(fused)
 
 
