@@ -87,6 +87,20 @@ def test_stages_do_not_import_one_another() -> None:
             assert not imported.startswith("croco.stages") or imported.startswith(SHARED), path
 
 
+def test_nothing_is_unpickled() -> None:
+    """A pickle is a program: what lies in an artifact's folder may be anybody's. torch loads weights alone."""
+    for path in MODULES:
+        for imported in imports(path):
+            assert imported.split(".")[0] not in {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}, path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert given.get("weights_only", "True") == given.get("safe_serialization", "True") == "True", path
+            assert ast.unparse(node.func) != "torch.load" or "weights_only" in given, path
+            assert given.get("allow_pickle", "False") == "False", path
+
+
 def test_every_module_imports_without_the_extras() -> None:
     """In a process of its own in which the extras cannot be imported."""
     program = (

@@ -72,7 +72,7 @@ def fit(
     total = material.start.step + plan.steps + material.start.later
     trainer = _trainer(config, folder, Keep(folder, kept.steps(config.evals.checkpoints, total)))
     with _interruptible():
-        trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=False)
+        trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=True)
     _save_adapter(module, folder / "adapter")
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
@@ -104,11 +104,21 @@ def _interruptible() -> Iterator[None]:
 
 
 def step_of(folder: Path) -> int:
-    """Optimiser steps behind the last checkpoint; 0 without one."""
+    """Optimiser steps behind the last checkpoint; 0 without one.
+
+    Raises:
+        UserError: it is none: cut, of other content, or holding code, which is not run.
+    """
     checkpoint = folder / LAST
-    if not checkpoint.is_file():
+    if not checkpoint.exists():
         return 0
-    return int(torch.load(checkpoint, weights_only=False, map_location="cpu")["global_step"])
+    try:
+        return int(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["global_step"])
+    except Exception as error:  # of a file of any content: torch's, zip's, pickle's and the system's own, of many kinds
+        raise UserError(
+            f"{checkpoint}: not a checkpoint of this training ({type(error).__name__}); remove it, and the same command "
+            "trains from the first step"
+        ) from None
 
 
 def _recorder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,12 +15,12 @@ from typing import Any
 from croco.config import Config
 from croco.errors import UserError
 from croco.show.progress import Progress
-from croco.training import fit, kept, metrics
+from croco.training import fit, handover, kept, metrics
 from croco.training.data import Material, Plan
 from croco.training.verdict import verdict
 
 POLL = 0.5  # seconds between looks at what the processes have recorded
-JOB = "job.pkl"
+JOB = "job"
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -64,7 +64,7 @@ def _in_processes(
 ) -> None:
     """Start the processes, and hand on what the first of them records until all have ended."""
     job = folder / JOB
-    job.write_bytes(pickle.dumps((config, material, folder, store)))  # read by our own workers only
+    handover.write(job, config, material, folder, store)
     said = folder / "workers.log"
     with said.open("w", encoding="utf-8") as out:
         workers = subprocess.Popen(command(config, job), stdout=out, stderr=subprocess.STDOUT, env=environment())
@@ -83,7 +83,7 @@ def _in_processes(
             if workers.poll() is None:
                 workers.terminate()
                 workers.wait()
-            job.unlink()
+            shutil.rmtree(job, ignore_errors=True)
     if workers.returncode != 0:
         lines = [line for line in said.read_text(encoding="utf-8").splitlines() if line.startswith("croco: ")]
         raise UserError(

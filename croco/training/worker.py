@@ -1,17 +1,16 @@
-"""One process of a training run that is spread over several; started by `loop.command`, never by hand."""
+"""One process of a training run that is spread over several; started by `launch.command`, never by hand."""
 
 from __future__ import annotations
 
-import pickle
 import sys
 from pathlib import Path
 
 from croco.errors import UserError
-from croco.training import fit
+from croco.training import fit, handover
 
 
 def main() -> None:
-    config, material, folder, store = pickle.loads(Path(sys.argv[1]).read_bytes())
+    config, material, folder, store = handover.read(Path(sys.argv[1]))
     try:
         fit.fit(config, material, folder, store, note=lambda row: None, say=lambda line: None)
     except UserError as error:
