@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from croco.errors import UserError
+from croco.show import secrets
+from croco.show.visible import visible
 
 HELP = {"--help", "-h"}
 
@@ -27,11 +29,16 @@ def command(
     try:
         return do(parser.parse_intermixed_args(arguments))
     except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
+        say(error)
         return 2
     except KeyboardInterrupt:
         print("\ncroco: interrupted", file=sys.stderr)
         return 130
+
+
+def say(error: object) -> None:
+    """The one line of what went wrong, for a terminal: what acts on one is written out, and secrets are masked."""
+    print(f"croco: {visible(secrets.masked(str(error)))}", file=sys.stderr)
 
 
 def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
@@ -45,7 +52,7 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
         words.check(arguments)
         return _called(main)
     except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
+        say(error)
         return 2
     except KeyboardInterrupt:
         print(f"\ncroco: {_interrupted()}", file=sys.stderr)

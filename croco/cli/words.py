@@ -18,6 +18,7 @@ from croco.config import CONF, Config
 from croco.config.choices import TOGETHER, one_choice
 from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
+from croco.show import secrets
 
 ELSEWHERE = {
     "experiments": "A table or an ablation: differences from the defaults, with their sweep.",
@@ -104,8 +105,12 @@ def check(arguments: Sequence[str]) -> None:
     """See that every choice and every key exists; what is more than a plain word is left to Hydra.
 
     Raises:
-        UserError: one does not; the message names those that do.
+        UserError: one does not; the message names those that do. Or one holds a secret, which Hydra would keep in its files.
     """
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        for place, kind in secrets.found({key: value}):
+            raise UserError(secrets.refusal(place, kind))
     if any(argument.startswith(OWN_PLACES) for argument in arguments):
         return
     known = groups()

@@ -42,6 +42,7 @@ from croco.config.targets import bind_target, locate
 from croco.config.translation import TranslationConfig
 from croco.config.valid import check, check_pairing
 from croco.errors import UserError
+from croco.show import secrets
 
 __all__ = [
     "CONF",
@@ -97,6 +98,8 @@ def strict(composed: DictConfig) -> Config:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}: {reason}") from None
     assert isinstance(config, Config)
+    for key, kind in secrets.found(OmegaConf.to_container(merged)):
+        raise UserError(secrets.refusal(key, kind))
     _check_choices(config)
     check(config)
     return config

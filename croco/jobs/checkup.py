@@ -6,7 +6,6 @@ greedy answer, and their rewards.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from croco.cli import commandline
 from croco.errors import UserError
 
 PER_LANGUAGE = 4
@@ -40,7 +40,7 @@ def run(composed: DictConfig) -> int:
             print(f"{MARKS[finding.state]} {finding.name}: {finding.detail}", flush=True)
             findings.append(finding)
     except UserError as error:
-        print(f"croco: {error}", file=sys.stderr)
+        commandline.say(error)
         return 2
     failed = sum(finding.state == "fail" for finding in findings)
     print(f"{failed} of {len(findings)} checks failed" if failed else "nothing stands against this run")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from croco import tracking
 from croco.artifacts import addresses, store
+from croco.cli import commandline
 from croco.config import Config, LoggerConfig, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
@@ -66,7 +67,7 @@ def run_job(composed: DictConfig) -> float | None:
                 return None
             raise RuntimeError(outcome.failure) from error
         if isinstance(error, UserError):
-            print(f"croco: {error}", file=sys.stderr)
+            commandline.say(error)
             sys.exit(2)
         raise
     metric = report.summary.get("metric")

@@ -15,6 +15,7 @@ from typing import Any
 
 from croco.artifacts.store import write_atomically
 from croco.errors import UserError
+from croco.show import secrets
 
 log = logging.getLogger(__name__)
 NAME = "outcome.json"
@@ -75,7 +76,8 @@ class Outcome:
     def write(self) -> None:
         """Keep it; where that cannot be done (a full disk) the job's own error is the one to tell."""
         try:
-            write_atomically(Path(self.folder) / NAME, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+            said = secrets.clean(asdict(self))
+            write_atomically(Path(self.folder) / NAME, json.dumps(said, indent=1) + "\n")
         except OSError as error:
             log.warning("%s was not written: %s", NAME, error)
 

@@ -8,19 +8,23 @@ the table is made from the outcomes, also of jobs that ran in other processes or
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from croco.artifacts.store import write_atomically
+from croco.cli import commandline
 from croco.jobs import outcomes
 from croco.jobs.outcomes import DONE, Outcome
-from croco.show import tables
+from croco.show import secrets, tables
 from croco.show.tables import Table
 
 SUMMARY = "summary.md"
@@ -70,10 +74,14 @@ current: Sweep | None = None
 
 
 class Remember(Callback):
-    """Hydra's callback (conf/config.yaml): a sweep begins."""
+    """Hydra's callback (conf/config.yaml): a run or a sweep begins."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_secrets(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global current
+        _refuse_secrets(config)
         submitted = "submitit" in str(config.hydra.launcher.get("_target_"))
         folder = str(config.hydra.sweep.dir)
         # Its jobs are composed anew, from fewer words, and would make another address of them.
@@ -81,6 +89,21 @@ class Remember(Callback):
             config.hydra.sweep.dir = folder
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(folder, ensure_ascii=False)}")
         current = Sweep(Path(folder), _total(config), submitted)
+
+
+def _refuse_secrets(config: DictConfig) -> None:
+    """End the process before Hydra writes its files where a setting, from whatever file, holds a secret.
+
+    As written, and as resolved where it can be. By `SystemExit`: Hydra makes warnings of a callback's exceptions.
+    """
+    held = list(secrets.found(OmegaConf.to_container(config)))
+    with suppress(OmegaConfBaseException):
+        held += secrets.found(
+            OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True)
+        )
+    for key, kind in held:
+        commandline.say(secrets.refusal(key, kind))
+        sys.exit(2)
 
 
 def _total(config: DictConfig) -> int | None:

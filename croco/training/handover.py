@@ -50,10 +50,12 @@ def read(job: Path) -> tuple[Config, Material, Path, Path]:
     said = json.loads((job / "job.json").read_text(encoding="utf-8"))
     config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), _literal(said["config"])))
     paths = ("adapter", "before", "reference")
-    start = Start(**{k: Path(v) if k in paths and v is not None else v for k, v in said["start"].items()})
+    begin: dict[str, Any] = {
+        name: Path(value) if name in paths and value is not None else value for name, value in said["start"].items()
+    }
     train, validation = (_examples(job / f"{name}.parquet") for name in ("train", "validation"))
     probes = [Probe(row["prompt"], row["language"]) for row in pq.read_table(job / "probes.parquet").to_pylist()]
-    return config, Material(train, validation, probes, start), Path(said["folder"]), Path(said["store"])
+    return config, Material(train, validation, probes, Start(**begin)), Path(said["folder"]), Path(said["store"])
 
 
 def _examples(file: Path) -> list[Example]:
