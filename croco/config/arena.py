@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from croco.config import functions
 from croco.config.languages import settings
 from croco.config.targets import one_of, require
+
+JUDGE_ARGUMENTS = ("messages", "first", "second", "language", "meta")
+"""What a judging function is called with."""
 
 
 @dataclass
@@ -146,6 +150,8 @@ def check_judge(judge: JudgeConfig, on_tiny: bool) -> None:
         f"judge.function: {judge.function} knows the embedded world's held-out prompts only; choose judge=paper, "
         "judge=endpoint, or a function of your own",
     )
+    if judge.kind == "function":
+        functions.usable("judge.function", str(judge.function), JUDGE_ARGUMENTS)
     require(
         judge.url is None or judge.url.startswith(("http://", "https://")),
         f"judge.url: '{judge.url}' does not begin with http:// or https://",

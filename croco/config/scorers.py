@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from croco.config import functions
 from croco.config.groups import RewardConfig
 from croco.config.targets import bind_target, one_of, require
 from croco.errors import UserError
@@ -16,6 +17,8 @@ from croco.errors import UserError
 CHECKPOINTS = ("sequence_classification", "implicit", "alignment", "judge")
 KINDS = (*CHECKPOINTS, "function", "combination")
 ENGLISH = "en"
+REWARD_ARGUMENTS = ("messages", "answer", "language", "meta")
+"""What a reward function is called with."""
 
 
 @dataclass
@@ -64,6 +67,14 @@ class JudgeOptions:
 
 
 @dataclass
+class FunctionOptions:
+    """A Python function (`croco.rewards.function`)."""
+
+    seconds: float | None = None
+    """Longest time of one call; null waits for ever."""
+
+
+@dataclass
 class CombinationOptions:
     """Several rewards as one (`croco.rewards.combined`)."""
 
@@ -79,6 +90,7 @@ OF_KIND: dict[str, type] = {
     "alignment": AlignmentOptions,
     "judge": JudgeOptions,
     "combination": CombinationOptions,
+    "function": FunctionOptions,
 }
 
 
@@ -125,7 +137,12 @@ def check_reward(reward: RewardConfig, languages: list[str], key: str = "reward"
     one_of(f"{key}.dtype", reward.dtype, ("float32", "bfloat16"))
     require(reward.kind not in CHECKPOINTS or reward.path is not None, f"{key}.path: name the checkpoint that scores")
     require(reward.kind != "function" or reward.function is not None, f"{key}.function: name it as module:function")
+    if reward.kind == "function":
+        functions.usable(f"{key}.function", str(reward.function), REWARD_ARGUMENTS)
     options = options_of(reward, key)
+    if isinstance(options, FunctionOptions):
+        seconds = options.seconds
+        require(seconds is None or seconds > 0, f"{key}.options.seconds: must be positive, or null")
     require(
         reward.kind not in ("implicit", "alignment") or ENGLISH in languages,
         f"lang.languages: {key}.kind={reward.kind} compares with English; add 'en'",

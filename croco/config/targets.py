@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -39,15 +40,18 @@ def bind_target(key: str, node: dict[str, Any]) -> Callable[..., Any]:
 
 
 def locate(key: str, dotted: str) -> Callable[..., Any]:
-    """The callable behind `package.module.name` or `module:name`.
+    """The callable behind `package.module.name` or `module:name`, also `module:Class.method`.
 
     Raises:
         UserError: the module cannot be imported or has no such name.
     """
     module_name, _, name = dotted.rpartition(":" if ":" in dotted else ".")
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{key}: cannot find '{dotted}' ({error})") from None
+        found = operator.attrgetter(name)(importlib.import_module(module_name))
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(f"{key}: cannot find '{dotted}' ({' '.join(str(error).split())})") from None
+    except (Exception, SystemExit) as error:  # the module's own: it is a program
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{key}: importing '{module_name}' fails ({said})") from error
     require(callable(found), f"{key}: '{dotted}' is not callable")
     return found

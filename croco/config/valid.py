@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from croco.config import languages
+from croco.config import functions, languages
 from croco.config.arena import check_arena, check_judge
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
@@ -105,6 +105,7 @@ def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None
         prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
         f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
     )
+    functions.usable("evals.quality.grader", quality.grader, ("meta", "language", "answer"))
     require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
     require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
     require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")

@@ -18,6 +18,7 @@ from typing import Any
 
 from croco.engines.base import Message
 from croco.errors import UserError
+from croco.show.visible import whole
 
 PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # statuses that another attempt may not meet
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds
@@ -100,7 +101,8 @@ class ChatEndpoint:
             raw = response.read()
         try:
             choice = json.loads(raw)["choices"][0]
-            return Reply(str(choice["message"].get("content") or ""), str(choice.get("finish_reason") or "stop"))
+            said = str(choice["message"].get("content") or "")
+            return Reply(whole(said), str(choice.get("finish_reason") or "stop"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             said = self._without_key(raw[:SHOWN].decode(errors="replace"))
             raise UserError(f"judge.url: {self.url} answers with no chat completion: {said!r}") from None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from croco.artifacts.records import Generation, Prompt, Result
+from croco.config import functions
 from croco.errors import UserError
 from croco.language import fidelity
 
@@ -28,11 +30,11 @@ def grade(
         prompt = prompts[answer.prompt_id, answer.language]
         try:
             graded = grader(json.loads(prompt.meta), answer.language, answer.text)
-        except (KeyError, TypeError, ValueError) as error:
+        except (Exception, SystemExit) as error:  # the user's own, of any kind
             raise UserError(
-                f"evals.quality.grader: cannot grade prompt {prompt.prompt_id} ({type(error).__name__}: {error}); its `meta` "
-                "must be what the grader expects; evals=none runs without"
-            ) from None
+                f"evals.quality.grader: cannot grade prompt {prompt.prompt_id} ({prompt.language}; {functions.reason(error)}); "
+                "its `meta` must be what the grader expects; evals=none runs without"
+            ) from error
         values = _numbers(graded)
         if "quality" not in values:
             raise UserError(
@@ -52,4 +54,9 @@ def _numbers(graded: Any) -> dict[str, float | None]:
         attributes = {field.name: getattr(graded, field.name) for field in dataclasses.fields(graded)}
     else:
         attributes = dict(getattr(graded, "__dict__", {}))
-    return {name: float(value) for name, value in attributes.items() if isinstance(value, int | float)}
+    found: dict[str, float | None] = {}
+    for name, value in attributes.items():
+        with suppress(TypeError):  # texts and the like are no measurements
+            if value is not None:
+                found[name] = functions.number(value)
+    return found

@@ -43,7 +43,7 @@ class Outcome:
     failure: str | None = None
     """Why it failed, in one line."""
     trace: str | None = None
-    """The traceback of a defect; bad input has none."""
+    """The traceback of a defect, or of a function of the user's own; bad input has none."""
     started: str = field(default_factory=now)
     ended: str | None = None
     host: str = field(default_factory=socket.gethostname)
@@ -59,7 +59,8 @@ class Outcome:
     def failed(self, error: BaseException) -> None:
         first = (str(error).strip() or "no message").splitlines()[0]
         if isinstance(error, UserError):
-            self._end(FAILED, failure=first)
+            own = error.__cause__  # of a function of the user's own
+            self._end(FAILED, failure=first, trace=own and "".join(traceback.format_exception(own)))
         else:
             trace = "".join(traceback.format_exception(error))
             self._end(FAILED, failure=f"{type(error).__name__}: {first}", trace=trace)

@@ -99,7 +99,9 @@ def _refuse_secrets(config: DictConfig) -> None:
     held = list(secrets.found(OmegaConf.to_container(config)))
     with suppress(OmegaConfBaseException):
         held += secrets.found(
-            OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True)
+            OmegaConf.to_container(
+                OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True
+            )
         )
     for key, kind in held:
         commandline.say(secrets.refusal(key, kind))

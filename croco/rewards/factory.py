@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from croco.artifacts import records
-from croco.config import EngineConfig, RewardConfig, SamplingConfig, locate
+from croco.config import EngineConfig, RewardConfig, SamplingConfig, functions
 from croco.config.languages import english_names
-from croco.config.scorers import AlignmentOptions, CombinationOptions, ImplicitOptions, JudgeOptions, options_of
+from croco.config.scorers import (
+    REWARD_ARGUMENTS,
+    AlignmentOptions,
+    CombinationOptions,
+    ImplicitOptions,
+    JudgeOptions,
+    options_of,
+)
 from croco.engines import factory
 from croco.engines.base import Scorer
 from croco.language import text
@@ -22,9 +28,8 @@ from croco.models.slices import checkpoint_slice, engine_slice
 def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
     """Everything a score depends on besides the conversation, as JSON values: contents, not places."""
     if reward.kind == "function":
-        function = locate("reward.function", str(reward.function))
         # An edited rule scores again.
-        return {"kind": reward.kind, "function": reward.function, "source": inspect.getsource(function)}
+        return {"kind": reward.kind, "function": functions.identity("reward.function", str(reward.function))}
     options = options_of(reward)
     if isinstance(options, CombinationOptions):
         parts = {name: depends_on(engine, part) for name, part in options.parts.items()}
@@ -58,7 +63,8 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     if reward.kind == "function":
         from croco.rewards.function import FunctionScorer
 
-        return FunctionScorer(locate("reward.function", str(reward.function)))
+        function = functions.usable("reward.function", str(reward.function), REWARD_ARGUMENTS)
+        return FunctionScorer(function, str(reward.function), options.seconds)
     if engine.name == "fake":
         from croco.engines.fake import FakeScorer
 

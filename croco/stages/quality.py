@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt, Result
-from croco.config import Config, locate
+from croco.config import Config, functions, locate
 from croco.evals import quality
 from croco.evals.comparing import base_and_tuned
 from croco.stages.base import Job, Stage
@@ -19,10 +18,8 @@ from croco.stages.base import Job, Stage
 def slice_of(config: Config) -> dict[str, Any]:
     if config.evals.quality is None:
         return {"quality": None}
-    grader = inspect.getsource(
-        locate("evals.quality.grader", config.evals.quality.grader)
-    )  # an edited one grades again
-    return {"quality": records.as_dict(config.evals.quality), "source": grader}
+    grader = functions.identity("evals.quality.grader", config.evals.quality.grader)  # an edited one grades again
+    return {"quality": records.as_dict(config.evals.quality), "grader": grader}
 
 
 def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:

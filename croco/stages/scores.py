@@ -102,20 +102,24 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
     name = reward.path or reward.function or ""
     units: list[list[Generation]] = []
 
+    alone = reward.kind == "function"  # its calls know nothing of one another, and each may be the last
+
     def asked() -> Iterator[list[Answered]]:
         for unit, keys in feed:
             missing = set(keys)
-            units.append([g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing])
-            yield [english.answered(prompts[g.prompt_id], g) for g in units[-1]]
+            rows = [g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing]
+            for part in [[row] for row in rows] if alone else [rows]:
+                units.append(part)
+                yield [english.answered(prompts[g.prompt_id], g) for g in part]
 
     for number, rewards in scored(scorer, asked()):
         for g, rewarded in zip(units[number], rewards, strict=True):
             score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name)
-            work.add(
-                score, tokens=g.tokens, together=True
-            )  # a unit is kept whole: sums depend on what is scored together
+            # A model's unit is kept whole: its sums depend on what is scored together.
+            work.add(score, tokens=g.tokens, together=not alone)
         units[number] = []
-        work.flush()
+        if not alone:
+            work.flush()
 
 
 def reward_words(config: Config) -> tuple[str, ...]:

@@ -49,5 +49,5 @@ def test_a_grade_without_quality_is_named(grade: Any) -> None:
 
 
 def test_a_prompt_that_cannot_be_graded_is_named() -> None:
-    with pytest.raises(UserError, match=r"cannot grade prompt p \(KeyError: 'task'\)"):
+    with pytest.raises(UserError, match=r"cannot grade prompt p \(en; KeyError: 'task'\)"):
         graded(lambda meta, language, answer: Grade(meta["task"]), "ok")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from croco.artifacts.records import Message, Prompt
-from croco.config import EngineConfig, JudgeConfig, SamplingConfig, locate
+from croco.config import EngineConfig, JudgeConfig, SamplingConfig, functions
+from croco.config.arena import JUDGE_ARGUMENTS
 from croco.engines import factory
 from croco.engines.base import Generator, Request, seed_of
 from croco.engines.endpoint import Chat, ChatEndpoint
@@ -16,6 +17,7 @@ from croco.errors import UserError
 from croco.evals.arena import judging
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
+from croco.show.visible import whole
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,17 @@ class FunctionJudge:
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
         for game in games:
             prompt = game.prompt
+            messages = [dict(message) for message in prompt.messages]  # its own, to change as it likes
             try:
-                said = self.function(prompt.messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
-            except (KeyError, TypeError, ValueError) as error:
+                said = self.function(messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
+                if not isinstance(said, str):
+                    raise TypeError(f"gave back {type(said).__name__}, not a text with [[1]], [[2]] or [[T]]")
+            except (Exception, SystemExit) as error:  # the user's own, of any kind
                 raise UserError(
-                    f"judge.function: cannot judge question {prompt.prompt_id} ({type(error).__name__}: {error}); "
-                    "choose a judge that knows these questions"
-                ) from None
-            yield Judgement(game, str(said), "stop", False)
+                    f"judge.function: cannot judge question {prompt.prompt_id} ({prompt.language}; "
+                    f"{functions.reason(error)}); choose a judge that knows these questions"
+                ) from error
+            yield Judgement(game, whole(said), "stop", False)
 
     def close(self) -> None:
         pass
@@ -147,7 +152,7 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
         UserError: its model cannot be loaded, or its function not found.
     """
     if judge.kind == "function":
-        return FunctionJudge(locate("judge.function", str(judge.function)))
+        return FunctionJudge(functions.usable("judge.function", str(judge.function), JUDGE_ARGUMENTS))
     if judge.kind == "endpoint":
         settings: dict[str, Any] = {
             "temperature": judge.temperature,

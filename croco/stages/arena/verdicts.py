@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from croco.artifacts.records import Generation, Prompt, Verdict
-from croco.config import ArenaConfig, Config, locate
+from croco.config import ArenaConfig, Config, functions
 from croco.errors import UserError
 from croco.evals.arena import judges, judging, questions
 from croco.evals.arena.judges import Game, Judgement
@@ -25,8 +24,8 @@ def slice_of(config: Config) -> dict[str, Any]:
     judge, arena = config.judge, _arena(config)
     asked = {"orders": arena.orders, "seed": arena.seed, "kind": judge.kind}
     if judge.kind == "function":
-        source = inspect.getsource(locate("judge.function", str(judge.function)))  # an edited one judges again
-        return {**asked, "function": judge.function, "source": source}
+        # An edited one judges again.
+        return {**asked, "function": functions.identity("judge.function", str(judge.function))}
     message = judging.compose(["instruction", "first", "second"])
     settings = ("template_options", "temperature", "top_p", "max_new_tokens", "max_prompt", "seed")
     asked |= {name: getattr(judge, name) for name in settings}
