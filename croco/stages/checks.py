@@ -18,6 +18,7 @@ from croco.evals.comparing import base_and_tuned
 from croco.stages.base import Job, Stage
 
 METRIC = score.PRIMARY
+SHOWN = 5  # of the rows that are left out; the summary has all
 
 
 def _asked(config: Config) -> dict[str, Any]:
@@ -34,13 +35,17 @@ def _write(job: Job) -> dict[str, Any]:
     assert checks is not None, "stages are asked whether they are wanted"
     asked = list(prompts.own(language, checks.prompts, checks.seed)) if checks.prompts else []
     own = len(asked)
+    refused: list[str] = []
     if checks.path is not None:
-        asked += prompts.read(Path(checks.path), [language])
+        asked += prompts.read(Path(checks.path), [language], refused)
+    for line in refused[:SHOWN]:
+        job.progress.say(f"{job.label}: left out: {line}")
     if not asked:
-        raise UserError(f"evals.checks.path: {checks.path}: no prompt in '{language}'")
+        why = f" that can be checked ({len(refused)} left out; {refused[0]})" if refused else ""
+        raise UserError(f"evals.checks.path: {checks.path}: no prompt in '{language}'{why}")
     asked.sort(key=lambda p: p.prompt_id)
     job.output.write_table("prompts", records.schema(Prompt), map(records.as_dict, asked))
-    return {"rows": len(asked), "own": own}
+    return {"rows": len(asked), "own": own, "left_out": refused}
 
 
 def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
@@ -79,7 +84,7 @@ PROMPTS = Stage(
     words=lambda config: ("checks",),
     config=_asked,
     run=_write,
-    version=1,
+    version=2,
     per_language=True,
     wanted=_wanted,
 )
@@ -92,6 +97,6 @@ STAGE = Stage(
         else {}
     ),
     run=_compare,
-    version=1,
+    version=2,
     wanted=_wanted,
 )

@@ -1,28 +1,41 @@
-"""Rules that an answer follows or not, under the instruction ids of IFEval (Zhou et al., arXiv 2311.07911).
+"""Rules that an answer follows or not, under the instruction ids of IFEval (Zhou et al., arXiv 2311.07911) and M-IFEval
+(Dussolle et al., arXiv 2502.04688), whose ids begin with a language (`es:length_constraints:number_words`).
 
 A checker is a function of the answer, the prompt's language and the instruction's own arguments, which carry IFEval's names, so
-that files of that format are read as they are. Departures:
+that files of these formats are read as they are. Answers and arguments are compared casefolded and in Unicode's composed form.
+Words are counted as IFEval does, runs of letters and digits: `l'homme` is two. Of the published marks of 17 models 99 % and more
+are ours, too (tests/evals/checks/test_published.py). Departures:
+
 
 1. Sentences are counted by end marks followed by white space or the end, without a trained splitter.
-2. Languages are told by croco.evals.fidelity; as in IFEval, an answer too short to tell counts as right.
-3. Quotation marks of all seven languages close a quotation, and a keyword begins and ends at a letter's edge.
+2. Languages are told by croco.language.fidelity; as in IFEval, an answer too short to tell counts as right.
+3. Quotation marks of all seven languages close a quotation.
 4. `english_capital` and `english_lowercase` ask for the prompt's language, which is English in the original.
-5. Ids of the multilingual versions and one of ours (`startend:start_checker`) are there beside the 25 of IFEval.
+5. A letter that is none (`#`) is counted as asked for; IFEval draws a letter at random in its place.
+6. Highlights are counted once each, where IFEval counts a bold one by two patterns.
+7. M-IFEval counts Spanish words by a trained splitter.
+8. Ids of the multilingual versions and one of ours (`startend:start_checker`) are there beside the 25 of IFEval.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import operator
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from croco.language import fidelity
 
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)")
-BULLET = re.compile(r"^[ \t]*[*+•-](?![*+-])[ \t]*\S", re.MULTILINE)
+WORD = re.compile(r"\w+")
+SHOUTED = re.compile(r"\w+(?:['’-]\w+)*")
+"""What may be a word in capitals: `R2-D2` is one."""
+SENTENCE_END = re.compile(r"(?<!^\d)(?<!^\d\d)(?<!\s\d)(?<!\s\d\d)[.!?…]+[\"'”’»)\]*_]*(?=\s|$)", re.MULTILINE)
+"""Not the point behind the number of a list item."""
+BULLET = re.compile(r"^\s*(?:\*[^*\n]|-)", re.MULTILINE)
+"""IFEval's: an asterisk that is alone, or a dash."""
 HIGHLIGHT = re.compile(r"\*\*[^\n*]*\S[^\n*]*\*\*|\*[^\n*]*[^\s*][^\n*]*\*")
 FENCE = re.compile(r"^```(?:json)?\s*|\s*```$", re.IGNORECASE)
 QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("„", "”"), ("«", "»"), ("»", "«"), ("”", "”"))
@@ -37,13 +50,29 @@ OPTIONS = {
 }
 
 
+RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    **dict.fromkeys(("at least", "al menos", "au moins"), operator.ge),
+    **dict.fromkeys(("less than", "moins de"), operator.lt),
+    **dict.fromkeys(("at most", "como máximo"), operator.le),
+}
+"""IFEval's two, and M-IFEval's: Spanish `como máximo` counts the bound itself."""
+TILDES, ENIE, DIERESIS = "áéíóú", "ñ", "ü"
+ACCENTED = re.compile("[àáâãäåçèéêëìíîïñòóôõöùúûüýÿ]")
+TU = re.compile(r"\b(?:tu|te|t['’]|toi|ton|ta|tes)\b|\bt['’]")
+
+
 def holds(relation: str, count: int, bound: int) -> bool:
-    """IFEval's two relations."""
-    return count >= bound if relation == "at least" else count < bound
+    return RELATIONS[relation](count, bound)
 
 
-def _keyword(keyword: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(keyword)}(?!\w)", re.IGNORECASE)
+def folded(text: str) -> str:
+    """For comparing: `Straße` and `STRASSE` are one, as are both ways of writing an accent."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _whole(word: str) -> re.Pattern[str]:
+    """A word with letters' edges around it, in folded text."""
+    return re.compile(rf"(?<!\w){re.escape(folded(word))}(?!\w)")
 
 
 def words(text: str) -> int:
@@ -85,7 +114,7 @@ def nth_paragraph_first_word(
     if len(pieces) != num_paragraphs or nth_paragraph > num_paragraphs:
         return False
     found = WORD.search(pieces[nth_paragraph - 1])
-    return found is not None and found.group().casefold() == first_word.casefold()
+    return found is not None and folded(found.group()) == folded(first_word)
 
 
 def number_bullet_lists(text: str, language: str, *, num_bullets: int) -> bool:
@@ -93,28 +122,34 @@ def number_bullet_lists(text: str, language: str, *, num_bullets: int) -> bool:
     return len(BULLET.findall(text)) == num_bullets
 
 
-def number_highlighted_sections(text: str, language: str, *, num_highlights: int) -> bool:
-    return len(HIGHLIGHT.findall(text)) >= num_highlights
+def number_highlighted_sections(text: str, language: str, *, num_highlights: int, relation: str = "at least") -> bool:
+    return holds(relation, len(HIGHLIGHT.findall(text)), num_highlights)
 
 
-def multiple_sections(text: str, language: str, *, section_spliter: str, num_sections: int) -> bool:
-    """At least so many heads `SECTION 1`, in any case."""
-    return len(re.findall(rf"(?<!\w){re.escape(section_spliter)}\s?\d+", text, re.IGNORECASE)) >= num_sections
+def multiple_sections(
+    text: str, language: str, *, section_spliter: str, num_sections: int, relation: str = "at least"
+) -> bool:
+    """So many heads `SECTION 1`, in any case."""
+    heads = re.findall(rf"(?<!\w){re.escape(folded(section_spliter))}\s?\d+", folded(text))
+    return holds(relation, len(heads), num_sections)
 
 
-def number_placeholders(text: str, language: str, *, num_placeholders: int) -> bool:
-    return len(re.findall(r"\[[^\[\]\n]+\]", text)) >= num_placeholders
+def number_placeholders(text: str, language: str, *, num_placeholders: int, relation: str = "at least") -> bool:
+    return holds(relation, len(re.findall(r"\[.*?\]", text)), num_placeholders)
 
 
 def postscript(text: str, language: str, *, postscript_marker: str) -> bool:
-    """A line starts with the marker's letters, points and spaces between them optional."""
-    letters = [character for character in postscript_marker if character.isalnum()]
-    spaced = r"\.?\s?".join(map(re.escape, letters))
-    return re.search(rf"^\W*{spaced}(?!\w)", text, re.IGNORECASE | re.MULTILINE) is not None
+    """The marker stands somewhere: initials with their points and optional spaces between, anything else as it is."""
+    initials = re.fullmatch(r"(?:\w\.\s?)+\w?\.?", postscript_marker)
+    marker = folded(postscript_marker)
+    parts = [f"{re.escape(letter)}\\." for letter in marker if letter.isalnum()] if initials else [re.escape(marker)]
+    if not marker.endswith("."):
+        parts[-1] = parts[-1].removesuffix("\\.")
+    return re.search(r"(?<!\w)" + r"\s?".join(parts), folded(text)) is not None
 
 
 def title(text: str, language: str) -> bool:
-    return re.search(r"<<[^\n<>]*\w[^\n<>]*>>", text) is not None
+    return any(found.strip("<> ") for found in re.findall(r"<<[^\n]+>>", text))
 
 
 def json_format(text: str, language: str) -> bool:
@@ -130,23 +165,26 @@ def json_format(text: str, language: str) -> bool:
 def constrained_response(text: str, language: str, *, options: Sequence[str] = ()) -> bool:
     """One of the options is there; without options, one of IFEval's three in the prompt's language or in English."""
     chosen = options or (*OPTIONS.get(language, ()), *OPTIONS["en"])
-    return any(option.casefold() in text.casefold() for option in chosen)
+    return any(folded(option) in folded(text) for option in chosen)
 
 
 def existence(text: str, language: str, *, keywords: Sequence[str]) -> bool:
-    return all(_keyword(keyword).search(text) for keyword in keywords)
+    """Each somewhere, inside a longer word as well."""
+    return all(folded(keyword) in folded(text) for keyword in keywords)
 
 
 def forbidden_words(text: str, language: str, *, forbidden_words: Sequence[str]) -> bool:
-    return not any(_keyword(keyword).search(text) for keyword in forbidden_words)
+    """None as a word of its own."""
+    return not any(_whole(word).search(folded(text)) for word in forbidden_words)
 
 
 def frequency(text: str, language: str, *, relation: str, keyword: str, frequency: int) -> bool:
-    return holds(relation, len(_keyword(keyword).findall(text)), frequency)
+    """Inside longer words as well."""
+    return holds(relation, folded(text).count(folded(keyword)), frequency)
 
 
 def letter_frequency(text: str, language: str, *, let_relation: str, letter: str, let_frequency: int) -> bool:
-    return holds(let_relation, text.casefold().count(letter.casefold()), let_frequency)
+    return holds(let_relation, folded(text).count(folded(letter)), let_frequency)
 
 
 def response_language(text: str, language: str, *, language_: str) -> bool:
@@ -170,7 +208,7 @@ def lowercase_in_language(text: str, language: str) -> bool:
 
 
 def capital_word_frequency(text: str, language: str, *, capital_relation: str, capital_frequency: int) -> bool:
-    return holds(capital_relation, sum(word.isupper() for word in WORD.findall(text)), capital_frequency)
+    return holds(capital_relation, sum(word.isupper() for word in SHOUTED.findall(text)), capital_frequency)
 
 
 def no_comma(text: str, language: str) -> bool:
@@ -178,11 +216,11 @@ def no_comma(text: str, language: str) -> bool:
 
 
 def start_checker(text: str, language: str, *, start_phrase: str) -> bool:
-    return text.strip().strip('"“”„«»').casefold().startswith(start_phrase.strip().casefold())
+    return folded(text.strip().strip('"“”„«»')).startswith(folded(start_phrase.strip()))
 
 
 def end_checker(text: str, language: str, *, end_phrase: str) -> bool:
-    return text.strip().strip('"“”„«»').casefold().endswith(end_phrase.strip().casefold())
+    return folded(text.strip().strip('"“”„«»')).endswith(folded(end_phrase.strip()))
 
 
 def quotation(text: str, language: str) -> bool:
@@ -198,7 +236,72 @@ def two_responses(text: str, language: str) -> bool:
 
 
 def repeat_prompt(text: str, language: str, *, prompt_to_repeat: str) -> bool:
-    return text.strip().casefold().startswith(prompt_to_repeat.strip().casefold())
+    return folded(text.strip()).startswith(folded(prompt_to_repeat.strip()))
+
+
+def question_marks(text: str, language: str) -> bool:
+    """A question between Spanish marks."""
+    return re.search(r"¿[^?]*[^\s¿?][^?]*\?", text) is not None
+
+
+def exclamation_marks(text: str, language: str) -> bool:
+    return re.search(r"¡[^!]*[^\s¡!][^!]*!", text) is not None
+
+
+def _words_with(text: str, letters: str) -> int:
+    return sum(any(letter in word for letter in letters) for word in SHOUTED.findall(folded(text)))
+
+
+def tildes(text: str, language: str, *, relation: str, num_words: int) -> bool:
+    """Words with a stressed vowel."""
+    return holds(relation, _words_with(text, TILDES), num_words)
+
+
+def enie(text: str, language: str, *, let_frequency: int) -> bool:
+    """Exactly so many words with ñ."""
+    return _words_with(text, ENIE) == let_frequency
+
+
+def dieresis(text: str, language: str, *, let_frequency: int) -> bool:
+    """Exactly so many words with ü."""
+    return _words_with(text, DIERESIS) == let_frequency
+
+
+def forbidden_char(text: str, language: str, *, forbidden_char: str) -> bool:
+    return folded(forbidden_char) not in folded(text)
+
+
+def accents(text: str, language: str) -> bool:
+    return ACCENTED.search(folded(text)) is not None
+
+
+def no_accents(text: str, language: str) -> bool:
+    return not accents(text, language)
+
+
+def no_digits(text: str, language: str) -> bool:
+    return not any(character.isdigit() for character in text)
+
+
+def informal_address(text: str, language: str) -> bool:
+    """A pronoun of the second person singular, or its possessive."""
+    return TU.search(folded(text)) is not None
+
+
+def one_word_response(text: str, language: str) -> bool:
+    """M-IFEval's own options, after which nothing is asked."""
+    options = {"es": ("Sí.", "No.", "Quizás."), "fr": ("Oui.", "Non.", "Peut-être.")}
+    return any(folded(option) in folded(text) for option in options[language])
+
+
+def title_in_hashes(text: str, language: str) -> bool:
+    """M-IFEval's French title, `##hymne à la joie##`."""
+    return title(text, language) or any(found.strip("# ") for found in re.findall(r"##[^\n]+##", text))
+
+
+def end_or_point(text: str, language: str, *, end_phrase: str) -> bool:
+    """M-IFEval's Spanish end: a point may follow the phrase."""
+    return end_checker(text.strip().strip('"').rstrip("."), language, end_phrase=end_phrase.strip().rstrip("."))
 
 
 CHECKERS: dict[str, Callable[..., bool]] = {
@@ -231,14 +334,48 @@ CHECKERS: dict[str, Callable[..., bool]] = {
     "change_case:lowercase_letters": lowercase_letters,
     "detectable_format:constrained_response_with_argument": constrained_response,
     "startend:start_checker": start_checker,
+    "change_case:spanish_capital": capital_in_language,
+    "change_case:spanish_lowercase": lowercase_in_language,
+    "change_case:french_capital": capital_in_language,
+    "change_case:french_lowercase": lowercase_in_language,
+    "special_character:tildes": tildes,
+    "special_character:enie": enie,
+    "special_character:dieresis": dieresis,
+    "special_character:ethel_or_cedilla": forbidden_char,
+    "special_character:accents": accents,
+    "special_character:no_accents": no_accents,
+    "punctuation:question_marks": question_marks,
+    "punctuation:exclamation_marks": exclamation_marks,
+    "detectable_content:no_digits": no_digits,
+    "detectable_content:informal_address": informal_address,
 }
+OF_A_LANGUAGE: dict[str, Callable[..., bool]] = {
+    "es:detectable_format:constrained_response": one_word_response,
+    "fr:detectable_format:constrained_response": one_word_response,
+    "fr:detectable_format:title": title_in_hashes,
+    "es:startend:end_checker": end_or_point,
+}
+"""Where M-IFEval's rule is another one than IFEval's."""
+LANGUAGE = re.compile(r"[a-z]{2}:(?=\w+:)")
+"""Before the ids of M-IFEval."""
+
+
+def kind(instruction: str) -> str:
+    """An instruction's id without its language."""
+    return LANGUAGE.sub("", instruction)
+
+
+def checker(instruction: str) -> Callable[..., bool] | None:
+    """The rule of an id, None where there is none."""
+    return OF_A_LANGUAGE.get(instruction) or CHECKERS.get(kind(instruction))
 
 
 def problem(instruction: str, arguments: dict[str, Any]) -> str | None:
     """What is wrong with an instruction, None if it can be checked."""
-    if instruction not in CHECKERS:
+    rule = checker(instruction)
+    if rule is None:
         return f"unknown instruction '{instruction}'; known are {', '.join(sorted(CHECKERS))}"
-    parameters = inspect.signature(CHECKERS[instruction]).parameters.values()
+    parameters = inspect.signature(rule).parameters.values()
     settings = {p.name.rstrip("_"): p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     missing = [n for n, p in settings.items() if p.default is inspect.Parameter.empty and n not in arguments]
     unknown = sorted(set(arguments) - set(settings))
@@ -249,15 +386,17 @@ def problem(instruction: str, arguments: dict[str, Any]) -> str | None:
         for name, value in arguments.items()
         if name.startswith("num_") and not isinstance(value, int)
     ]
-    relations = [n for n, v in arguments.items() if n.endswith("relation") and v not in ("at least", "less than")]
-    wrong += [f"{name}={arguments[name]!r} (neither 'at least' nor 'less than')" for name in relations]
+    relations = [n for n, v in arguments.items() if n.endswith("relation") and v not in RELATIONS]
+    wrong += [f"{name}={arguments[name]!r} (none of {', '.join(map(repr, RELATIONS))})" for name in relations]
     return f"{instruction}: {', '.join(wrong)}" if wrong else None
 
 
 def follows(text: str, language: str, instruction: str, arguments: dict[str, Any]) -> bool:
     """Strictly: the answer as it is."""
     renamed = {f"{n}_" if n == "language" else n: value for n, value in arguments.items()}
-    return bool(text.strip()) and CHECKERS[instruction](text, language, **renamed)
+    rule = checker(instruction)
+    assert rule is not None, "instructions are looked at when they are read"
+    return bool(text.strip()) and rule(text, language, **renamed)
 
 
 def follows_loosely(text: str, language: str, instruction: str, arguments: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,30 +194,47 @@ def files(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, languages: Sequence[str]) -> Iterator[Prompt]:
-    """The prompts of a file in IFEval's format, or of a folder's `<language>.jsonl`, in the languages asked for.
+def read(path: Path, languages: Sequence[str], refused: list[str] | None = None) -> Iterator[Prompt]:
+    """The prompts of a file in the format of IFEval or M-IFEval, or of a folder's files, in the languages asked for.
 
     A row has `key` (or `id`), `prompt`, `instruction_id_list` and `kwargs`, one object per instruction, in which null is as
     good as absent, as is the object itself of a last instruction that takes no arguments. Its language is its `language` or
-    `lang`, else the file's name where that is a language, else English.
+    `lang`, else that of its instructions (`es:...`) or of the file's name (`es.jsonl`, `es_input_data.jsonl`), else English.
+
+    Args:
+        refused: gets a line for each row that is left out, with file and line: a field is missing, an instruction is unknown or
+            has other arguments than its checker, a key was there before. Without it such a row is an error.
 
     Raises:
-        UserError: no such file, a field is missing, an instruction is unknown or has other arguments than its checker; with
-            file and line.
+        UserError: no such file, or a line that is no JSON object, with file and line.
     """
     seen: dict[tuple[str, str], str] = {}
     for file in files(path):
         for number, row in records.read_jsonl(file):
             place = f"{file}:{number}"
-            by_name = file.stem if len(file.stem) == 2 else "en"
-            language = str(row.get("language", row.get("lang")) or by_name)
+            language = _language(row, file)
             if language not in languages:
                 continue
-            prompt = _parsed(place, row, language)
-            first = seen.setdefault((prompt.prompt_id, language), place)
-            if first != place:
-                raise UserError(f"{place}: the key {prompt.prompt_id} was there before, at {first}")
+            try:
+                prompt = _parsed(place, row, language)
+                first = seen.setdefault((prompt.prompt_id, language), place)
+                if first != place:
+                    raise UserError(f"{place}: the key {prompt.prompt_id} was there before, at {first}")
+            except UserError as error:
+                if refused is None:
+                    raise
+                refused.append(str(error))
+                continue
             yield prompt
+
+
+def _language(row: dict[str, Any], file: Path) -> str:
+    said = row.get("language", row.get("lang"))
+    if said:
+        return str(said)
+    ids = row.get("instruction_id_list") or [""]
+    in_id, in_name = checkers.LANGUAGE.match(str(ids[0])), re.match(r"([a-z]{2})(?:_|$)", file.stem)
+    return in_id.group()[:2] if in_id else in_name.group(1) if in_name else "en"
 
 
 def _parsed(place: str, row: dict[str, Any], language: str) -> Prompt:
@@ -229,11 +247,20 @@ def _parsed(place: str, row: dict[str, Any], language: str) -> Prompt:
     if not names or len(names) < len(arguments):
         raise UserError(f"{place}: {len(names)} instructions, but {len(arguments)} kwargs; correct or remove the row")
     instructions = [
-        (str(name), {key: value for key, value in (given or {}).items() if value is not None})
+        (str(name), {key: _whole(value) for key, value in (given or {}).items() if value is not None})
         for name, given in itertools.zip_longest(names, arguments)
     ]
     for name, given in instructions:
         wrong = checkers.problem(name, given)
         if wrong:
             raise UserError(f"{place}: {wrong}")
-    return _prompt(f"ifeval-{key}", language, str(wanted["prompt"]), instructions)
+    # M-IFEval's languages have prompts of their own: the same key in two of them is no translation.
+    own = checkers.LANGUAGE.match(instructions[0][0])
+    return _prompt(
+        f"ifeval-{language}-{key}" if own else f"ifeval-{key}", language, str(wanted["prompt"]), instructions
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Numbers that went through Parquet have become floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -122,6 +122,25 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, changed: dict[str, 
     assert says in str(error.value)
 
 
+def test_bad_rows_are_counted_and_the_others_stay(tmp_path: Path) -> None:
+    """Of four rows two are left out, each with its place; the language goes on."""
+    refused: list[str] = []
+    file = written(tmp_path, row(key=1), row(key=2, prompt=None), row(key=1), row(key=3))
+    assert [p.prompt_id for p in prompts.read(file, ["en"], refused)] == ["ifeval-1", "ifeval-3"]
+    assert [line.split(": ")[0] for line in refused] == [f"{file}:2", f"{file}:3"]
+
+
+def test_m_ifevals_files(tmp_path: Path) -> None:
+    """The language is the instructions', numbers from Parquet are whole, and the same key elsewhere is another prompt."""
+    spanish = {"instruction_id_list": ["es:length_constraints:number_words"]}
+    spanish["kwargs"] = [{"relation": "al menos", "num_words": 350.0, "keywords": None}]
+    (read,) = prompts.read(written(tmp_path, row(**spanish), name="anything.jsonl"), ["es"])
+    assert (read.prompt_id, read.language) == ("ifeval-es-7", "es")
+    assert instructions(read)[0]["arguments"] == {"relation": "al menos", "num_words": 350}
+    (named,) = prompts.read(written(tmp_path, row(), name="fr_input_data.jsonl"), ["fr"])
+    assert named.language == "fr"
+
+
 def test_a_key_twice(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r":2: the key ifeval-7 was there before, at .*:1"):
         list(prompts.read(written(tmp_path, row(), row()), ["en"]))
