@@ -39,7 +39,6 @@ OF_MAKING = {
     "runtime_config",
     "qalora_group_size",
     "megatron_core",
-    "ensure_weight_tying",
     "task_type",
     "inference_mode",
     "auto_mapping",

@@ -97,6 +97,7 @@ def test_every_key_of_lora_is_known() -> None:
         "use_qalora",
         "use_bdlora",
         "arrow_config",
+        "ensure_weight_tying",
         "megatron_config",
         "monteclora_config",
     }
