@@ -106,6 +106,14 @@ def over_long(request: Request, context: int) -> UserError:
     )
 
 
+def no_numbers(request: Request) -> UserError:
+    """The refusal of logits from which no token can be drawn."""
+    return UserError(
+        f"prompt {request.prompt_id} ({request.language}): the model's logits behind it are no numbers (NaN or infinite); is the "
+        "checkpoint whole, and its dtype wide enough for it?"
+    )
+
+
 def seed_of(run_seed: int, prompt_id: str, language: str) -> int:
     """Seed of a prompt's sample 0: a hash, so that it depends on nothing but its arguments. 0 <= seed < 2^62."""
     digest = hashlib.sha256(f"{run_seed}/{language}/{prompt_id}".encode()).digest()

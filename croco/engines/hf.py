@@ -19,7 +19,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco.engines.base import Answered, Completion, Request, over_long
+from croco.engines.base import Answered, Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.engines.decoding import prepare, roomy_cache
 from croco.engines.halving import in_halves
@@ -122,6 +122,9 @@ class HFGenerator:
         active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
         for step in range(max(budgets)):
             tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
+            for place in without_numbers(state.logits):
+                if active[place] >= 0:
+                    raise no_numbers(rows[active[place]][0])
             if self.logps:
                 for row, logp in zip(active, logps_of(state.logits, tokens), strict=True):
                     if row >= 0:
@@ -217,6 +220,11 @@ class _State:
     def select(self, rows: torch.Tensor) -> _State:
         self.cache.batch_select_indices(rows)
         return _State(self.logits[rows], self.mask[rows], self.position[rows], self.cache)
+
+
+def without_numbers(logits: torch.Tensor) -> list[int]:
+    """Rows with a NaN, a positive infinity, or nothing else than negative ones: they have no most likely token, and no others."""
+    return (~torch.isfinite(logits.amax(-1))).nonzero()[:, 0].tolist()
 
 
 def logps_of(logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:

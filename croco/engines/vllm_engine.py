@@ -11,11 +11,12 @@ prefixes by name, so that either alone would answer with what was there before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croco.engines.base import Answered, Completion, Request, over_long
+from croco.engines.base import Answered, Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
 from croco.language import text
@@ -158,6 +159,8 @@ class VLLMGenerator:
                 answer = output.outputs[0]
                 ids = list(answer.token_ids)
                 reason = "stop" if ids and ids[-1] in self.stops else "length"
+                if answer.cumulative_logprob is not None and not math.isfinite(answer.cumulative_logprob):
+                    raise no_numbers(request)
                 yield Completion(request, sample, ids, reason, answer.cumulative_logprob)
 
     def _add(self, name: str, request: Request, sample: int) -> None:

@@ -70,7 +70,9 @@ def fit(
         prepare=_Reference(config, material, forward, store, say) if cached else lambda policy: None,
     )
     total = material.start.step + plan.steps + material.start.later
-    trainer = _trainer(config, folder, Keep(folder, kept.steps(config.evals.checkpoints, total)))
+    trainer = _trainer(
+        config, folder, Keep(folder, kept.steps(config.evals.checkpoints, total), config.trainer.checkpoint_every)
+    )
     with _interruptible():
         trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=True)
     _save_adapter(module, folder / "adapter")
@@ -149,13 +151,15 @@ def _recorder(
 
 
 class Keep(lightning.Callback):
-    """Leaves the adapters of some optimiser steps beside the last one."""
+    """Leaves the adapters of some optimiser steps beside the last one, and lets nothing be kept that computes no numbers."""
 
-    def __init__(self, folder: Path, steps: Sequence[int]) -> None:
-        self.folder, self.steps = folder, steps
+    def __init__(self, folder: Path, steps: Sequence[int], every: int) -> None:
+        self.folder, self.steps, self.every = folder, steps, every
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
         step = pl_module.start.step + trainer.global_step
+        if step in self.steps or trainer.global_step % self.every == 0 or trainer.global_step == pl_module.plan.steps:
+            pl_module.check_sound(batch[1][0])  # Lightning's own checkpoint is written behind this
         if step in self.steps:
             target = self.folder / kept.folder(step)
             written = target.with_name(f".{target.name}.tmp")

@@ -37,6 +37,11 @@ START_TOLERANCE = {
 }  # nats per square root of a token: how far rounding takes policy and reference apart
 START_TOLERANCE_HALF = 0.05  # ... in half precision
 
+STOPPED = (
+    "what was kept before stands in the artifact's checkpoints; lower method.learning_rate, or look for what is no number in "
+    "the checkpoint and its adapter"
+)
+
 Measured = dict[str, float]
 
 
@@ -123,6 +128,7 @@ class Policy(lightning.LightningModule):
         rate = scheduler.get_last_lr()[0]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.method.max_grad_norm)
         row = {**self._means(totals, len(batch)), "grad_norm": float(whole(norm)), "learning_rate": float(rate)}
+        self._check_numbers(step, row)
         self._check_start(step, row)
         optimiser.step()
         scheduler.step()
@@ -222,6 +228,29 @@ class Policy(lightning.LightningModule):
         dist.all_gather_object(gathered, dict(zip(names, values.tolist(), strict=True)))
         every = sorted(set().union(*gathered))
         return every, torch.tensor([sum(part.get(name, 0.0) for part in gathered) for name in every])
+
+    def _check_numbers(self, step: int, row: Measured) -> None:
+        """Before the update, so that what was learnt so far stays."""
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
+            raise UserError(
+                f"training: the loss of step {step + 1} is {row['loss']:g} and its gradient's norm {row['grad_norm']:g}; "
+                f"{STOPPED}"
+            )
+
+    @torch.no_grad()
+    def check_sound(self, index: int) -> None:
+        """Before a state is kept: it gives an example a log-prob.
+
+        Raises:
+            UserError: none that is a number.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        values = self.logps(self.model, [self.examples[index]]).values
+        self.model.train(was_training)
+        if not bool(torch.isfinite(values).all()):
+            step = self.start.step + self.global_step
+            raise UserError(f"training: behind step {step} the policy gives an answer no log-prob (NaN); {STOPPED}")
 
     def _check_start(self, step: int, row: Measured) -> None:
         """Policy and reference are the same model before the first update of a fresh adapter: a DPO loss starts at ln 2."""

@@ -132,6 +132,11 @@ class ReferenceCache:
         try:
             for example, answers in compute(examples) if examples else ():
                 for answer, logps in zip(example.answers, answers, strict=True):
+                    if not bool(torch.isfinite(logps).all()):
+                        raise UserError(
+                            "training: the reference gives an answer no log-prob (NaN or infinite); is the checkpoint whole, and "
+                            "model.dtype wide enough for it?"
+                        )
                     unwritten[key(example.prompt, answer)] = logps.float().cpu().numpy()
                 if keep and time.monotonic() - written > WRITE_EVERY:
                     self._write(unwritten)

@@ -125,6 +125,20 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(policy: Path) -> None:
     assert engine._draw(logits, np.array([0.0, 0.62, 0.999])).tolist() == [1, 1, 2]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_name_the_prompt(temperature: float, value: float, tmp_path: Path) -> None:
+    """One row of the output layer is damaged; the first token cannot be drawn."""
+    path = build_policy(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(path)
+    with torch.no_grad():
+        model.lm_head.weight[77] = value
+    model.save_pretrained(path)
+    tokenizer = text.load_tokenizer(str(path))
+    with pytest.raises(UserError, match=r"prompt p\d \(en\): the model's logits behind it are no numbers"):
+        list(generator(path, tokenizer, temperature=temperature).generate(requests(tokenizer)))
+
+
 def test_stop_and_length_reasons(policy: Path) -> None:
     tokenizer = text.load_tokenizer(str(policy))
     for c in generator(policy, tokenizer, max_new_tokens=200).generate(requests(tokenizer, range(8))):

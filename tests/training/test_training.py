@@ -11,6 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
@@ -150,7 +151,6 @@ def test_the_adapter_is_a_peft_folder_that_changes_the_model(
     policy: Path, examples: list[Example], tmp_path: Path
 ) -> None:
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     fit(config_of(policy, "method.learning_rate=0.01"), examples, tmp_path / "run")
     settings = json.loads((tmp_path / "run/adapter/adapter_config.json").read_text())
@@ -250,3 +250,53 @@ def test_attention_dropout_is_off_in_preference_training(packing: bool, tmp_path
         forward = choose(model, config.trainer)
         first, second = (forward(model, rows).values for _ in range(2))
         assert torch.equal(first, second) is same
+
+
+@pytest.mark.parametrize("method", ["sft", "max_r", "dpo"])
+def test_training_stops_before_it_learns_from_no_numbers(
+    method: str, policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    """Updates of 1e20 take the weights out of what float32 can multiply: the state behind the first step is not kept."""
+    rows = examples if method == "dpo" else [Example(e.prompt, e.answers[:1]) for e in examples]
+    config = config_of(
+        policy, f"method={method}", "method.learning_rate=1e20", "method.batch_size=4", "trainer.checkpoint_every=1"
+    )
+    with pytest.raises(UserError, match=r"training: (behind step 1 the policy|the loss of step \d)"):
+        fit(config, rows, tmp_path / "run")
+    assert not (tmp_path / "run" / "adapter").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_the_last_good_state_stays_when_a_later_step_breaks(
+    policy: Path, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient that is no number in step 4: the checkpoint behind step 2 is there, whole, and no later one."""
+    from croco.training.policy import Policy
+
+    gradients = Policy._gradients
+
+    def broken(self: Policy, batch: list[int], world: int) -> Any:
+        totals = gradients(self, batch, world)
+        if self.global_step == 3:
+            next(p for p in self.parameters() if p.requires_grad).grad.fill_(float("nan"))
+        return totals
+
+    monkeypatch.setattr(Policy, "_gradients", broken)
+    config = config_of(policy, "method.epochs=2", "trainer.checkpoint_every=2")
+    with pytest.raises(UserError, match=r"the loss of step 4 is 0\.\d+ and its gradient's norm nan"):
+        fit(config, examples, tmp_path / "run")
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=False)
+    assert kept["global_step"] == 2
+    assert all(bool(torch.isfinite(value).all()) for value in kept["state_dict"].values())
+    assert len(metrics.read(tmp_path / "run")) == 3
+
+
+def test_a_reference_without_numbers_is_not_kept(examples: list[Example], tmp_path: Path) -> None:
+    path = build_policy(tmp_path / "policy")
+    model = AutoModelForCausalLM.from_pretrained(path)
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    model.save_pretrained(path)
+    with pytest.raises(UserError, match="the reference gives an answer no log-prob"):
+        fit(config_of(path), examples, tmp_path / "run")
+    assert not list((tmp_path / "reference").rglob("*.parquet"))
