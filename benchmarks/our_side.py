@@ -12,6 +12,7 @@ from torch import Tensor
 
 from croco.config import Config
 from croco.maths import losses
+from croco.training import trial
 from croco.training.data import Example, packs
 from croco.training.model import build_model
 from croco.training.packed import choose
@@ -43,9 +44,17 @@ class Ours:
         self.model = build_model(config, 0.0)
         self.model.load_state_dict(adapter, strict=False)
         forward = choose(self.model, config.trainer)
+        sizes = forward.sizes(examples)
+        settled = trial.settle(self.model, forward, config.trainer, max(sizes), sum(sizes), sum(sizes))
+        self.how = (
+            f"packs of {settled.tokens:,}" + ", recomputed" * settled.recomputes + ", compiled" * settled.compiled
+        )
+        self.peak, forward = settled.peak, settled.forward(forward)
         plan: Any = SimpleNamespace(steps=1)
         settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
-        self.policy = Policy(self.model, losses.dpo, settings, examples, plan, config, forward=forward)
+        self.policy = Policy(
+            self.model, losses.dpo, settings, examples, plan, config, forward=forward, tokens_per_pack=settled.tokens
+        )
         self.policy.reference, self.config = reference, config
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.method.learning_rate)
@@ -54,7 +63,7 @@ class Ours:
         """One optimiser step; returns the loss before it."""
         self.optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64)
-        for group in packs(places, self.policy.sizes, self.config.trainer.tokens_per_pack):
+        for group in packs(places, self.policy.sizes, self.policy.tokens_per_pack):
             values, measured = self.policy._losses(group)
             (values.sum() / len(places)).backward()
             total = total + measured["loss"].cpu() / len(places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +17,13 @@ SHAPES = {
     # A small body under a large vocabulary, as in the smaller multilingual models.
     "128k": {"hidden_size": 384, "layers": 8, "heads": 6, "kv": 2, "vocab_size": 128_000},
     "eurollm-9b": {"hidden_size": 4096, "layers": 42, "heads": 32, "kv": 8, "vocab_size": 128_000},
+    "llama-1.5b": {"hidden_size": 2048, "layers": 22, "heads": 32, "kv": 4, "vocab_size": 128_000, "inter": 5632},
+    "nano": {"hidden_size": 64, "layers": 2, "heads": 4, "kv": 2, "vocab_size": 300},
+}
+WITH_WINDOWS = {
+    # tiny-aya's: Cohere2 with an output layer that is the embedding.
+    "aya-3b": {"hidden_size": 2048, "layers": 36, "heads": 16, "kv": 4, "vocab_size": 262_144, "inter": 11_008},
+    "nano-aya": {"hidden_size": 64, "layers": 2, "heads": 4, "kv": 2, "vocab_size": 300},
 }
 LENGTHS = {  # (median, log sd, least, most) of prompts, then of answers
     "euro": ((220, 0.45, 128, 512), (220, 0.6, 64, 512)),
@@ -52,31 +60,47 @@ def one_pair(tokens: int, vocabulary: int, seed: int = 21) -> Example:
     return Example(ids[:half], (ids[half : half + quarter], ids[half + quarter :]))
 
 
-def save_model(folder: Path, shape: str, dtype: str) -> None:
-    """A Llama of random weights and a word tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+def configuration(shape: str) -> Any:
+    """A Llama's, or a Cohere2's for the shapes with windows."""
+    from transformers import Cohere2Config, LlamaConfig
 
-    sizes = SHAPES[shape]
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=sizes["hidden_size"],
-        intermediate_size=3 * sizes["hidden_size"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        num_key_value_heads=sizes["kv"],
-        vocab_size=sizes["vocab_size"],
-        max_position_embeddings=8192,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        tie_word_embeddings=False,
-    )
-    torch.set_default_dtype(getattr(torch, dtype))
-    LlamaForCausalLM(config).save_pretrained(folder)
-    torch.set_default_dtype(torch.float32)
+    windows = shape in WITH_WINDOWS
+    sizes = (WITH_WINDOWS if windows else SHAPES)[shape]
+    common: dict[str, Any] = {
+        "hidden_size": sizes["hidden_size"],
+        "intermediate_size": sizes.get("inter", 3 * sizes["hidden_size"]),
+        "num_hidden_layers": sizes["layers"],
+        "num_attention_heads": sizes["heads"],
+        "num_key_value_heads": sizes["kv"],
+        "vocab_size": sizes["vocab_size"],
+        "max_position_embeddings": 8192,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+    if windows:
+        return Cohere2Config(**common, sliding_window=4096, architectures=["Cohere2ForCausalLM"])
+    return LlamaConfig(**common, tie_word_embeddings=False, architectures=["LlamaForCausalLM"])
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Of five words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4, "c": 5}, unk_token="a"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="a"
     ).save_pretrained(folder)
+
+
+def save_model(folder: Path, shape: str, dtype: str) -> None:
+    """A Llama of random weights and a word tokenizer."""
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(getattr(torch, dtype))
+    LlamaForCausalLM(configuration(shape)).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    save_tokenizer(folder)

@@ -43,10 +43,10 @@ def sides(
     def ours(*settings: str) -> Callable[[], Side]:
         changed = config_of(folder, dtype, pack, *(f"trainer.{setting}" for setting in settings))
         reference = known if changed.trainer.cache_reference else None
-        return lambda: _begun(Ours(changed, {}, examples, reference))
+        return lambda: begun(Ours(changed, {}, examples, reference))
 
     def trl(**settings: Any) -> Callable[[], Side]:
-        return lambda: _begun(TRL(config, {}, scratch, **settings))
+        return lambda: begun(TRL(config, {}, scratch, **settings))
 
     return {
         "TRL, default": trl(),
@@ -64,11 +64,15 @@ def sides(
     }
 
 
-def _begun(side: Side) -> Side:
+def begun(side: Side) -> Side:
     """With an adapter away from zero, the same for all sides."""
-    torch.manual_seed(5)
-    with torch.no_grad():
-        for _, parameter in sorted(side.model.named_parameters()):
-            if parameter.requires_grad:
-                parameter.copy_(torch.randn(parameter.shape) * 0.02)
+    away_from_zero(side.model)
     return side
+
+
+@torch.no_grad()
+def away_from_zero(model: Any) -> None:
+    torch.manual_seed(5)
+    for _, parameter in sorted(model.named_parameters()):
+        if parameter.requires_grad:
+            parameter.copy_(torch.randn(parameter.shape) * 0.02)
