@@ -62,11 +62,11 @@ class Ours:
     def step(self, examples: Sequence[Example], places: Sequence[int]) -> float:
         """One optimiser step; returns the loss before it."""
         self.optimiser.zero_grad(set_to_none=True)
-        total = torch.zeros((), dtype=torch.float64)
+        total = torch.zeros((), dtype=torch.float64, device=self.model.device)
         for group in packs(places, self.policy.sizes, self.policy.tokens_per_pack):
             values, measured = self.policy._losses(group)
             (values.sum() / len(places)).backward()
-            total = total + measured["loss"].cpu() / len(places)
+            total = total + measured["loss"] / len(places)  # on the device, as in training: nothing waits between packs
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         return float(total)

@@ -33,8 +33,7 @@ class _LoraLinear(torch.autograd.Function):
         """`low` and `high` are A and B in the type of x."""
         rows = x.reshape(-1, x.shape[-1])
         inner = rows @ low.T
-        out = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
-        out.addmm_(inner, high.T, alpha=scaling)
+        out = _added(rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T), inner, high.T, scaling)
         ctx.save_for_backward(rows, weight, low, high, inner)
         ctx.scaling, ctx.shape, ctx.types = scaling, x.shape, (a.dtype, b.dtype)
         return out.view(*x.shape[:-1], weight.shape[0])
@@ -46,10 +45,17 @@ class _LoraLinear(torch.autograd.Function):
         through = grad @ high  # (T, r)
         below = None
         if ctx.needs_input_grad[0]:
-            below = (grad @ weight).addmm_(through, low, alpha=ctx.scaling).view(ctx.shape)
+            below = _added(grad @ weight, through, low, ctx.scaling).view(ctx.shape)
         grad_a = (through.T @ rows).to(ctx.types[0]) * ctx.scaling
         grad_b = (grad.T @ inner).to(ctx.types[1]) * ctx.scaling
         return below, None, None, grad_a, grad_b, None, None, None
+
+
+def _added(out: Tensor, left: Tensor, right: Tensor, scaling: float) -> Tensor:
+    """out + scaling * left @ right, in place; a compiler adds both where they are next read, and would copy `out` first."""
+    if torch.compiler.is_compiling():
+        return out + (left @ right) * scaling
+    return out.addmm_(left, right, alpha=scaling)
 
 
 class FusedLinear(Linear):

@@ -37,8 +37,7 @@ class Settled:
     """Bytes that a full pack took beside the weights; None where it was not tried."""
 
     def forward(self, forward: Forward) -> Forward:
-        """The path under a name that tells its rounding."""
-        return replace(forward, name=f"{forward.name}, compiled") if self.compiled else forward
+        return compiled.path(forward) if self.compiled else forward
 
 
 def settle(
