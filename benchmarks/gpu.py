@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=sorted(PARTS), default=list(PARTS))
     parser.add_argument("--dry", action="store_true", help="small, on a CPU")
+    parser.add_argument("--sides", nargs="+", default=[], help="of the training step: only these")
     parser.add_argument("--seconds", type=float, default=600, help="for all parts together")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/gpu_CARD.md")
     arguments = parser.parse_args()
@@ -67,15 +68,16 @@ def main() -> None:
         seconds = min(PARTS[part][1] * (5 if arguments.dry else 1), until - time.monotonic())
         if seconds < 10:
             break
-        _run(part, lines, seconds, arguments.dry)
+        _run(part, lines, seconds, arguments)
         made = shown(lines)
         out.write_text("\n\n".join(tables.markdown(table) for table in made) + "\n", encoding="utf-8")
     print(tables.text(shown(lines)), flush=True)
 
 
-def _run(part: str, lines: Path, seconds: float, dry: bool) -> None:
+def _run(part: str, lines: Path, seconds: float, arguments: argparse.Namespace) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/gpu_parts.py"), part]
-    command += ["--lines", str(lines), "--seconds", str(seconds - 5), *(["--dry"] * dry)]
+    command += ["--lines", str(lines), "--seconds", str(seconds - 5), *(["--dry"] * arguments.dry)]
+    command += ["--sides", *arguments.sides]
     environment = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TQDM_DISABLE": "1", **os.environ}
     print(f"== {part}", flush=True)
     begun = time.monotonic()

@@ -37,7 +37,7 @@ class Bench:
     """What a part is told, and where its rows go."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.dry, self.lines = arguments.dry, arguments.lines
+        self.dry, self.lines, self.sides = arguments.dry, arguments.lines, arguments.sides
         self.device = "cpu" if self.dry else "cuda"
         self.until = time.monotonic() + arguments.seconds
 
@@ -98,8 +98,10 @@ def card(bench: Bench) -> None:
 
 def attention(bench: Bench) -> None:
     """Every way to attend against float32, values and gradients."""
+    from croco.models import devices
     from croco.training.attention import Heads, by_kernel, by_segment, kernel_fits
 
+    devices.begin()
     device = torch.device(bench.device)
     sizes = (16, 24) if bench.dry else (64, 80, 96, 128, 192, 256)
     tokens = 90 if bench.dry else 2048
@@ -311,6 +313,7 @@ def step(bench: Bench, shape: str, most: float) -> None:
         }
         if bench.dry:
             sides = {name: sides[name] for name in ("croco, layers not compiled", "TRL, micro-batch 2")}
+        sides = {name: side for name, side in sides.items() if not bench.sides or name in bench.sides}
         counted: list[int] = []
         best: dict[str, float] = {}
         until = time.monotonic() + most
@@ -382,10 +385,11 @@ def _attention_flops(side: Any, examples: list[Example], places: Sequence[int]) 
     return int(3.5 * 4 * size * text.num_attention_heads * text.num_hidden_layers * seen)
 
 
-KINDS = {  # what a kernel's name tells
-    "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "splitk"),
+KINDS = {  # what a kernel's name tells; the first that fits, since an attention kernel is made of cutlass's parts
     "attention": ("flash", "fmha", "attention"),
+    "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "splitk"),
     "element by element, fused": ("triton",),
+    "copies": ("memcpy",),
 }
 
 
@@ -396,7 +400,8 @@ def profiled(bench: Bench, shape: str, name: str, work: Callable[[], object], wa
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         bench.took(work)
     device = torch.autograd.DeviceType.CUDA
-    kernels = [e for e in seen.key_averages() if e.device_type == device and e.self_device_time_total > 0]
+    events = [e for e in seen.key_averages() if e.device_type == device and e.self_device_time_total > 0]
+    kernels = [e for e in events if not e.key.startswith("Optimizer.")]  # a mark around kernels that are there, too
     total = sum(e.self_device_time_total for e in kernels)
     kinds: dict[str, float] = dict.fromkeys([*KINDS, "other"], 0.0)
     for event in kernels:
@@ -491,6 +496,7 @@ def main() -> None:
     parser.add_argument("--lines", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--sides", nargs="*", default=[])
     bench = Bench(parser.parse_args())
     work = PARTS[parser.parse_args().part][0]
     if bench.dry and isinstance(work, functools.partial):

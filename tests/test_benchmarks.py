@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import generation, training, training_data, training_memory
+from benchmarks import generation, gpu, gpu_parts, training, training_data, training_memory
 from benchmarks.counting import Seconds, flops
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
 from benchmarks.training_sides import sides
 from croco.artifacts.store import Store
 from croco.engines.holder import EngineHolder
+from croco.training.data import Example
 from tests.support.builders import build_policy
 
 ROOT = Path(__file__).parent.parent
@@ -104,3 +107,40 @@ def test_the_training_benchmark_from_first_to_last(tmp_path: Path, monkeypatch: 
     assert [row[0] for row in steps.rows] == ["TRL, default", "croco"]
     assert all(float(row[list(steps.columns).index("peak MB")]) > 0 for row in steps.rows)
     assert [row[0] for row in memory.rows] == ["64 tokens"]
+
+
+def test_rows_of_the_gpu_script_become_tables(tmp_path: Path) -> None:
+    """One part for real, on the CPU; another kind of row beside it, and a column that not all rows have."""
+    lines = tmp_path / "gpu.jsonl"
+    arguments = argparse.Namespace(dry=True, lines=lines, sides=[], seconds=60.0)
+    gpu_parts.attention(gpu_parts.Bench(arguments))
+    gpu_parts.Bench(arguments).row("Attention against float32", head=1, error="none")
+    attention = gpu.shown(lines)[0]
+    assert list(attention.columns) == ["head", "type", "segments", "error"]
+    assert {row[2] for row in attention.rows[:-1]} == {"equal"}
+    assert attention.rows[-1] == ("1", "", "", "none")
+
+
+def test_operations_of_the_attention_kernel_by_hand() -> None:
+    """A prompt of 2, answers of 3 and 2, of which 2 and 1 tokens are in the row: 3 + (3 + 4) + (1 + 2) pairs that see one
+    another; two products of 8 numbers for 4 heads in 2 layers, and 2.5 times that for the backward pass."""
+    text = SimpleNamespace(head_dim=8, num_attention_heads=4, num_hidden_layers=2)
+    base = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text))
+    model = SimpleNamespace(device=torch.device("cuda"), get_base_model=lambda: base)
+    counted = gpu_parts._attention_flops(SimpleNamespace(model=model), [Example([5, 6], ([7, 8, 9], [7, 8]))], [0])
+    assert counted == 3.5 * 4 * 8 * 4 * 2 * 13
+
+
+@pytest.mark.slow
+def test_the_gpu_script_runs_dry(tmp_path: Path) -> None:
+    """Every part to its end, and a table of each."""
+    out = tmp_path / "dry.md"
+    subprocess.run([sys.executable, "benchmarks/gpu.py", "--dry", "--out", str(out)], cwd=ROOT, check=True)
+    parts = {
+        row[0]: row[1] for table in gpu.shown(out.with_suffix(".jsonl")) if table.title == "Parts" for row in table.rows
+    }
+    assert parts == dict.fromkeys(gpu_parts.PARTS, "0")
+    said = out.read_text(encoding="utf-8")
+    assert "error" not in said
+    for title in ("The card", "Families", "The embedded world", "A training step: nano", "The transformers engine"):
+        assert title in said
