@@ -25,6 +25,7 @@ from croco.exchange import hub
 from croco.jobs import english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.sweep import BASIC
+from croco.models import commits
 from croco.models.checkpoints import check_reward_folder
 from croco.show.progress import Progress
 
@@ -85,6 +86,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     """The job itself: returns the report, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
+    config = commits.pinned(config)
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
     run_id = addresses.of_run({**resolved, "workers": None})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
-from croco.models import adapters, devices
+from croco.models import adapters, commits, devices
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +34,12 @@ class Checkpoint:
 
 
 def identity(path: str, revision: str | None) -> str:
-    """Who a checkpoint is, independent of where it lies: `sha256:...` of a folder's content, `id@revision` of a hub model."""
+    """Who a checkpoint is, independent of where it lies: `sha256:...` of a folder's content, `id@commit` of a hub model
+    (of a branch that neither the hub nor the cache can resolve, its name: nothing can be made from it)."""
     folder = Path(path)
     if folder.is_dir():
         return f"sha256:{provenance.fingerprint(folder)}"
-    return f"{path}@{revision or 'main'}"
+    return f"{path}@{commits.commit_of(path, revision) or revision or 'main'}"
 
 
 def adapter_identity(adapter: Path | str | None) -> dict[str, str]:
