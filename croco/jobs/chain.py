@@ -58,6 +58,19 @@ class Chain:
             self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
             self._walk(stage.more(self.config, self.artifacts))
 
+    def plan(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
+        """Every artifact that is wanted, made or not, without making any; stages that come of what there is are left out."""
+        for stage in stages:
+            if stage.name not in self.artifacts and stage.wanted(self.config):
+                languages = stage.languages(self.config) if stage.per_language else [None]
+                made = {language: self._planned(stage, language)[1] for language in languages}
+                self.artifacts[stage.name] = (
+                    Artifacts({str(language): one for language, one in made.items()})
+                    if stage.per_language
+                    else made[None]
+                )
+        return self.artifacts
+
     def _all_languages(self, stage: Stage) -> Artifacts:
         languages, workers = stage.languages(self.config), self.config.workers
         if stage.fill is not None and workers.share:

@@ -17,6 +17,8 @@ def slice_of(config: Config) -> dict[str, Any]:
     pairing = records.as_dict(config.pairing)
     pairing.pop("limits")  # they accept or refuse the rows, and change none
     pairing["filters"] = records.as_dict(config.pairing.filters)
+    if config.source.shares is not None:
+        pairing["shares"] = config.source.shares
     return {
         key: str(value) if isinstance(value, float) and math.isinf(value) else value for key, value in pairing.items()
     }
