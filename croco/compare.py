@@ -4,10 +4,12 @@ croco compare runs/report/<address> runs/report/<address>
 croco compare dpo=3f2a sft=9b41 --format latex         # by the first characters of the reports' addresses
 croco compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.html   # also as a page
 croco compare methods_tiny                                       # an experiment: its newest sweep, to experiments/results
+croco compare SWEEP                                              # a sweep's folder, or its name under runs/sweeps
 croco compare euroeval FILE... --base NAME --tuned NAME          # any result files of EuroEval, without a run
 croco compare annotations FILE...                                # what AlpacaEval's or Arena-Hard's judge said, .gz too
 
-The first run is the baseline; the policy they started from is compared as `base`. A single run is compared with its base.
+Each run is compared with the policy it started from (`base`), or all with --baseline NAME. Runs that only seeds tell apart are
+one arm, whose interval is over seeds and prompts; p-values are corrected over all comparisons.
 Everything is read from the artifacts on disk; nothing is run again.
 """
 

@@ -103,6 +103,9 @@ class EvalsConfig:
     reward_ranking: RewardRankingConfig | None = None
     distance: DistanceConfig | None = None
     arena: ArenaConfig | None = None
+    primary: str | None = None
+    """The endpoint that was chosen beforehand, EVALUATION.METRIC (`checks.prompt_strict`): it stands first in an experiment's
+    table. No run depends on it."""
     checkpoints: Any = None
     """Quality and checks are measured during training too: how many equal parts it is cut into (4: after each quarter), or a
     list of optimiser steps. The first and the last step are always there; null measures only these, and draws no curve."""

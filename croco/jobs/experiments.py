@@ -5,8 +5,8 @@ Made from the outcomes of its newest sweep and from the stored results of its jo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from croco import page
@@ -14,8 +14,8 @@ from croco.artifacts.store import write_atomically
 from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
-from croco.jobs import outcomes, sweep
-from croco.jobs.outcomes import DONE, Outcome
+from croco.jobs import outcomes, summary
+from croco.jobs.outcomes import DONE
 from croco.page import comparison
 from croco.page.marks import SERIES
 from croco.show import tables
@@ -23,6 +23,7 @@ from croco.show.tables import Table
 
 SETTINGS = paired.Settings(resamples=10_000, confidence=0.95)
 SIGNIFICANT = 0.05
+COMPARISON = "comparison.md"
 
 
 def newest_sweep(name: str, artifacts: Path) -> Path:
@@ -41,76 +42,113 @@ def newest_sweep(name: str, artifacts: Path) -> Path:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What its newest sweep came to."""
+    """What a sweep came to."""
 
     name: str
+    about: str
     jobs: Table
     runs: Sequence[stored.Run]
-    compared: Sequence[Against]
-    """One per evaluation in which a base is compared with a tuned policy."""
+    compared: Sequence[grid.Grid]
+    """One per evaluation in which a base is compared with a tuned policy, the primary endpoint first."""
+    primary: str | None
 
     @property
     def tables(self) -> list[Table]:
-        return [self.jobs, *(table for against in self.compared for table in against.tables)]
+        return [self.jobs, *(table for made in self.compared for table in against_base(made, self.primary))]
 
 
-@dataclass(frozen=True)
-class Against:
-    """Tuned against base in one evaluation: job -> a row per language, then macro."""
+def against_base(made: grid.Grid, primary: str | None = None) -> list[Table]:
+    """A row per arm, a column per language, stars corrected over all of them; and its seeds' spread, where there are several."""
+    arms = {name: {row.language: row for row in rows} for name, rows in made.rows.items()}
+    found = dict.fromkeys(language for rows in arms.values() for language in rows if language != paired.MACRO)
+    languages = [*found, paired.MACRO]
+    rows = [
+        (name, of_arm[paired.MACRO].seeds, *(_cell(of_arm.get(one)) for one in languages))
+        for name, of_arm in arms.items()
+    ]
+    note = (
+        f"Tuned minus {made.baseline} on the same prompts; * where p < {SIGNIFICANT}, Holm-adjusted over the jobs and "
+        "languages of this table (macro: over the jobs)."
+    )
+    few = [line for line in made.warnings if line.startswith("fewer than")]
+    title = f"{made.evaluation}: {made.metric}"
+    if primary == f"{made.evaluation}.{made.metric}":
+        title += " (primary endpoint)"
+    shown = [
+        Table(title, ("job", "seeds", *languages), rows, " ".join([note, *(f"{line.capitalize()}." for line in few)]))
+    ]
+    if any(of_arm[paired.MACRO].seeds > 1 for of_arm in arms.values()):
+        spread = [(name, *(_range(of_arm.get(one)) for one in languages)) for name, of_arm in arms.items()]
+        shown.append(Table(f"{title}, mean over seeds [lowest, highest]", ("job", *languages), spread))
+    return shown
 
-    evaluation: str
-    metric: str
-    effects: Mapping[str, Sequence[paired.Effect]]
 
-    @property
-    def tables(self) -> list[Table]:
-        """A row per job, a column per language; and the same over the seeds, where there are several."""
-        by_job = {name: {row.language: row for row in rows} for name, rows in self.effects.items()}
-        found = dict.fromkeys(language for rows in by_job.values() for language in rows if language != paired.MACRO)
-        languages = [*found, paired.MACRO]
-        rows = [(name, *(_cell(by_language.get(one)) for one in languages)) for name, by_language in by_job.items()]
-        note = (
-            f"Tuned minus base on the same prompts; * where p < {SIGNIFICANT} (sign flips, Holm-adjusted over the run's "
-            "languages; macro: one test)."
-        )
-        return [
-            Table(f"{self.evaluation}: {self.metric}", ("job", *languages), rows, note),
-            *_over_seeds(by_job, languages, self.evaluation),
-        ]
-
-
-def collect(name: str, folder: Path, artifacts: Path) -> Experiment:
+def collect(name: str, folder: Path) -> Experiment:
     """From the outcomes of a sweep's jobs and the artifacts of those that are done."""
     jobs = outcomes.of_sweep(folder)
-    made = sweep.table(name, jobs)
-    runs = _runs(made, jobs, artifacts)
-    evaluations = dict.fromkeys(evaluation for run in runs for evaluation in run.evaluations)
-    compared = [against for one in evaluations if (against := _against_base(runs, one)).effects]
-    return Experiment(name, made, runs, compared)
+    runs = runs_of(folder)
+    primary = next((run.configuration.get("evals.primary") for run in runs), None)
+    evaluations = list(dict.fromkeys(evaluation for run in runs for evaluation in run.evaluations))
+    first = (primary or "").partition(".")[0]
+    evaluations.sort(key=lambda evaluation: evaluation != first)
+    compared = [made for one in evaluations if (made := _compared(runs, one, primary)) is not None]
+    about = _about(name) if known(name) else ""
+    return Experiment(name, about, summary.table(name, jobs), runs, compared, primary)
+
+
+def runs_of(folder: Path) -> list[stored.Run]:
+    """A sweep's finished jobs in its order, by the words that tell them apart; the same report once.
+
+    Raises:
+        UserError: none is done.
+    """
+    jobs = outcomes.of_sweep(folder)
+    found: dict[str, stored.Run] = {}
+    for name, job in zip(summary.names(jobs), jobs, strict=True):
+        if job.state == DONE and job.report is not None and Path(job.report).is_dir():
+            run = stored.open_run(job.report, Path(job.report).parents[1])
+            found.setdefault(run.report.address, replace(run, name=name))
+    if not found:
+        raise UserError(f"{folder}: none of its {len(jobs)} jobs is done; croco status says what became of them")
+    return list(found.values())
+
+
+def _compared(runs: Sequence[stored.Run], evaluation: str, primary: str | None) -> grid.Grid | None:
+    """None where no base is compared with a tuned policy."""
+    having = [run for run in runs if evaluation in run.evaluations]
+    metric = (primary or "").partition(".")[2] if (primary or "").startswith(f"{evaluation}.") else None
+    try:
+        return grid.build(having, evaluation, metric, grid.BASE, SETTINGS)
+    except UserError:
+        return None
 
 
 def markdown(made: Experiment) -> str:
     """What it is, its jobs, and for each evaluation tuned against base, job by job and language by language."""
-    return "\n\n".join([f"# {made.name}", _about(made.name), *map(tables.markdown, made.tables)]) + "\n"
+    warnings = [f"* {line}" for one in made.compared for line in one.warnings]
+    parts = [f"# {made.name}", made.about, *map(tables.markdown, made.tables), "\n".join(dict.fromkeys(warnings))]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def html(made: Experiment) -> str:
     """The same as a page, with a forest plot per evaluation: by language for few jobs, else their means over languages."""
     forests = {}
-    for against in made.compared:
-        draw = comparison.by_language if len(against.effects) <= SERIES else comparison.of_means
-        forests[against.tables[0].title] = draw(f"{against.metric}, tuned minus base", against.effects)
+    for one in made.compared:
+        draw = comparison.by_language if len(one.rows) <= SERIES else comparison.of_means
+        forests[against_base(one, made.primary)[0].title] = draw(f"{one.metric}, tuned minus {one.baseline}", one.rows)
     few = len(made.runs) <= SERIES
+    runs = made.compared[0].runs if made.compared else made.runs
     return page.render(
         page.Page(
             title=f"croco: {made.name}",
-            headline=_about(made.name).split("\n\n")[0],
-            tables=[made.jobs, *([comparison.settings(made.runs)] if few and made.runs else []), *made.tables[1:]],
+            headline=made.about.split("\n\n")[0],
+            tables=[made.jobs, *([comparison.settings(runs)] if few and made.runs else []), *made.tables[1:]],
             forests=forests,
-            series=list(made.compared[0].effects) if few and made.compared else [],
-            curves=comparison.curves(made.runs),
-            settings={run.name: run.report.manifest.get("run", {}) for run in made.runs[:1]},
-            more=comparison.origins(made.runs) if made.runs else [],
+            series=list(made.compared[0].rows) if few and made.compared else [],
+            curves=comparison.curves(runs),
+            settings={run.name: run.report.manifest.get("run", {}) for run in runs[:1]},
+            more=comparison.origins(runs) if runs else [],
+            warnings=list(dict.fromkeys(line for one in made.compared for line in one.warnings)),
         )
     )
 
@@ -123,52 +161,11 @@ def _about(name: str) -> str:
     return "\n".join([said, "", *("    " + line.removeprefix("#").strip() for line in head if line.startswith("#  "))])
 
 
-def _runs(made: Table, jobs: Sequence[Outcome], artifacts: Path) -> list[stored.Run]:
-    """The finished jobs, by the words that tell them apart."""
-    return [
-        stored.open_run(f"{row[0]}={job.report}", artifacts)
-        for row, job in zip(made.rows, jobs, strict=True)
-        if job.state == DONE
-    ]
-
-
-def _against_base(runs: Sequence[stored.Run], evaluation: str) -> Against:
-    """No effects where no base is compared with a tuned policy."""
-    effects: dict[str, Sequence[paired.Effect]] = {}
-    metric = ""
-    for run in runs:
-        try:
-            made = grid.build([run], evaluation, None, grid.BASE, SETTINGS)
-        except UserError:
-            continue
-        metric = made.metric
-        effects[run.name] = next(iter(made.rows.values()))
-    return Against(evaluation, metric, effects)
-
-
-def _over_seeds(
-    effects: Mapping[str, Mapping[str, paired.Effect]], languages: Sequence[str], evaluation: str
-) -> list[Table]:
-    """The mean and the range of the same differences over jobs that only the seed tells apart; nothing where there are none."""
-    groups: dict[str, list[Mapping[str, paired.Effect]]] = {}
-    for name, by_language in effects.items():
-        words = " ".join(word for word in name.split() if not word.startswith("seed="))
-        groups.setdefault(words or "all", []).append(by_language)
-    if max(map(len, groups.values())) == 1:
-        return []
-    rows = [
-        (
-            words,
-            len(of_seeds),
-            *(_range([one[language].difference for one in of_seeds if language in one]) for language in languages),
-        )
-        for words, of_seeds in groups.items()
-    ]
-    return [Table(f"{evaluation}, mean over seeds [lowest, highest]", ("job", "seeds", *languages), rows)]
-
-
-def _range(values: Sequence[float]) -> str | None:
-    return f"{sum(values) / len(values):+.3f} [{min(values):+.3f}, {max(values):+.3f}]" if values else None
+def _range(effect: paired.Effect | None) -> str | None:
+    if effect is None:
+        return None
+    ends = f" [{effect.lowest:+.3f}, {effect.highest:+.3f}]" if effect.lowest is not None else ""
+    return f"{effect.difference:+.3f}{ends}"
 
 
 def _cell(effect: paired.Effect | None) -> str | None:
@@ -186,8 +183,31 @@ def write(name: str, artifacts: Path, results: Path) -> str:
     Raises:
         UserError: as `newest_sweep`.
     """
-    made = collect(name, newest_sweep(name, artifacts), artifacts)
+    made = collect(name, newest_sweep(name, artifacts))
     file = results / f"{name}.md"
     write_atomically(file, markdown(made))
     write_atomically(file.with_suffix(".html"), html(made))
     return f"experiment: {file}\npage: {file.with_suffix('.html')}"
+
+
+def sweep_of(name: str, artifacts: Path) -> Path | None:
+    """The folder of a sweep, by its path or its name (or the only one that starts so) under the artifacts; None for none."""
+    here = Path(name)
+    if here.is_dir():
+        return here if outcomes.of_sweep(here) else None
+    found = [f for f in (artifacts / "sweeps").glob("*/") if f.name.startswith(name) and outcomes.of_sweep(f)]
+    exact = [folder for folder in found if folder.name == name] or found
+    return exact[0] if len(exact) == 1 else None
+
+
+def conclude(folder: Path) -> str:
+    """Write a sweep's comparison beside its summary; returns its tables and where they are."""
+    made = collect(folder.name, folder)
+    file = folder / COMPARISON
+    write_atomically(file, markdown(made))
+    write_atomically(file.with_suffix(".html"), html(made))
+    shown = tables.text(made.tables[1:]).rstrip()
+    lines = [f"! {line}" for line in dict.fromkeys(line for one in made.compared for line in one.warnings)]
+    return "\n".join(
+        [*([shown] if made.compared else []), *lines, f"comparison: {file}", f"page: {file.with_suffix('.html')}"]
+    )

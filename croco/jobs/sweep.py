@@ -8,6 +8,7 @@ the table is made from the outcomes, also of jobs that ran in other processes or
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -22,13 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from croco.artifacts.store import write_atomically
 from croco.cli import commandline
-from croco.jobs import outcomes
+from croco.jobs import outcomes, summary
 from croco.jobs.outcomes import DONE, Outcome
 from croco.show import secrets, tables
-from croco.show.tables import Table
 
+log = logging.getLogger(__name__)
 SUMMARY = "summary.md"
-LAST_LINES = 3  # of a traceback: where, what stands there, why
 BASIC = "BasicSweeper"  # the sweeper that makes no use of what its jobs return
 
 
@@ -54,14 +54,26 @@ class Sweep:
         jobs = outcomes.of_sweep(self.folder)
         states, total = self.counts()
         if jobs:
-            made = table(self.folder.name, jobs)
-            write_atomically(self.folder / SUMMARY, "\n\n".join([tables.markdown(made), *traces(jobs)]) + "\n")
-            print("\n".join([*last_lines(jobs), tables.text([made]).rstrip()]))
+            made = summary.table(self.folder.name, jobs)
+            write_atomically(self.folder / SUMMARY, "\n\n".join([tables.markdown(made), *summary.traces(jobs)]) + "\n")
+            print("\n".join([*summary.last_lines(jobs), tables.text([made]).rstrip()]))
+            self._compare(jobs)
         print(f"sweep: {self.said()}; kept in {self.folder / SUMMARY}")
         if states[DONE] == total:
             return 0
         print("sweep: the same command runs what is missing")
         return 1
+
+    def _compare(self, jobs: list[Outcome]) -> None:
+        """The jobs' results against one another, shown and kept; a sweep that compares nothing says nothing."""
+        from croco.jobs import experiments  # heavy
+
+        if not any(job.state == DONE and job.report for job in jobs):
+            return
+        try:
+            print(experiments.conclude(self.folder))
+        except Exception as error:  # the jobs are done, whatever becomes of their table
+            log.warning("the jobs could not be compared (%s)", error, exc_info=True)
 
     def interrupted(self) -> str:
         """One line for who pressed Ctrl-C."""
@@ -124,29 +136,3 @@ def _total(config: DictConfig) -> int | None:
     for length in lengths.values():
         total *= length
     return total
-
-
-def table(name: str, jobs: list[Outcome]) -> Table:
-    """A row per job: the words that tell it from the others, and what became of it."""
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    rows = []
-    for job in jobs:
-        words = " ".join(word for word in job.overrides if word not in shared) or "(the defaults)"
-        report = Path(job.report).name if job.report is not None else None
-        rows.append((words, job.metric, job.state, report, Path(job.folder).name, job.failure or ""))
-    fixed = " ".join(word for word in jobs[0].overrides if word in shared)
-    note = f"The same in all: {fixed}" if fixed else ""
-    return Table(f"Sweep {name}", ("job", "metric", "state", "report", "log", "failure"), rows, note)
-
-
-def traces(jobs: list[Outcome]) -> list[str]:
-    """The traceback of each defect, in Markdown."""
-    return [
-        f"`{' '.join(job.overrides)}`, in {job.folder}\n\n```\n{job.trace}```" for job in jobs if job.trace is not None
-    ]
-
-
-def last_lines(jobs: list[Outcome]) -> list[str]:
-    """Where each defect happened; equal ones once."""
-    ends = ["\n".join(job.trace.splitlines()[-LAST_LINES:]) for job in jobs if job.trace is not None]
-    return list(dict.fromkeys(ends))

@@ -117,6 +117,36 @@ def sign_flip_macro_p(table: Floats, resamples: int, seed: int = 0) -> float:
     return sign_flip_p(macro_shares(table)[0], resamples, seed)
 
 
+def bootstrap_hierarchical(
+    first: Floats, second: Floats, resamples: int, confidence: float, seed: int = 0, chunk: int = CHUNK
+) -> tuple[Interval, float]:
+    """(difference of means with its interval, two-sided p) of two systems that were made several times.
+
+    Seeds are drawn first, of each system by themselves, then prompts, the same for both (Efron and Tibshirani 1993, chapter 8):
+    the interval holds the spread of training as well as that of the prompts. With k seeds a bootstrap has (k - 1) / k of their
+    variance, so that few seeds give too narrow an interval. p: twice the share of resamples on the other side of 0.
+
+    Args:
+        first: (seeds, n) values on the same n prompts as `second`; one row for a system that was made once.
+        second: (other seeds, n).
+    """
+    rng = np.random.default_rng(seed)
+    n = first.shape[1]
+    drawn = np.empty(resamples)
+    for part in _chunks(resamples, n, chunk):
+        count = part.stop - part.start
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=count) / n
+        sides = [
+            (values @ weights.T)[rng.integers(len(values), size=(len(values), count)), np.arange(count)].mean(axis=0)
+            for values in (first, second)
+        ]
+        drawn[part] = sides[1] - sides[0]
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    below, above = int((drawn <= EPSILON).sum()), int((drawn >= -EPSILON).sum())
+    p = min(1.0, (1 + 2 * min(below, above)) / (1 + resamples))
+    return Interval(float(second.mean() - first.mean()), float(low), float(high)), p
+
+
 def mcnemar_p(first: Floats, second: Floats) -> float:
     """Two-sided exact p that two systems are right equally often, from (n,) zeros and ones (McNemar 1947, exact binomial).
 

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from croco.config import CONF
-from croco.jobs import outcomes, sweep
+from croco.jobs import outcomes, summary, sweep
 from tests.support import interrupts
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +171,7 @@ def test_the_search_composes_without_its_plugin() -> None:
 def test_the_table_shows_what_tells_jobs_apart(tmp_path: Path) -> None:
     outcomes.begin(tmp_path / "a", ["lang=da", "method=dpo"], 0).done(0.5, Path("report/abc"))
     outcomes.begin(tmp_path / "b", ["lang=da", "method=sft"], 1).failed(ValueError("no"))
-    made = sweep.table("s", outcomes.of_sweep(tmp_path))
+    made = summary.table("s", outcomes.of_sweep(tmp_path))
     assert list(made.rows) == [
         ("method=dpo", 0.5, "done", "abc", "a", ""),
         ("method=sft", None, "failed", None, "b", "ValueError: no"),

@@ -7,13 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from croco.errors import UserError
-from croco.evals.comparing import paired, stored
-from croco.maths import statistics
+from croco.evals.comparing import arms, paired, stored
 from croco.show.tables import Table
 
 BASE, TUNED = "base", "tuned"
+OF_LANGUAGES = ("languages", "language")
+"""Settings of an evaluation that say where it is measured, not how."""
 AGAINST_BASE = {("arena", "win")}
 """Measured against the base itself, whose own share of wins against itself is one half on every prompt."""
+
+
+PRIMARY = {"checks": "prompt_strict", "arena": "win", "euroeval": "score", "reward_ranking": "accuracy"}
+"""An evaluation's first metric, where it is not called like the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Grid:
     """Each system but the baseline, compared with it."""
 
     runs: Sequence[stored.Run]
+    arms: Sequence[stored.Arm]
     evaluation: str
     metric: str
     baseline: str
@@ -30,54 +36,73 @@ class Grid:
     warnings: Sequence[str]
 
 
+Arm = Sequence[paired.Scores]
+"""A system's scores, seed by seed."""
+
+
 def build(
     runs: Sequence[stored.Run], evaluation: str, metric: str | None, baseline: str | None, settings: paired.Settings
 ) -> Grid:
-    """Compare what the runs' tuned policies (and `base`) scored in one evaluation.
+    """Compare what the runs' tuned policies (and `base`) scored in one evaluation; runs that only seeds tell apart are one.
 
     Args:
-        baseline: a system's name; None is the first of several runs, or `base` for a single one.
+        baseline: a system's name; None is `base`, of each run its own, or the first run where none has a base.
 
     Raises:
         UserError: no such evaluation, metric or baseline, or nothing in common.
     """
+    arms_of_runs = stored.arms(runs)
+    runs = [run for arm in arms_of_runs for run in arm.runs]
     stored_scores: dict[str, Mapping[tuple[str, str], paired.Scores]] = {
         run.name: stored.scores(run, evaluation) for run in runs
     }
-    if len(stored_scores) < len(runs):
-        raise UserError(
-            f"the same run is named twice: {', '.join(run.name for run in runs)}; say NAME=RUN to tell them apart"
-        )
     chosen = _metric(evaluation, metric, stored_scores)
     if (evaluation, chosen) in AGAINST_BASE:
         stored_scores = _even(chosen, stored_scores)
-    systems = _systems(runs, chosen, stored_scores)
+    bases, systems = _systems(arms_of_runs, chosen, stored_scores)
+    names = [*bases, *systems]
     if baseline is None:
-        baseline = runs[0].name if len(runs) > 1 and runs[0].name in systems else BASE
-    if baseline not in systems:
-        raise UserError(f"--baseline {baseline}: no such system; there are {', '.join(systems)}")
+        baseline = BASE if bases else next(iter(systems))
+    if baseline not in (names if baseline != BASE else bases):
+        raise UserError(f"--baseline {baseline}: no such system; there are {', '.join(names)}")
     warnings = _warnings(runs, evaluation)
-    order = runs[0].configuration.get("lang.languages", [])
-    rows = {}
-    # Each family is corrected once all p-values of the grid are there.
-    plain = replace(settings, correction="none") if settings.correction == "bh" else settings
-    for name, scores in systems.items():
-        if name != baseline:
-            languages = _languages(baseline, systems[baseline], name, scores, warnings)
-            languages.sort(key=lambda language: (order.index(language) if language in order else len(order), language))
-            rows[name] = paired.effects(systems[baseline], scores, languages, plain)
+    order = list(dict.fromkeys(lang for run in runs for lang in run.configuration.get("lang.languages", [])))
+    rows: dict[str, list[paired.Effect]] = {}
+    if baseline == BASE:
+        pairs = [(name, own, arm) for name, (arm, own) in systems.items() if own is not None]
+        warnings += [f"{name}: its run measured no base" for name, (_, own) in systems.items() if own is None]
+    else:
+        everything = {
+            **{name: [base] for name, base in bases.items()},
+            **{name: arm for name, (arm, _) in systems.items()},
+        }
+        first = everything.pop(baseline)
+        pairs = [(name, first, arm) for name, arm in everything.items()]
+    languages = {name: _languages(baseline, first, name, second, warnings) for name, first, second in pairs}
+    plain = replace(settings, correction="none", tests=sum(map(len, languages.values())))
+    for name, first, second in pairs:
+        found = sorted(languages[name], key=lambda lang: (order.index(lang) if lang in order else len(order), lang))
+        if found:
+            rows[name] = arms.effects(evaluation, first, second, found, plain)
     if not rows:
-        raise UserError(f"{baseline} is the only system there is; name a second run")
-    if settings.correction == "bh":
-        rows = _false_discovery(rows)
-    return Grid(runs, evaluation, chosen, baseline, settings, rows, warnings)
+        alone = f"{baseline} is the only system there is; name a second run" if not pairs else "; ".join(warnings)
+        raise UserError(alone)
+    compared = {language for of_system in rows.values() for language in (row.language for row in of_system[:-1])}
+    if any(len(of_system) - 1 < len(compared) for of_system in rows.values()):
+        warnings.append(
+            "means over languages are over those that a comparison has, and not of the same languages in all"
+        )
+    rows = arms.corrected(rows, settings.correction)
+    warnings += arms.said(rows)
+    return Grid(runs, arms_of_runs, evaluation, chosen, baseline, settings, rows, warnings)
 
 
 def _metric(evaluation: str, metric: str | None, scores: Mapping[str, Mapping[tuple[str, str], Any]]) -> str:
-    """The one that is asked for, the one named like the evaluation, or the only one."""
+    """The one that is asked for, the evaluation's first, or the only one."""
     common = sorted(set.intersection(*({metric for metric, _ in of_run} for of_run in scores.values())))
-    if metric is None and (evaluation in common or len(common) == 1):
-        return evaluation if evaluation in common else common[0]
+    first = PRIMARY.get(evaluation, evaluation)
+    if metric is None and (first in common or len(common) == 1):
+        return first if first in common else common[0]
     if metric not in common:
         said = f"--metric {metric}: not in all runs" if metric else "--metric: choose one"
         raise UserError(f"{said}; their '{evaluation}' has {', '.join(common) or 'no metric in common'}")
@@ -96,32 +121,45 @@ def _even(
 
 
 def _systems(
-    runs: Sequence[stored.Run], metric: str, scores: Mapping[str, Mapping[tuple[str, str], paired.Scores]]
-) -> dict[str, paired.Scores]:
-    """`base` (once, where the runs' are the same), then each run's tuned policy under the run's name, then what else it has."""
-    systems: dict[str, paired.Scores] = {}
-    for run in runs:
-        of_run = {system: values for (name, system), values in sorted(scores[run.name].items()) if name == metric}
-        others = [system for system in of_run if system != BASE]
-        if BASE in of_run and systems.get(BASE, of_run[BASE]) == of_run[BASE]:
-            systems[BASE] = of_run[BASE]
-        elif BASE in of_run:
-            systems[f"{run.name} {BASE}"] = of_run[BASE]
+    given: Sequence[stored.Arm], metric: str, scores: Mapping[str, Mapping[tuple[str, str], paired.Scores]]
+) -> tuple[dict[str, paired.Scores], dict[str, tuple[Arm, Arm | None]]]:
+    """(bases, each other system's scores seed by seed with its own base's).
+
+    There is one `base` where no two runs' disagree in a language; a run whose base is another has it under its own name.
+    """
+    bases: dict[str, dict[str, Mapping[str, float]]] = {}
+    systems: dict[str, tuple[Arm, Arm | None]] = {}
+    for arm in given:
+        of_runs = [
+            {system: v for (name, system), v in sorted(scores[run.name].items()) if name == metric} for run in arm.runs
+        ]
+        for run, of_run in zip(arm.runs, of_runs, strict=True):
+            base = of_run.get(BASE)
+            if base is None:
+                continue
+            same = all(bases.get(BASE, {}).get(language, values) == values for language, values in base.items())
+            bases.setdefault(BASE if same else f"{run.name} {BASE}", {}).update(base)
+        own = [of_run[BASE] for of_run in of_runs if BASE in of_run]
+        distinct = [base for place, base in enumerate(own) if base not in own[:place]]
+        others = list(dict.fromkeys(system for of_run in of_runs for system in of_run if system != BASE))
         for system in others:
-            alone = system == TUNED or len(others) == 1
-            systems[run.name if alone else f"{run.name} {system}"] = of_run[system]
-    return systems
+            name = arm.name if system == TUNED or len(others) == 1 else f"{arm.name} {system}"
+            seeds = [of_run[system] for of_run in of_runs if system in of_run]
+            systems[name] = seeds, distinct or None
+    return dict(bases), systems
 
 
-def _languages(baseline: str, first: paired.Scores, name: str, second: paired.Scores, warnings: list[str]) -> list[str]:
-    """Those in which both have a prompt in common; the others are warned of."""
-    shared = [language for language in first if first[language].keys() & second.get(language, {}).keys()]
+def _languages(baseline: str, first: Arm, name: str, second: Arm, warnings: list[str]) -> list[str]:
+    """Those in which all seeds of both have a prompt in common; the others are warned of."""
+    everywhere = [set.intersection(*(set(one.get(lang, {})) for one in (*first, *second))) for lang in first[0]]
+    shared = [language for language, prompts in zip(first[0], everywhere, strict=True) if prompts]
+    known = {language for one in second for language in one}
     if not shared:
-        raise UserError(
-            f"{baseline} and {name}: no prompt in common (languages {', '.join(first)} and {', '.join(second)}); "
-            "runs are compared on the same held-out prompts"
+        warnings.append(
+            f"{name}: not compared, no prompt in common with {baseline} (languages {', '.join(sorted(known))})"
         )
-    missing = sorted((first.keys() | second.keys()) - set(shared))
+        return shared
+    missing = sorted(known - set(shared))
     if missing:
         warnings.append(f"{name}: {', '.join(missing)} not compared, no prompt in common with {baseline}")
     return shared
@@ -129,21 +167,8 @@ def _languages(baseline: str, first: paired.Scores, name: str, second: paired.Sc
 
 def _warnings(runs: Sequence[stored.Run], evaluation: str) -> list[str]:
     """Runs whose evaluation was set up differently measure different things."""
-    keys = stored.differing([run.settings(evaluation) for run in runs])
+    keys = [key for key in stored.differing([run.settings(evaluation) for run in runs]) if key not in OF_LANGUAGES]
     return [f"the runs' '{evaluation}' was not set up alike: {', '.join(keys)}"] if keys else []
-
-
-def _false_discovery(rows: Mapping[str, Sequence[paired.Effect]]) -> dict[str, list[paired.Effect]]:
-    """Benjamini-Hochberg over the languages of all comparisons, and over all macro rows."""
-    corrected: dict[str, list[paired.Effect]] = {name: [] for name in rows}
-    for family in (
-        [(name, row) for name, of_system in rows.items() for row in of_system[:-1]],
-        [(name, of_system[-1]) for name, of_system in rows.items()],
-    ):
-        p_values = statistics.benjamini_hochberg([row.p for _, row in family])
-        for (name, row), p in zip(family, p_values, strict=True):
-            corrected[name].append(replace(row, p=p))
-    return corrected
 
 
 COLUMNS = {
@@ -158,6 +183,9 @@ COLUMNS = {
     "p": "p",
     "win_rate": "wins",
     "detectable": "detectable",
+    "seeds": "seeds",
+    "lowest": "lowest",
+    "highest": "highest",
 }
 
 
@@ -167,7 +195,7 @@ def tables(grid: Grid) -> list[Table]:
     languages = {name: rows[:-1] for name, rows in grid.rows.items()}
     what = f"{grid.evaluation}: {grid.metric}, against {grid.baseline}"
     return [
-        _runs(grid.runs),
+        _runs(grid.arms),
         _effects(f"{what}, mean over languages", macro, _note(grid)),
         _effects(f"{what}, by language", languages, ""),
     ]
@@ -180,28 +208,36 @@ def _effects(title: str, rows: Mapping[str, Sequence[paired.Effect]], note: str)
     return Table(title, ["compared", *COLUMNS.values()], lines, note, digits=4)
 
 
-def _runs(runs: Sequence[stored.Run]) -> Table:
-    configurations = [run.configuration for run in runs]
-    keys = stored.differing(configurations)
+def _runs(given: Sequence[stored.Arm]) -> Table:
+    configurations = [arm.runs[0].configuration for arm in given]
+    keys = [key for key in stored.differing(configurations) if key not in stored.SEEDS]
     rows = [
-        [run.name, run.report.address, ", ".join(f"{key}={one.get(key)}" for key in keys) or "nothing"]
-        for run, one in zip(runs, configurations, strict=True)
+        [
+            arm.name,
+            ", ".join(run.report.address for run in arm.runs),
+            arm.seeds,
+            ", ".join(f"{key}={one.get(key)}" for key in keys) or "nothing",
+        ]
+        for arm, one in zip(given, configurations, strict=True)
     ]
-    return Table("Runs", ["run", "report", "settings in which they differ"], rows)
+    note = "; ".join(f"{key}: {what}" for key, what in stored.SEEDS.items())
+    return Table("Runs", ["run", "report", "seeds", "settings in which they differ"], rows, f"Seeds, {note}.")
 
 
 def _note(grid: Grid) -> str:
     settings = grid.settings
     corrected = {
-        "holm": "Holm-adjusted over a comparison's languages (macro: one test)",
+        "holm": "Holm-adjusted over the languages of all comparisons, and over all macro rows",
         "bh": "Benjamini-Hochberg-adjusted over the languages of all comparisons, and over all macro rows",
         "none": "not adjusted",
     }[settings.correction]
     return (
         f"Difference: system minus baseline on the prompts both answered, with its {settings.confidence:.0%} interval "
-        f"({settings.interval} bootstrap, {settings.resamples:,} resamples of prompts, jointly over languages); p: sign flips "
-        f"(exact McNemar for zeros and ones), {corrected}; wins: ties half; detectable: the smallest difference so many prompts "
-        f"show with {paired.POWER:.0%} power; not shared: prompts only one of the two answered, left out."
+        f"({settings.interval} bootstrap, {settings.resamples:,} resamples of prompts, jointly over languages; with several "
+        "seeds of seeds, then prompts; EuroEval: Student's t over paired iterations); p: sign flips (exact McNemar for zeros "
+        f"and ones; with several seeds the same bootstrap), {corrected}; lowest, highest: of the seeds' differences; wins: ties "
+        f"half; detectable: the smallest difference so many prompts show with {paired.POWER:.0%} power; not shared: prompts only "
+        "one of the two answered, left out."
     )
 
 

@@ -30,9 +30,12 @@ class Settings:
     correction: str = "holm"
     """Of the p-values over the languages, one of statistics.CORRECTIONS."""
 
+    tests: int | None = None
+    """Of the family that is corrected later, where that is larger than the languages."""
+
     def alpha(self, languages: int) -> float:
         """The level the minimum detectable effect is for; with Holm that of its first step, the strictest."""
-        return (1 - self.confidence) / (languages if self.correction == "holm" else 1)
+        return (1 - self.confidence) / (self.tests or (languages if self.correction == "holm" else 1))
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Effect:
     """Share of prompts on which the second is better, ties half."""
     detectable: float | None
     """Minimum detectable effect with the prompts there are; None for a single prompt."""
+    seeds: int = 1
+    """How often the second was made."""
+    lowest: float | None = None
+    highest: float | None = None
+    """Of the differences by seed; None where there is one."""
 
 
 def scores(results: pa.Table) -> dict[tuple[str, str], dict[str, dict[str, float]]]:

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from croco.artifacts import records, store
 from croco.errors import UserError
 from croco.evals.comparing import paired
+from croco.evals.comparing.arms import ITERATED
 
 RESULTS = "results.parquet"
 NAME_LENGTH = 8  # of an address, as a run's name
+SEEDS = {
+    "seed": "training: data order and adapter",
+    "sampling.seed": "generation",
+    "pairing.seed": "ties of pairing",
+}
+"""Settings that make the same experiment again, and what they seed."""
+NAMED_BY: dict[str, Callable[[Any], str]] = {
+    "model.path": lambda value: Path(str(value)).name,
+    "lang.languages": lambda value: "-".join(value or ["none"]),
+    "pairing.scope": str,
+    "source.kind": str,
+    "reward.name": str,
+    "method.name": str,
+}
+"""Settings whose value alone is a run's name."""
+MOST_NAMED = 4  # settings in a name
 OF_SUMMARIES = (".resamples", ".confidence")
 NOT_RESULTS = (
     "paths",
@@ -34,6 +52,7 @@ class Run:
     """A finished run with what it evaluated."""
 
     name: str
+    """Given, or empty until `arms` names it."""
     report: store.Artifact
     lineage: Mapping[str, str]
     """Stage (and language) -> folder below the store's root."""
@@ -86,9 +105,79 @@ def open_run(given: str, artifacts: Path) -> Run:
         raise UserError(
             f"{report.path}: no lineage.json, so it is no run's report; name a folder of <artifacts>/report"
         )
-    return Run(
-        name if equals else report.address[:NAME_LENGTH], report, json.loads(lineage.read_text(encoding="utf-8"))
-    )
+    return Run(name if equals else "", report, json.loads(lineage.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but their seeds."""
+
+    name: str
+    runs: Sequence[Run]
+
+    @property
+    def seeds(self) -> str:
+        """`3 (seed 1, 2, 3)`."""
+        configurations = [run.configuration for run in self.runs]
+        told = [
+            f"{key} {', '.join(str(one.get(key)) for one in configurations)}"
+            for key in differing(configurations)
+            if key in SEEDS
+        ]
+        return f"{len(self.runs)} ({'; '.join(told)})" if told else str(len(self.runs))
+
+
+def arms(runs: Sequence[Run]) -> list[Arm]:
+    """The runs in their order, those that only seeds tell apart together, each with a name of its own.
+
+    Raises:
+        UserError: the same run, or two that differ in more than seeds, under one name.
+    """
+    addresses = [run.report.address for run in runs]
+    if len(set(addresses)) < len(addresses):
+        raise UserError(f"the same run is named twice: {', '.join(run.name or run.report.address for run in runs)}")
+    names = [run.name or name for run, name in zip(runs, _names(runs), strict=True)]
+    found: dict[str, list[Run]] = {}
+    for run, name in zip(runs, names, strict=True):
+        found.setdefault(name, []).append(run)
+    for name, of_name in found.items():
+        if differing([_without_seeds(run) for run in of_name]):
+            raise UserError(
+                f"{name}: runs that differ in more than seeds have one name; say NAME=RUN to tell them apart"
+            )
+    return [Arm(name, [_named(run, name, of_name) for run in of_name]) for name, of_name in found.items()]
+
+
+def _named(run: Run, name: str, of_name: Sequence[Run]) -> Run:
+    """Within an arm of several, with its seeds."""
+    keys = [key for key in differing([one.configuration for one in of_name]) if key in SEEDS]
+    seeds = [f"{key}={run.configuration.get(key)}" for key in keys]
+    return replace(run, name=" ".join([name, *seeds]) if len(of_name) > 1 else name)
+
+
+def _without_seeds(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.configuration.items() if key not in SEEDS}
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """By the settings in which they differ: those that say what a run is by their values alone, else `key=value`."""
+    settings = [_without_seeds(run) for run in runs]
+    telling = [key for key in NAMED_BY if key in differing(settings)]
+    words = [[NAMED_BY[key](one.get(key)) for key in telling] for one in settings]
+    for group in _alike(words):
+        rest = differing([settings[place] for place in group])
+        for place in group:
+            words[place] += [f"{key}={settings[place].get(key)}" for key in rest[:MOST_NAMED]]
+    names = [" ".join(of_run) for of_run in words]
+    return [name or run.report.address[:NAME_LENGTH] for name, run in zip(names, runs, strict=True)]
+
+
+def _alike(words: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Places of runs whose words are the same."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, of_run in enumerate(words):
+        groups.setdefault(tuple(of_run), []).append(place)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def results(run: Run, evaluation: str) -> pa.Table:
@@ -109,12 +198,17 @@ def scores(run: Run, evaluation: str) -> dict[tuple[str, str], dict[str, dict[st
     """(metric, system) -> language -> prompt -> mean, prompts named by id and text, so that the same id in two data sets is
     never taken for the same prompt. A prompt that is none of the run's own (a benchmark's) is named by its id."""
     texts = _texts(run)
+    rows = results(run, evaluation)
+    if evaluation in ITERATED:
+        # A data set's iterations are what is paired: they take the prompts' place, averaged over data sets.
+        iterations = pc.binary_join_element_wise("iteration", pc.cast(rows["sample"], pa.string()), " ")
+        rows = rows.set_column(rows.column_names.index("prompt_id"), "prompt_id", iterations)
     return {
         key: {
             language: {texts.get((language, prompt), prompt): value for prompt, value in by_prompt.items()}
             for language, by_prompt in by_language.items()
         }
-        for key, by_language in paired.scores(results(run, evaluation)).items()
+        for key, by_language in paired.scores(rows).items()
     }
 
 

@@ -21,7 +21,11 @@ EIGHT = [f"p{i}" for i in range(8)]
 def finished(root: Path, name: str, scores: Scores, prompts: Mapping[str, str] | None = None, **more: Any) -> Path:
     """A report with an evaluation (`quality`) behind it; `prompts` are English texts by id."""
     evaluation, metric = more.get("evaluation", "quality"), more.get("metric", "quality")
-    here = store.Store(root, {"run": {"method": {"name": name}, "lang": {"languages": ["en", "da"]}, "paths": name}})
+    settings = {
+        "method": {"name": more.get("method", name)},
+        "lang": {"languages": more.get("languages", ["en", "da"])},
+    }
+    here = store.Store(root, {"run": {**settings, "seed": more.get("seed", 42), "paths": name}})
     quality = here.artifact(
         evaluation, 1, {"of": name, "grader": more.get("grader", "g"), "quality": {"resamples": name}}
     )
@@ -71,9 +75,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-def test_two_runs_and_their_base_against_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_against_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Sign flips of equal differences reach their mean only all to one side; macro of two: (0.1 - 0.2) / 2."""
-    made = said(capsys, *two(tmp_path))
+    made = said(capsys, *two(tmp_path), "--baseline", "one")
     rows = by_key(made)
     assert made["baseline"] == "one"
     assert list(rows) == [(system, lang) for system in ("base", "two") for lang in ("en", "da", "macro")]
@@ -84,11 +88,72 @@ def test_two_runs_and_their_base_against_the_first(tmp_path: Path, capsys: pytes
     assert rows["two", "en"]["win_rate"] == 1.0
 
 
+def test_the_baseline_is_base_and_names_are_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two addresses: the runs are called by their method, in the order given, and p-values are one family: with 8 equal
+    differences each of 4 has p = 2 / 2^8 by enumeration, times 4 and less."""
+    addresses = [Path(run.partition("=")[2]).name for run in two(tmp_path)]
+    made = said(capsys, *reversed(addresses), "--artifacts", str(tmp_path))
+    assert (made["baseline"], list(dict.fromkeys(row["system"] for row in made["rows"]))) == ("base", ["sft", "dpo"])
+    plain = by_key(said(capsys, *addresses, "--artifacts", str(tmp_path), "--correction", "none"))
+    holm = by_key(said(capsys, *addresses, "--artifacts", str(tmp_path)))
+    smallest = min(row["p"] for key, row in plain.items() if key[1] != "macro")
+    assert min(row["p"] for key, row in holm.items() if key[1] != "macro") == pytest.approx(4 * smallest)
+
+
 def test_a_single_run_is_compared_with_its_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     address = Path(two(tmp_path)[0].partition("=")[2]).name
     made = said(capsys, address[:6], "--artifacts", str(tmp_path))
     assert made["baseline"] == "base"
     assert [row["system"] for row in made["rows"]] == [address[:8]] * 3
+    assert "fewer than 3 seeds" in made["warnings"][0]
+
+
+def seeds(root: Path, method: str, *values: float) -> list[str]:
+    """A run per seed, at these values on every prompt; the base is at 0.2."""
+    base = {("base", "en"): dict.fromkeys(EIGHT, 0.2)}
+    return [
+        str(
+            finished(
+                root, f"{method}{seed}", base | {("tuned", "en"): dict.fromkeys(EIGHT, value)}, method=method, seed=seed
+            )
+        )
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_seeds_are_one_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Differences by seed 0.1, 0.2, 0.6: mean 0.3. Prompts have no spread, so the interval is that of the seeds: the lowest
+    mean of three drawn seeds is 0.1, the highest 0.6. The other method has one seed, and that is said."""
+    made = said(capsys, *seeds(tmp_path, "dpo", 0.3, 0.4, 0.8), *seeds(tmp_path, "sft", 0.5))
+    rows = by_key(made)
+    dpo, sft = rows["dpo", "macro"], rows["sft", "macro"]
+    assert (dpo["difference"], dpo["seeds"], sft["seeds"]) == (pytest.approx(0.3), 3, 1)
+    assert (dpo["lowest"], dpo["highest"]) == (pytest.approx(0.1), pytest.approx(0.6))
+    assert (dpo["low"], dpo["high"]) == (pytest.approx(0.1), pytest.approx(0.6, abs=0.14))
+    assert made["warnings"] == ["fewer than 3 seeds (sft 1): what another seed would give is not in these intervals"]
+    against = by_key(
+        said(capsys, *seeds(tmp_path, "dpo", 0.3, 0.4, 0.8), *seeds(tmp_path, "sft", 0.5), "--baseline", "dpo")
+    )
+    assert against["sft", "en"]["difference"] == pytest.approx(0.0)
+
+
+def test_languages_that_only_some_runs_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The four runs of `-m lang=da,de method=dpo,sft`: each is compared with base in its own language."""
+    runs = []
+    for language, method, value in (("da", "dpo", 0.5), ("da", "sft", 0.1), ("de", "dpo", 0.7), ("de", "sft", 0.2)):
+        scores = {("base", language): dict.fromkeys(EIGHT, 0.2), ("tuned", language): dict.fromkeys(EIGHT, value)}
+        name = f"{language}-{method}"
+        runs.append(str(finished(tmp_path, name, scores, method=method, languages=[language])))
+    made = said(capsys, *runs)
+    rows = by_key(made)
+    assert list(rows) == [
+        (f"{lang} {m}", where) for lang in ("da", "de") for m in ("dpo", "sft") for where in (lang, "macro")
+    ]
+    assert rows["de dpo", "de"]["difference"] == pytest.approx(0.5)
+    assert any("means over languages" in line for line in made["warnings"])
+    other = said(capsys, *runs, "--baseline", "da dpo")
+    assert {row["system"] for row in other["rows"]} == {"base", "da sft"}
+    assert any(line.startswith("de dpo: not compared") for line in other["warnings"])
 
 
 def test_any_metric_and_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +179,7 @@ def test_the_same_id_with_another_text_is_another_prompt(tmp_path: Path, capsys:
     texts = {prompt: f"text of {prompt}" for prompt in EIGHT}
     first = finished(tmp_path, "dpo", scores, texts)
     second = finished(tmp_path, "sft", scores, texts | {"p0": "something else"})
-    (english, _) = said(capsys, f"a={first}", f"b={second}")["rows"]
+    (english, _) = said(capsys, f"a={first}", f"b={second}", "--baseline", "a")["rows"]
     assert (english["prompts"], english["not_shared"]) == (7, 2)
 
 
@@ -123,16 +188,18 @@ def test_different_bases_keep_their_names(tmp_path: Path, capsys: pytest.Capture
         finished(tmp_path, name, {("base", "en"): {"a": value, "b": 0.0}, ("tuned", "en"): {"a": 1.0, "b": 1.0}})
         for name, value in (("dpo", 0.0), ("sft", 0.5))
     ]
-    made = said(capsys, f"a={runs[0]}", f"b={runs[1]}")
+    made = said(capsys, f"a={runs[0]}", f"b={runs[1]}", "--baseline", "a")
     assert [row["system"] for row in made["rows"] if row["language"] == "en"] == ["base", "b base", "b"]
+    own = by_key(said(capsys, f"a={runs[0]}", f"b={runs[1]}"))
+    assert own["b", "en"]["first"] == pytest.approx(0.25), "each against its own"
 
 
 def test_evaluations_set_up_differently_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another grader is, other resamples (which differ in every pair of runs here) are not."""
     scores = {("tuned", "en"): dict.fromkeys(EIGHT, 0.5)}
     runs = [f"{n}={finished(tmp_path, n, scores, grader=g)}" for n, g in (("a", "g"), ("b", "g"), ("c", "other"))]
-    assert said(capsys, *runs[:2])["warnings"] == []
-    assert said(capsys, *runs)["warnings"] == ["the runs' 'quality' was not set up alike: grader"]
+    assert not any("set up" in line for line in said(capsys, *runs[:2])["warnings"])
+    assert "the runs' 'quality' was not set up alike: grader" in said(capsys, *runs)["warnings"]
 
 
 def test_a_win_rate_is_compared_with_one_half(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +208,7 @@ def test_a_win_rate_is_compared_with_one_half(tmp_path: Path, capsys: pytest.Cap
     for name, won in (("dpo", 0.75), ("sft", 1.0)):
         scores = {("tuned", "en"): dict.fromkeys(EIGHT, won), ("base", "en"): dict.fromkeys(EIGHT, 1 - won)}
         runs.append(f"{name}={finished(tmp_path, name, scores, evaluation='arena', metric='win')}")
-    rows = by_key(said(capsys, *runs, "--metric", "win"))
+    rows = by_key(said(capsys, *runs, "--baseline", "dpo"))
     assert list(rows) == [(system, lang) for system in ("base", "sft") for lang in ("en", "macro")]
     assert rows["base", "en"]["difference"] == pytest.approx(-0.25)
     alone = by_key(said(capsys, *runs, "--metric", "win", "--baseline", "base"))
@@ -149,7 +216,7 @@ def test_a_win_rate_is_compared_with_one_half(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_formats_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [*two(tmp_path), "--resamples", "100"]
+    runs = [*two(tmp_path), "--resamples", "100", "--baseline", "one"]
     page = tmp_path / "out" / "page.html"
     shown = {}
     for kind in ("text", "markdown", "latex"):
@@ -179,7 +246,8 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "0 finished artifacts start with 'abc'" in refused(capsys, "abc", "--artifacts", str(tmp_path))
     assert "the same run is named twice" in refused(capsys, runs[0], runs[0])
     elsewhere = finished(tmp_path, "orpo", {("tuned", "de"): {"x": 1.0}})
-    assert "no prompt in common" in refused(capsys, runs[0], f"three={elsewhere}")
+    french = finished(tmp_path, "kto", {("tuned", "fr"): {"x": 1.0}})
+    assert "b: not compared, no prompt in common with a" in refused(capsys, f"a={elsewhere}", f"b={french}")
     quality = next(tmp_path.glob("quality/*"))
     assert "no lineage.json" in refused(capsys, str(quality))
 
