@@ -38,6 +38,8 @@ class ChecksConfig:
     """0 takes the likeliest token."""
     max_new_tokens: int | None
     """null takes sampling's."""
+    average: str
+    """What the instruction level is a mean over: `instructions` (IFEval's), or `prompts`, each with its own share."""
     resamples: int
     """Bootstrap resamples of prompts."""
     confidence: float

@@ -148,6 +148,10 @@ def check_checks(checks: ChecksConfig | None) -> None:
         checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"
     )
     require(checks.samples >= 1, "evals.checks.samples: must be at least 1")
+    require(
+        checks.average in ("instructions", "prompts"),
+        f"evals.checks.average: '{checks.average}' is neither instructions nor prompts",
+    )
     require(checks.temperature >= 0, "evals.checks.temperature: must be at least 0")
     require(
         checks.samples == 1 or checks.temperature > 0,

@@ -203,11 +203,11 @@ def sweep_of(name: str, artifacts: Path) -> Path | None:
 def conclude(folder: Path) -> str:
     """Write a sweep's comparison beside its summary; returns its tables and where they are."""
     made = collect(folder.name, folder)
+    if not made.compared:
+        return f"{folder}: no evaluation in which a tuned policy is compared with its base"
     file = folder / COMPARISON
     write_atomically(file, markdown(made))
     write_atomically(file.with_suffix(".html"), html(made))
     shown = tables.text(made.tables[1:]).rstrip()
     lines = [f"! {line}" for line in dict.fromkeys(line for one in made.compared for line in one.warnings)]
-    return "\n".join(
-        [*([shown] if made.compared else []), *lines, f"comparison: {file}", f"page: {file.with_suffix('.html')}"]
-    )
+    return "\n".join([shown, *lines, f"comparison: {file}", f"page: {file.with_suffix('.html')}"])

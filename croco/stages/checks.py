@@ -51,8 +51,11 @@ def _write(job: Job) -> dict[str, Any]:
 def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
     """Measurements of several systems' answers, given by the name of the input they lie in."""
     asked = {(p.prompt_id, p.language): p for p in job.inputs["checks_prompts"].rows("prompts", Prompt)}
+    checks = job.config.evals.checks
+    assert checks is not None, "stages are asked whether they are wanted"
     return itertools.chain.from_iterable(
-        score.grade(asked, job.inputs[name].rows("generations", Generation), system) for system, name in answers.items()
+        score.grade(asked, job.inputs[name].rows("generations", Generation), system, checks.average)
+        for system, name in answers.items()
     )
 
 
@@ -92,11 +95,11 @@ STAGE = Stage(
     name="checks",
     needs=("checks_prompts", "checked_base", "checked_tuned"),
     config=lambda c: (
-        {"confidence": c.evals.checks.confidence, "resamples": c.evals.checks.resamples}
+        {name: getattr(c.evals.checks, name) for name in ("average", "confidence", "resamples")}
         if c.evals.checks is not None
         else {}
     ),
     run=_compare,
-    version=2,
+    version=3,
     wanted=_wanted,
 )

@@ -1,8 +1,9 @@
 """Which instructions an answer follows, and what its text shows without any: language, repetition, length, ending.
 
-Accuracy at prompt level is the share of answers that follow all their instructions, at instruction level the share of all
-instructions that are followed. The second is a ratio over prompts of unequal size; where base and tuned are compared prompt
-by prompt, a prompt counts with the share of its instructions that is followed.
+Accuracy at prompt level is the share of answers that follow all their instructions, at instruction level IFEval's share of all
+instructions that are followed. The second is a ratio over prompts of unequal size: a prompt's value is the number of its
+instructions that are followed over the mean number of instructions of a prompt in its language, so that the mean over prompts is
+that ratio, in every table and comparison. `average=prompts` gives every prompt the same weight instead.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from croco.show.tables import Table
 NAME = "checks"
 LEVELS = ("prompt_strict", "prompt_loose", "instruction_strict", "instruction_loose")
 PRIMARY = LEVELS[0]
+AVERAGES = ("instructions", "prompts")
+"""What the instruction level is a mean over."""
 MEASURES = {
-    "prompt_loose": "prompt, loose",
-    "instruction_strict": "instruction, strict",
-    "instruction_loose": "instruction, loose",
+    "prompt_loose": "prompt loose",
+    "instruction_strict": "instr. strict",
+    "instruction_loose": "instr. loose",
     "language": "right language",
     "repetition": "repetition",
     "tokens": "tokens",
@@ -35,16 +38,27 @@ MEASURES = {
 }
 
 
-def grade(prompts: Mapping[tuple[str, str], Prompt], answers: Sequence[Generation], system: str) -> Iterator[Result]:
+def grade(
+    prompts: Mapping[tuple[str, str], Prompt],
+    answers: Sequence[Generation],
+    system: str,
+    average: str = AVERAGES[0],
+) -> Iterator[Result]:
     """The measurements of every answer; `followed_*` is one per instruction, whose id is its category."""
+    asked = {key: json.loads(prompt.meta)["instructions"] for key, prompt in prompts.items()}
+    sizes: dict[str, list[int]] = {}
+    for (_, language), instructions in asked.items():
+        sizes.setdefault(language, []).append(len(instructions))
     for answer in answers:
-        instructions = json.loads(prompts[answer.prompt_id, answer.language].meta)["instructions"]
+        instructions = asked[answer.prompt_id, answer.language]
+        mean = sum(sizes[answer.language]) / len(sizes[answer.language])
+        weight = len(instructions) / mean if average == AVERAGES[0] else 1.0
         where = (NAME, system, answer.prompt_id, answer.language, answer.sample)
         followed = {"strict": checkers.follows, "loose": checkers.follows_loosely}
         for reading, follows in followed.items():
             marks = [float(follows(answer.text, answer.language, i["id"], i["arguments"])) for i in instructions]
             yield Result(*where, f"prompt_{reading}", min(marks))
-            yield Result(*where, f"instruction_{reading}", sum(marks) / len(marks))
+            yield Result(*where, f"instruction_{reading}", weight * sum(marks) / len(marks))
             for instruction, mark in zip(instructions, marks, strict=True):
                 yield Result(*where, f"followed_{reading}", mark, instruction["id"])
         for metric, value in _without_instructions(answer, instructions).items():
@@ -107,8 +121,8 @@ def _accuracies(results: pa.Table) -> Table:
     languages = list(dict.fromkeys(results["language"].to_pylist()))
     rows = [[lang, *(means.get((metric, system, lang)) for _, metric, system in columns)] for lang in languages]
     note = (
-        "Share of prompts with every instruction followed, and of all instructions; loose: also without the first or last line "
-        "or asterisks."
+        "Share of prompts with every instruction followed, and of all instructions (over instructions, not prompts); loose: "
+        "also without the first or last line or asterisks."
     )
     return Table("Instruction following by language", ("language", *(head for head, _, _ in columns)), rows, note)
 
@@ -122,8 +136,9 @@ def _others(found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence
     ]
     heads = ("measure", "language", "prompts", "base", "tuned", "difference", "low", "high", "p")
     note = (
-        f"Means over prompts; difference: tuned minus base with its {confidence:.0%} interval; p Holm-adjusted over the "
-        "languages of a measure. Right language: the prompt's or the one asked for, where it can be told; repetition: share of "
+        f"Difference: tuned minus base with its {confidence:.0%} interval; p Holm-adjusted over the "
+        "languages of a measure. Instr.: of all instructions; right language: the prompt's or the one asked for, of the answers "
+        "of which it can be told for both; repetition: share of "
         "word 4-grams that occurred before in the answer; ended: share of answers the model ended itself."
     )
     return Table("Instruction following and form of the answers, base against tuned", heads, rows, note)

@@ -35,7 +35,7 @@ class Comparison:
     detectable: float | None
     """Minimum detectable effect: what so many prompts show with 80 % power."""
     fidelity_base: float | None
-    """Share of answers in the prompt's language; None where no answer's language could be told."""
+    """Share of answers in the right language, of those of which it can be told for both; None where there is none."""
     fidelity_tuned: float | None
     tokens_base: float
     tokens_tuned: float
@@ -64,12 +64,14 @@ def compare(
 
 
 def _columns(scores: Mapping[tuple[str, str], paired.Scores], language: str) -> dict[str, float | None]:
-    """What is shown beside the metric: fidelity, length, and whether answers ended."""
-    return {
-        f"{name}_{system}": _average(scores.get((metric, system), {}).get(language, {}).values())
-        for name, metric in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended"))
-        for system in SYSTEMS
-    }
+    """What is shown beside the metric: fidelity, length, and whether answers ended; on the prompts where both are known."""
+    columns: dict[str, float | None] = {}
+    for name, metric in (("fidelity", "language"), ("tokens", "tokens"), ("ended", "ended")):
+        of_systems = [scores.get((metric, system), {}).get(language, {}) for system in SYSTEMS]
+        both = of_systems[0].keys() & of_systems[1].keys()
+        for system, values in zip(SYSTEMS, of_systems, strict=True):
+            columns[f"{name}_{system}"] = _average(values[prompt] for prompt in sorted(both))
+    return columns
 
 
 def _average(values: Iterable[float | None]) -> float | None:
@@ -93,8 +95,8 @@ COLUMNS = {
     "high": "high",
     "p": "p",
     "win_rate": "wins",
-    "fidelity_base": "fid. base",
-    "fidelity_tuned": "fid. tuned",
+    "fidelity_base": "right language base",
+    "fidelity_tuned": "right language tuned",
     "tokens_base": "tokens base",
     "tokens_tuned": "tokens tuned",
     "ended_base": "ended base",
@@ -106,7 +108,8 @@ def table(title: str, rows: Sequence[Comparison], confidence: float) -> Table:
     """The comparison for a person."""
     note = (
         f"Difference: tuned minus base, prompts as the unit, with its {confidence:.0%} interval; p Holm-adjusted over languages; "
-        "wins count ties half; fid.: share of answers in the prompt's language."
+        "wins count ties half; right language: the prompt's or the one asked for, of the prompts of which it can be told for "
+        "both."
     )
     left_out = sum(row.not_shared for row in rows if row.language != paired.MACRO)
     if left_out:
