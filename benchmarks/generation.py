@@ -3,6 +3,7 @@
     python benchmarks/generation.py                        # all three; about three minutes on two cores
     python benchmarks/generation.py --parts generate       # one of generate, overhead, memory
     python benchmarks/generation.py --scale 4 --rounds 9   # four times the prompts
+    python benchmarks/generation.py --parts generate --checkpoint FOLDER --dtype bfloat16   # a real model
 
 The model is a Llama with random weights, in which 5 of 320 tokens end an answer: sampled answers stop at all lengths, half of
 them within 44 tokens. Prompts are random, of log-uniform lengths, in no order. Each part runs in a process of its own, the
@@ -126,7 +127,7 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{statistics.median(values):,.{digits}f} [{min(values):,.{digits}f}, {max(values):,.{digits}f}]"
 
 
-def plain(model: Any, wanted: Sequence[Request], tokens: int) -> int:
+def plain(model: Any, wanted: Sequence[Request], tokens: int, ends: Sequence[int]) -> int:
     """`generate` over batches in the prompts' own order, each prompt repeated for its samples; returns the tokens."""
     import torch
 
@@ -140,28 +141,34 @@ def plain(model: Any, wanted: Sequence[Request], tokens: int) -> int:
             do_sample=True,
             top_k=0,
             max_new_tokens=tokens,
+            eos_token_id=list(ends),
+            pad_token_id=0,
             num_return_sequences=len(wanted[0].samples),
         )[:, longest:]
-        ended = torch.isin(out, torch.tensor(ENDS))
+        ended = torch.isin(out, torch.tensor(ends))
         made += int((ended.cumsum(1) - ended.long() == 0).sum())  # up to and with the first end
     return made
 
 
 def against_generate(folder: Path, arguments: argparse.Namespace) -> Table:
+    import torch
     from transformers import AutoModelForCausalLM
 
-    config = configuration(
-        model(folder, num_hidden_layers=2), arguments.samples, arguments.tokens, f"engine.prompts_per_unit={PER_UNIT}"
-    )
+    path = arguments.checkpoint or model(folder, num_hidden_layers=2)
+    size = f"engine.batch_size={PER_UNIT * arguments.samples}"
+    config = configuration(path, arguments.samples, arguments.tokens, size, f"model.dtype={arguments.dtype}")
     wanted = requests(config, prompts(arguments.prompts))
     tokenizer = text.load_tokenizer(config.model.path)
-    engine = factory.generator(config.engine, factory.policy(config.model), tokenizer, config.sampling)
-    loaded = AutoModelForCausalLM.from_pretrained(config.model.path).eval()
+    engine: Any = factory.generator(config.engine, factory.policy(config.model), tokenizer, config.sampling)
+    precision = getattr(torch, engine.settings["dtype"])
+    loaded = AutoModelForCausalLM.from_pretrained(config.model.path, dtype=precision).eval()
     sides: dict[str, Callable[[], int]] = {
         "this engine": lambda: sum(len(c.token_ids) for c in engine.generate(wanted)),
-        "a plain generate loop": lambda: plain(loaded, wanted, arguments.tokens),
+        "a plain generate loop": lambda: plain(loaded, wanted, arguments.tokens, sorted(engine.stops)),
     }
-    return compared(f"transformers, {shape_of(arguments)}", sides, arguments.rounds)
+    name = f" with {path.name} in {engine.settings['dtype']}" if arguments.checkpoint else ""
+    threads = f", {torch.get_num_threads()} threads"
+    return compared(f"transformers{name}, {shape_of(arguments)}{threads}", sides, arguments.rounds)
 
 
 def shape_of(arguments: argparse.Namespace) -> str:
@@ -263,6 +270,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=("generate", "overhead", "memory"), default=list(PARTS)[:3])
     parser.add_argument("--results", type=Path, default=results.RESULTS / "generation.md")
+    parser.add_argument("--checkpoint", type=Path, help="a real one, for the part `generate`")
+    parser.add_argument("--dtype", default="float32", help="bfloat16 where the hardware has it")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--prompts", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -272,7 +281,8 @@ def main() -> None:
         arguments.results.write_text(json.dumps(asdict(answer) if isinstance(answer, Table) else answer))
         return
     parts = [part for part in arguments.parts if part != "overhead" or VLLM_PYTHON.is_file()]
-    passed = [f"--{name}={getattr(arguments, name)}" for name in ("samples", "tokens", "rounds")]
+    passed = [f"--{name}={getattr(arguments, name)}" for name in ("samples", "tokens", "rounds", "dtype")]
+    passed += [f"--checkpoint={arguments.checkpoint}"] if arguments.checkpoint else []
     pythons = {"overhead": VLLM_PYTHON}
     tables = [
         Table(

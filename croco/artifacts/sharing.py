@@ -41,6 +41,8 @@ class Cut:
     """In all units."""
     measure: str
     """What people call a row."""
+    longest: int | None = None
+    """Tokens that a row may have; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Work:
         self.journal = self.output.journal(self.claims.worker)
         self._stack.callback(self.journal.close)
         self._stack.callback(self.flush)
-        counted = self.progress.task(self.label, self.cut.rows, self.cut.measure, done=len(self._done))
+        counted = self.progress.task(self.label, self.cut.rows, self.cut.measure, len(self._done), self.cut.longest)
         self._task = self._stack.enter_context(counted)
         self._flushed = time.monotonic()
         return self
@@ -142,7 +144,16 @@ class Work:
         if not self._left[unit]:
             self._complete.append(unit)
         self._task.advance(1, tokens=tokens)
-        if not together and time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if not together:
+            self._flush_in_time()
+
+    def written(self, tokens: int) -> None:
+        """So many more tokens are there, of rows that are still to come."""
+        self._task.written(tokens)
+        self._flush_in_time()
+
+    def _flush_in_time(self) -> None:
+        if self._waiting and time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -28,7 +28,9 @@ class EngineConfig:
     isolate: bool
     """In a process of its own, which gives back all memory when its phase ends, and whose crash loses nothing."""
     prompts_per_unit: int
-    """Prompts whose samples are computed together (hf), or that are in the engine at a time (vllm)."""
+    """Prompts that are in the engine at a time (vllm), or that go to an actor together (ray)."""
+    batch_size: int | None
+    """Answers that are written together (hf), halved where the memory has no room; null is 128 on a CPU, 1,024 on a GPU."""
     score_tokens: int
     """Tokens, padding included, in a scoring batch."""
     options: dict[str, Any]

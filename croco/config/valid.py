@@ -28,6 +28,10 @@ def check(config: Config) -> None:
         "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
     )
     require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
+    require(
+        config.engine.batch_size is None or config.engine.batch_size >= 1,
+        "engine.batch_size: must be at least 1, or null",
+    )
     ray = config.engine.ray
     require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
     require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")

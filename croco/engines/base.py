@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,26 @@ class Completion:
     """`stop` or `length`."""
     logp: float | None = None
     """Log-prob of `token_ids` under the model, before temperature and top_p, in nats; None where it was not asked for."""
+
+
+Told = Callable[[int], None]
+
+
+def nobody(tokens: int) -> None:
+    """Nobody asks how many tokens there are of answers that are not over."""
+
+
+@contextmanager
+def telling(generator: Generator, told: Told) -> Iterator[None]:
+    """Within it, a generator that can (it has a `told`) calls this with the number of tokens that each step has written."""
+    if not hasattr(generator, "told"):
+        yield
+        return
+    generator.told = told
+    try:
+        yield
+    finally:
+        generator.told = nobody
 
 
 class Generator(Protocol):

@@ -69,7 +69,7 @@ def generator(
         sampling.temperature,
         sampling.top_p,
         sampling.max_new_tokens,
-        engine.prompts_per_unit,
+        engine.batch_size,
         logps,
     )
 

@@ -1,16 +1,15 @@
 """Generation and scoring with transformers, in this process.
 
-Sampling is our own loop over the model's forward, for three things `generate` does not give: each prompt is encoded once for
-all its samples, rows that have ended leave the batch, and every row draws from its own seeded stream, so that a sample
-depends on (model, prompt, seed) and not on what happened to share its batch. A token is the inverse of the cumulative
-distribution at the row's next uniform number.
+Sampling is our own loop over the model's forward, for four things `generate` does not give: each prompt is encoded once for
+all its samples, rows that have ended are handed over and leave the batch, what is written is told token by token, and every
+row draws from its own seeded stream, so that a sample depends on (model, prompt, seed) and not on what shared its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,10 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco.engines.base import Answered, Completion, Request, no_numbers, over_long
+from croco.engines.base import Answered, Completion, Request, Told, no_numbers, nobody, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.engines.decoding import prepare, roomy_cache
+from croco.engines.drawing import draw
 from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
@@ -34,7 +34,8 @@ from croco.models.pooling import filler, pad_of
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-UNITS_SORTED = 64  # prompts are brought in order of length within so many units, whatever their number
+PROMPTS_SORTED = 1024  # prompts are brought in order of length within so many, whatever their number
+BATCH_SIZE = {"cpu": 128, "cuda": 1024}  # answers written together where the configuration leaves it open
 COMPACT_BELOW = 0.75  # share of rows still writing below which the others are dropped from the batch
 
 
@@ -48,7 +49,7 @@ class HFGenerator:
         temperature: float,
         top_p: float,
         max_new_tokens: int,
-        prompts_per_unit: int,
+        batch_size: int | None,
         logps: bool = False,
     ) -> None:
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
@@ -56,7 +57,9 @@ class HFGenerator:
         self.adapter = checkpoint.adapter
         self.context = context_length(self.model.config)
         self.temperature, self.top_p, self.max_new_tokens = temperature, top_p, max_new_tokens
-        self.prompts_per_unit, self.logps = prompts_per_unit, logps
+        self.batch_size = batch_size or BATCH_SIZE[self.model.device.type]
+        self.logps = logps
+        self.told: Told = nobody
         self.stops = stop_ids(self.model.generation_config, tokenizer)
         self.settings: dict[str, Any] = {
             "engine": "transformers",
@@ -81,86 +84,84 @@ class HFGenerator:
         self.adapter = adapter
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """All samples, a unit of similar prompts at a time; see `base.Generator`."""
+        """All samples, a batch of those to similar prompts at a time; see `base.Generator`."""
         coming = iter(requests)
-        while window := list(islice(coming, UNITS_SORTED * self.prompts_per_unit)):
+        while window := list(islice(coming, PROMPTS_SORTED)):
             for request in window:
                 if len(request.token_ids) >= self.context:
                     raise over_long(request, self.context)
             window.sort(key=lambda r: (len(r.token_ids), r.language, r.prompt_id))
-            for start in range(0, len(window), self.prompts_per_unit):
-                yield from self._unit(window[start : start + self.prompts_per_unit])
+            rows = [self._row(request, sample) for request in window for sample in request.samples]
+            even = -(-len(rows) // -(-len(rows) // self.batch_size))  # or the last batch might hold a few
+            for start in range(0, len(rows), even):
+                yield from self._batch(rows[start : start + even])
 
-    def _unit(self, requests: Sequence[Request]) -> list[Completion]:
-        """One unit; when the device has no memory for it, its halves: of the prompts, or of a single prompt's samples."""
+    def _batch(self, rows: Sequence[_Row]) -> Iterator[Completion]:
+        """One batch; when the device has no memory for it, what it has not handed over in halves."""
         try:
-            return self._sample(requests)
+            yield from self._sample(rows)
+            return
         except torch.OutOfMemoryError:
-            first = requests[0]
-            if len(requests) == 1 and len(first.samples) == 1:
+            if len(rows) == 1:
+                request = rows[0].request
                 raise UserError(
-                    f"out of memory with one answer to prompt {first.prompt_id} ({first.language}) alone; "
+                    f"out of memory with one answer to prompt {request.prompt_id} ({request.language}) alone; "
                     "lower sampling.max_new_tokens"
                 ) from None
+        # Behind the handler, whose traceback would hold on to the batch's tensors.
         torch.cuda.empty_cache()
-        if len(requests) == 1:
-            half = len(first.samples) // 2
-            parts = [replace(first, samples=some) for some in (first.samples[:half], first.samples[half:])]
-            return [replace(c, request=first) for part in parts for c in self._unit([part])]
-        half = len(requests) // 2
-        return self._unit(requests[:half]) + self._unit(requests[half:])
+        self.told(-sum(len(row.ids) for row in rows if not row.over))
+        left = [self._row(row.request, row.sample) for row in rows if not row.over]
+        half = -(-len(left) // 2)
+        for part in (left[:half], left[half:]):
+            if part:
+                yield from self._batch(part)
 
     @torch.inference_mode()
-    def _sample(self, requests: Sequence[Request]) -> list[Completion]:
-        rows = [(request, sample) for request in requests for sample in request.samples]
-        repeats = torch.tensor([len(r.samples) for r in requests], device=self.model.device)
-        budgets = [min(self.max_new_tokens, self.context - len(r.token_ids)) for r, _ in rows]
-        state = self._encode(requests, repeats)
-        uniforms = np.stack([uniform_stream(r.seed + s, max(budgets)) for r, s in rows])
-        drawn: list[list[int]] = [[] for _ in rows]
-        logps = [0.0] * len(rows)
-        active = np.arange(len(rows))  # row number of each batch position; -1 once it has ended
-        for step in range(max(budgets)):
-            tokens = self._draw(state.logits, uniforms[np.maximum(active, 0), step])
+    def _sample(self, rows: Sequence[_Row]) -> Iterator[Completion]:
+        """Write the rows, a token each at a time; a row is handed over when it is over."""
+        streams = np.stack([uniform_stream(row.seed, max(row.budget for row in rows)) for row in rows])
+        uniforms = torch.from_numpy(streams).to(self.model.device)
+        places = list(range(len(rows)))  # the row at each place of the batch
+        state = self._encode(rows)
+        for step in range(uniforms.shape[1]):
+            tokens = draw(state.logits, uniforms[places, step], self.temperature, self.top_p)
+            logps = logps_of(state.logits, tokens) if self.logps else [0.0] * len(places)
+            batch = [rows[place] for place in places]
             for place in without_numbers(state.logits):
-                if active[place] >= 0:
-                    raise no_numbers(rows[active[place]][0])
-            if self.logps:
-                for row, logp in zip(active, logps_of(state.logits, tokens), strict=True):
-                    if row >= 0:
-                        logps[row] += logp
-            for place, token in enumerate(tokens.tolist()):
-                row = active[place]
-                if row >= 0:
-                    drawn[row].append(token)
-                    if token in self.stops or len(drawn[row]) == budgets[row]:
-                        active[place] = -1
-            alive = np.flatnonzero(active >= 0)
-            if len(alive) == 0:
+                if not batch[place].over:
+                    raise no_numbers(batch[place].request)
+            self.told(sum(not row.over for row in batch))
+            for row, token, logp in zip(batch, tokens.tolist(), logps, strict=True):
+                if not row.over:
+                    row.add(token, logp)
+                    if token in self.stops or len(row.ids) == row.budget:
+                        row.over = True
+                        yield self._completion(row)
+            alive = [place for place, row in enumerate(batch) if not row.over]
+            if not alive:
                 break
-            if len(alive) < COMPACT_BELOW * len(active):
-                keep = torch.from_numpy(alive).to(self.model.device)
-                state, tokens, active = state.select(keep), tokens[keep], active[alive]
+            if len(alive) < COMPACT_BELOW * len(places):
+                keep = torch.tensor(alive, device=self.model.device)
+                state, tokens, places = state.select(keep), tokens[keep], [places[place] for place in alive]
             state = self._advance(state, tokens)
-        return [
-            Completion(
-                request,
-                sample,
-                ids,
-                "stop" if ids and ids[-1] in self.stops else "length",
-                logp if self.logps else None,
-            )
-            for (request, sample), ids, logp in zip(rows, drawn, logps, strict=True)
-        ]
 
-    def _encode(self, requests: Sequence[Request], repeats: torch.Tensor) -> _State:
-        """The prompts, once each, left-padded; then one row per sample."""
-        longest = max(len(r.token_ids) for r in requests)
-        ids = torch.zeros(len(requests), longest, dtype=torch.long)
+    def _row(self, request: Request, sample: int) -> _Row:
+        return _Row(request, sample, min(self.max_new_tokens, self.context - len(request.token_ids)))
+
+    def _completion(self, row: _Row) -> Completion:
+        reason = "stop" if row.ids[-1] in self.stops else "length"
+        return Completion(row.request, row.sample, row.ids, reason, row.logp if self.logps else None)
+
+    def _encode(self, rows: Sequence[_Row]) -> _State:
+        """The prompts, once each, left-padded; then a place for each row."""
+        asked = [(request, len(list(of))) for request, of in groupby(rows, key=lambda row: row.request)]
+        longest = max(len(request.token_ids) for request, _ in asked)
+        ids = torch.zeros(len(asked), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for row, request in enumerate(requests):
-            ids[row, longest - len(request.token_ids) :] = torch.tensor(request.token_ids)
-            mask[row, longest - len(request.token_ids) :] = 1
+        for place, (request, _) in enumerate(asked):
+            ids[place, longest - len(request.token_ids) :] = torch.tensor(request.token_ids)
+            mask[place, longest - len(request.token_ids) :] = 1
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         cache = roomy_cache(self.model.config)
@@ -173,7 +174,8 @@ class HFGenerator:
             logits_to_keep=1,
         )
         state = _State(out.logits[:, -1], mask, positions[:, -1], cache)
-        return state.select(torch.repeat_interleave(torch.arange(len(requests), device=ids.device), repeats))
+        repeats = torch.tensor([count for _, count in asked], device=ids.device)
+        return state.select(torch.repeat_interleave(torch.arange(len(asked), device=ids.device), repeats))
 
     def _advance(self, state: _State, tokens: torch.Tensor) -> _State:
         mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], dim=1)
@@ -187,23 +189,30 @@ class HFGenerator:
         )
         return _State(out.logits[:, -1], mask, position, state.cache)
 
-    def _draw(self, logits: torch.Tensor, uniforms: np.ndarray) -> torch.Tensor:
-        """One token id per row, shape (rows,); greedy at temperature 0."""
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        probabilities = torch.softmax(logits.float() / self.temperature, dim=-1)
-        if self.top_p < 1:
-            ranked, order = probabilities.sort(dim=-1, descending=True)
-            ranked[ranked.cumsum(-1) - ranked >= self.top_p] = 0  # the first token to pass top_p stays in
-            probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
-        # In double precision, or a large vocabulary would never draw its last tokens.
-        cumulative = probabilities.double().cumsum(-1)
-        target = torch.from_numpy(uniforms).to(logits.device)[:, None] * cumulative[:, -1:]
-        return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
     def close(self) -> None:
         del self.model
         release()
+
+
+@dataclass
+class _Row:
+    """An answer while it is written."""
+
+    request: Request
+    sample: int
+    budget: int
+    """Tokens it may have."""
+    ids: list[int] = field(default_factory=list)
+    logp: float = 0.0
+    over: bool = False
+
+    @property
+    def seed(self) -> int:
+        return self.request.seed + self.sample
+
+    def add(self, token: int, logp: float) -> None:
+        self.ids.append(token)
+        self.logp += logp
 
 
 @dataclass

@@ -10,10 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-PLAIN_INTERVAL = 15.0  # seconds between plain lines
+from croco.show.pace import Pace
+
+PLAIN_INTERVAL = 5.0  # seconds between plain lines
+PLAIN_SHARE = 0.01  # of the time so far, if that is longer
 NOTE_INTERVAL = 5.0  # seconds between notes for who asks from another process
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 
@@ -21,10 +24,9 @@ PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 class Task:
     """One counted piece of work."""
 
-    def __init__(self, progress: Progress, label: str, total: int, unit: str, done: int) -> None:
-        self.progress, self.label, self.total, self.unit = progress, label, total, unit
-        self.done, self.tokens = done, 0
-        self._at_start = done
+    def __init__(self, progress: Progress, label: str, total: int, unit: str, done: int, longest: int | None) -> None:
+        self.progress, self.label, self.total, self.unit, self.done = progress, label, total, unit, done
+        self.pace = Pace(total - done, longest)
         self._started = self._said = time.monotonic()
         self._bar: RichProgress | None = None
         self._noted = 0.0
@@ -42,29 +44,35 @@ class Task:
     def advance(self, count: int, tokens: int = 0) -> None:
         """`count` more are done; `tokens` is how long they were, where that says more than their number."""
         self.done += count
-        self.tokens += tokens
-        if time.monotonic() - self._noted >= NOTE_INTERVAL:
+        self.pace.advance(count, tokens)
+        self._tell()
+
+    def written(self, tokens: int) -> None:
+        """So many more tokens are there of what is not done yet."""
+        self.pace.written(tokens)
+        self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._noted >= NOTE_INTERVAL:
             self.note()
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self.rate)
-        elif time.monotonic() - self._said >= PLAIN_INTERVAL:
-            self._said = time.monotonic()
-            self.progress.say(self._line())
+            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self.rate, left=self.left)
+        elif now - self._said >= max(PLAIN_INTERVAL, PLAIN_SHARE * (now - self._started)):
+            self._said = now
+            self.progress.say(f"  {self.label}: {self.done:,} of {self.total:,} {self.unit}, {self.rate}, {self.left}")
 
     @property
     def rate(self) -> str:
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        tokens = f", {self.tokens / seconds:,.0f} tokens/s" if self.tokens else ""
-        each = (self.done - self._at_start) / seconds
-        slow = 0 < each < 1
-        speed = f"{1 / each:,.1f} s/{self.unit.removesuffix('s')}" if slow else f"{each:,.1f} {self.unit}/s"
-        return speed + tokens
+        if self.pace.tokens:
+            return f"{self.pace.tokens:,} tokens, {self.pace.rate:,.0f} tokens/s"
+        each = self.pace.each
+        return f"{1 / each:,.1f} s/{self.unit.removesuffix('s')}" if 0 < each < 1 else f"{each:,.1f} {self.unit}/s"
 
-    def _line(self) -> str:
-        seconds = time.monotonic() - self._started
-        made = self.done - self._at_start
-        left = f"{(self.total - self.done) * seconds / made:,.0f} s left" if made else "no rate yet"
-        return f"  {self.label}: {self.done:,} of {self.total:,} {self.unit}, {self.rate}, {left}"
+    @property
+    def left(self) -> str:
+        seconds = self.pace.left
+        return "no rate yet" if seconds is None else f"{seconds:,.0f} s left"
 
 
 class Progress:
@@ -82,9 +90,9 @@ class Progress:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
-        """Count `total` things; `done` of them were there before."""
-        task = Task(self, label, total, unit, done)
+    def task(self, label: str, total: int, unit: str, done: int = 0, longest: int | None = None) -> Iterator[Task]:
+        """Count `total` things; `done` of them were there before, and one has at most `longest` tokens."""
+        task = Task(self, label, total, unit, done, longest)
         task.note()
         try:
             with self._shown(task, label, total, done):
@@ -103,10 +111,9 @@ class Progress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
         )
         with RichProgress(*columns, console=self.console, transient=True) as bar:
-            bar.add_task(label, total=total, completed=done, rate="")
+            bar.add_task(label, total=total, completed=done, rate="", left="")
             task._bar = bar
             yield

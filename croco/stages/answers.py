@@ -18,7 +18,7 @@ from croco.artifacts.sharing import Cut, Key, Work, incomplete
 from croco.artifacts.store import write_atomically
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
-from croco.engines.base import Completion, Request, seed_of
+from croco.engines.base import Completion, Request, seed_of, telling
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
 from croco.models.slices import checkpoint_slice, engine_slice
@@ -60,7 +60,8 @@ def fill(
         return [(p.prompt_id, s) for p in prompts[unit * size : (unit + 1) * size] for s in range(sampling.samples)]
 
     total = len(prompts) * sampling.samples
-    cut = Cut(f"{size}p", -(-len(prompts) // size), keys, ("prompt_id", "sample"), total, "answers")
+    units = -(-len(prompts) // size)
+    cut = Cut(f"{size}p", units, keys, ("prompt_id", "sample"), total, "answers", sampling.max_new_tokens)
     take_over = functools.partial(_take_over, job, source, sampling.samples)
     tokenizer = text.load_tokenizer(
         checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
@@ -70,8 +71,9 @@ def fill(
         for feed in work.feeds(ahead=not job.terms.shared or factory.takes_as_needed(config.engine)):
             engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
             write_atomically(job.output.path / SETTINGS, json.dumps(engine.settings, indent=1))
-            for completion in engine.generate(asked.requests(feed)):
-                work.add(_row(completion, tokenizer, checkpoint), tokens=len(completion.token_ids))
+            with telling(engine, work.written):
+                for completion in engine.generate(asked.requests(feed)):
+                    work.add(_row(completion, tokenizer, checkpoint), tokens=len(completion.token_ids))
 
 
 def seal(job: Job, split: str, sampling: SamplingConfig, source: str = "prompts") -> dict[str, Any]:

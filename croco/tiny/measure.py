@@ -52,7 +52,7 @@ class Marks:
 def sample(policy: Path, prompts: list[dict[str, Any]], seed: int) -> dict[tuple[str, str], list[str]]:
     """(prompt_id, language) -> 16 answers at temperature 1, through the engine that users run."""
     tokenizer = text.load_tokenizer(str(policy))
-    engine = HFGenerator(Checkpoint(str(policy)), tokenizer, 1.0, 1.0, 64, prompts_per_unit=16)
+    engine = HFGenerator(Checkpoint(str(policy)), tokenizer, 1.0, 1.0, 64, batch_size=256)
     requests = [
         Request(
             p["prompt_id"],

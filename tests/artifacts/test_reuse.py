@@ -131,7 +131,7 @@ def test_an_engine_killed_in_the_middle_names_its_prompts_and_the_next_run_goes_
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine in a process of its own, killed at its 7th answer: 6 are kept, and the rest are what they would have been."""
-    settings = ["engine=hf", "prompts.train=12", "prompts.heldout=6", "engine.prompts_per_unit=2"]
+    settings = ["engine=hf", "prompts.train=12", "prompts.heldout=6", "engine.batch_size=16"]
     answers(composed(policy, reward, tmp_path / "whole", *settings), tmp_path / "whole")
     generate = IsolatedGenerator.generate
 

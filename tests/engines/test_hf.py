@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco.engines.base import Answered, Completion, Request, seed_of
+from croco.engines.base import Answered, Completion, Request, nobody, seed_of, telling
 from croco.engines.hf import HFGenerator, HFScorer, token_batches, uniform_stream
 from croco.errors import UserError
 from croco.language import text
@@ -37,7 +38,7 @@ def generator(path: Path, tokenizer, **settings) -> HFGenerator:
     return HFGenerator(
         Checkpoint(str(path)),
         tokenizer,
-        **{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, "prompts_per_unit": 8, **settings},
+        **{"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 12, "batch_size": 32, **settings},
     )
 
 
@@ -64,7 +65,7 @@ def test_greedy_equals_generate_one_prompt_at_a_time(family: str, tmp_path: Path
 def test_a_sample_does_not_depend_on_how_the_work_was_cut(policy: Path) -> None:
     tokenizer = text.load_tokenizer(str(policy))
     together = by_key(list(generator(policy, tokenizer).generate(requests(tokenizer))))
-    alone = by_key(list(generator(policy, tokenizer, prompts_per_unit=1).generate(requests(tokenizer))))
+    alone = by_key(list(generator(policy, tokenizer, batch_size=3).generate(requests(tokenizer))))
     topped_up = by_key(list(generator(policy, tokenizer).generate(requests(tokenizer, range(2, 4)))))
     assert {k: c.token_ids for k, c in together.items()} == {k: c.token_ids for k, c in alone.items()}
     assert all(together[k].token_ids == c.token_ids for k, c in topped_up.items())
@@ -118,11 +119,20 @@ def test_tokens_follow_the_models_distribution(policy: Path) -> None:
     assert abs(seen - expected).sum() / 2 < 0.12
 
 
-def test_top_p_keeps_the_smallest_set_that_reaches_it(policy: Path) -> None:
-    """Probabilities 0.5, 0.3, 0.2 at top_p 0.6: the first two stay, so the third is never drawn."""
-    engine = generator(policy, text.load_tokenizer(str(policy)), top_p=0.6)
-    logits = torch.log(torch.tensor([[0.2, 0.5, 0.3]])).repeat(3, 1)
-    assert engine._draw(logits, np.array([0.0, 0.62, 0.999])).tolist() == [1, 1, 2]
+def test_answers_are_handed_over_as_they_end_and_tokens_told_as_they_are_written(policy: Path) -> None:
+    """Whoever stops after the first answer of a batch has been told no more tokens than its rows could have by then."""
+    tokenizer = text.load_tokenizer(str(policy))
+    engine = generator(policy, tokenizer, max_new_tokens=200)
+    told: list[int] = []
+    with telling(engine, told.append):
+        answers = engine.generate(requests(tokenizer))
+        first = next(answers)
+        assert told == [16] * len(first.token_ids)
+        others = list(answers)
+    assert sum(told) == sum(len(c.token_ids) for c in [first, *others])
+    lengths = [len(c.token_ids) for c in [first, *others]]
+    assert lengths == sorted(lengths)
+    assert engine.told is nobody
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -222,32 +232,39 @@ def test_token_batches_hold_the_budget() -> None:
 def test_out_of_memory_halves_the_batch_and_the_answers_stay(
     policy: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """A device with room for `limit` answers at a time gives those that a larger one gives; 3 and 1 halve a prompt's own."""
+    """A device that runs out at its third step with more than `limit` answers gives those that a larger one gives, each once,
+    and tells as many tokens: what had been handed over by then stays, the rest is written again."""
     tokenizer = text.load_tokenizer(str(policy))
     engine = generator(policy, tokenizer)
-    expected = by_key(list(engine.generate(requests(tokenizer))))
-    sample, sizes = engine._sample, []
+    expected = list(engine.generate(requests(tokenizer)))
+    sizes, told = [], []
+    forward = engine._advance
+    steps = [0]
 
-    def small(some: list[Request]) -> list[Completion]:
-        sizes.append(sum(len(r.samples) for r in some))
-        if sizes[-1] > limit:
+    def small(state: Any, tokens: torch.Tensor) -> Any:
+        steps[0] += 1
+        if steps[0] >= 2 and len(tokens) > limit:
+            steps[0] = 0
             raise torch.OutOfMemoryError
-        return sample(some)
+        sizes.append(len(tokens))
+        return forward(state, tokens)
 
-    monkeypatch.setattr(engine, "_sample", small)
-    assert by_key(list(engine.generate(requests(tokenizer)))) == expected
-    assert sum(size for size in sizes if size <= limit) == 16
-    assert min(sizes) == {1: 1, 3: 2, 8: 8}[limit]
+    monkeypatch.setattr(engine, "_advance", small)
+    with telling(engine, told.append):
+        made = list(engine.generate(requests(tokenizer)))
+    assert len(made) == len(expected) == 16
+    assert by_key(made) == by_key(expected)
+    assert sum(told) == sum(len(c.token_ids) for c in expected)
 
 
 def test_no_memory_for_one_answer_is_one_line(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = text.load_tokenizer(str(policy))
     engine = generator(policy, tokenizer)
 
-    def none(_: list[Request]) -> list[Completion]:
+    def none(*_: Any) -> Any:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(engine, "_sample", none)
+    monkeypatch.setattr(engine, "_advance", none)
     with pytest.raises(UserError, match=r"out of memory with one answer to prompt p0 \(en\) alone"):
         list(engine.generate(requests(tokenizer)[:1]))
 

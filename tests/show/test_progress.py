@@ -12,7 +12,7 @@ from croco.show.progress import Progress
 
 
 def test_a_line_tells_tokens_per_second_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """40 of 100 were there; 20 of 300 tokens in 10 s: 2 answers/s, 30 tokens/s, and 20 s for the 40 that are left."""
+    """40 of 100 were there; 20 with 300 tokens in 10 s: 30 tokens/s, and 20 s for the 600 tokens of the 40 that are left."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(progress, "PLAIN_INTERVAL", 10.0)
@@ -23,7 +23,7 @@ def test_a_line_tells_tokens_per_second_and_the_time_left(monkeypatch: pytest.Mo
         assert out.getvalue() == ""  # a line now and then, not one for every answer
         now[0] += 5
         task.advance(10, tokens=100)
-    assert out.getvalue() == "  generations/da: 60 of 100 answers, 2.0 answers/s, 30 tokens/s, 20 s left\n"
+    assert out.getvalue() == "  generations/da: 60 of 100 answers, 300 tokens, 30 tokens/s, 20 s left\n"
 
 
 def test_less_than_one_in_a_second_is_told_in_seconds_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

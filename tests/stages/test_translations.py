@@ -137,7 +137,7 @@ def test_more_prompts_translate_only_the_new_ones(world: World) -> None:
 
 
 def test_killed_it_goes_on_to_the_same_prompts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = world.config("lang.languages=[da]", "engine.prompts_per_unit=2")
+    config = world.config("lang.languages=[da]", "engine.batch_size=2")
     whole, _ = world.prompts(config, "whole")
     generate = HFGenerator.generate
     asked: list[int] = []

@@ -22,9 +22,7 @@ LONGEST_PROMPT = 400  # tokens; the embedded policy's context is 512
 def serving(model: Path) -> Iterator[tuple[str, list[str]]]:
     """(base URL, the questions it was asked so far)."""
     tokenizer = text.load_tokenizer(str(model))
-    engine = HFGenerator(
-        Checkpoint(str(model)), tokenizer, temperature=0.0, top_p=1.0, max_new_tokens=8, prompts_per_unit=1
-    )
+    engine = HFGenerator(Checkpoint(str(model)), tokenizer, temperature=0.0, top_p=1.0, max_new_tokens=8, batch_size=1)
     lock = threading.Lock()
     asked: list[str] = []
 
