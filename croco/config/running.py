@@ -74,6 +74,8 @@ class TrainerConfig:
     """Optimiser steps between looks at validation pairs and held-out answers; null looks only at the end."""
     watch_prompts: int
     """Held-out prompts per language that are answered at each look."""
+    watch_tokens: int | None
+    """Tokens of such an answer at most, where `sampling.max_new_tokens` is not less."""
     stop_collapsed: bool
     """End a run whose policy has collapsed, with a line that says so."""
     threads: int | None

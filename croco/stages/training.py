@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from croco.training.data import Probe
     from croco.training.start import Start
 
+WATCHED = 200  # validation pairs that are looked at, at most; the others are left out of training all the same
 Rows = list[tuple[str, list[Message], tuple[str, ...]]]
 
 
@@ -50,7 +52,10 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     held = {row[0] for row in rows if draw(job.config.seed, "validation", row[0]) < method.validation}
     parts = [[(p, a) for prompt_id, p, a in rows if (prompt_id in held) is side] for side in (False, True)]
     examples, counts = encode(tokenizer, parts[0] or parts[1], model.max_length)
-    watched, _ = encode(tokenizer, parts[1] if parts[0] else [], model.max_length, may_be_empty=True)
+    every = math.ceil(len(parts[1]) / WATCHED)  # over all languages, in whose order the pairs are
+    watched, _ = encode(
+        tokenizer, parts[1][::every] if parts[0] and parts[1] else [], model.max_length, may_be_empty=True
+    )
     if start is None:
         adapter = None if model.adapter is None else Path(model.adapter)
         start = Start(adapter=adapter, reference=adapter)

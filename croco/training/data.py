@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -101,17 +102,30 @@ class Plan:
 
     def batch(self, step: int) -> list[int]:
         """Indices of the examples of optimiser step `step`, from 0."""
-        last = math.ceil(self.examples * self.epochs)
-        places = range(step * self.batch_size, min((step + 1) * self.batch_size, last))
-        return [int(self._order(place // self.examples)[place % self.examples]) for place in places]
+        place, end = step * self.batch_size, min((step + 1) * self.batch_size, self._places)
+        taken: list[int] = []
+        while place < end:
+            epoch, first = divmod(place, self.examples)
+            some = _order(self.seed, epoch, self.examples)[first : first + end - place]
+            taken += some.tolist()
+            place += len(some)
+        return taken
 
-    def tokens(self, examples: Sequence[Example]) -> int:
-        """Answer tokens in the loss, over all steps."""
-        sizes = [sum(map(len, e.answers)) for e in examples]
-        return sum(sizes[i] for step in range(self.steps) for i in self.batch(step))
+    def tokens(self, answers: Sequence[int]) -> int:
+        """Answer tokens in the loss, over all steps, from those of each example: all of them once an epoch."""
+        epochs, rest = divmod(self._places, self.examples)
+        sizes = np.asarray(answers, np.int64)
+        return int(epochs * sizes.sum() + sizes[_order(self.seed, epochs, self.examples)[:rest]].sum())
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(self.examples)
+    @property
+    def _places(self) -> int:
+        return math.ceil(self.examples * self.epochs)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """An epoch's permutation; a step takes a slice of it, and is in two epochs at most where they are not shorter."""
+    return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
 def share(batch: Sequence[int], sizes: Sequence[int], world: int) -> list[list[int]]:
@@ -161,14 +175,27 @@ class _Loader:
 
 
 def packs(indices: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """First-fit decreasing: groups of examples with at most `budget` tokens each; a longer example goes alone."""
-    groups: list[tuple[int, list[int]]] = []
+    """Best-fit decreasing: groups of examples with at most `budget` tokens each; a longer example goes alone.
+
+    Groups are found by the room they have left, in a time that does not depend on how many there are: bit r of a number says
+    whether a group has room for exactly r more tokens.
+    """
+    groups: list[list[int]] = []
+    by_room: list[list[int]] = [[] for _ in range(budget + 1)]
+    rooms = 0
     for index in sorted(indices, key=lambda i: (-sizes[i], i)):
-        for place, (used, group) in enumerate(groups):
-            if used + sizes[index] <= budget:
-                group.append(index)
-                groups[place] = (used + sizes[index], group)
-                break
+        size = int(sizes[index])
+        enough = rooms >> size if size <= budget else 0
+        if enough:
+            room = size + (enough & -enough).bit_length() - 1
+            group = by_room[room].pop()
+            if not by_room[room]:
+                rooms ^= 1 << room
+            groups[group].append(index)
+            left = room - size
         else:
-            groups.append((sizes[index], [index]))
-    return [group for _, group in groups]
+            group, left = len(groups), max(0, budget - size)
+            groups.append([index])
+        by_room[left].append(group)
+        rooms |= 1 << left
+    return groups

@@ -53,7 +53,7 @@ def train(
     rows = metrics.read(folder)
     return {
         "steps": material.start.step + plan.steps,
-        "tokens": plan.tokens(material.train),
+        "tokens": plan.tokens([sum(map(len, e.answers)) for e in material.train]),
         "verdict": verdict(rows),
         "last": rows[-1],
     }

@@ -29,14 +29,17 @@ class Watch:
     def __call__(self, policy: Policy) -> dict[str, float]:
         found = self._validation(policy) if self.material.validation else {}
         if self.tokenizer is not None:
-            sampling = self.config.sampling
+            drawn, hardware = self.config.sampling, self.config.trainer
+            sampling = probe.Sampling(
+                drawn.temperature, drawn.top_p, min(drawn.max_new_tokens, hardware.watch_tokens or drawn.max_new_tokens)
+            )
             seen = probe.look(
                 policy.model,
                 self.tokenizer,
                 self.forward,
                 self.material.probes,
-                sampling.temperature,
-                sampling.max_new_tokens,
+                sampling,
+                policy.tokens_per_pack,
             )
             found |= {f"heldout_{name}": value for name, value in seen.items()}
         return found
@@ -48,7 +51,7 @@ class Watch:
         sizes = self.forward.sizes(examples)
         totals: dict[str, float] = {}
         policy.model.eval()
-        for group in packs(range(len(examples)), sizes, self.config.trainer.tokens_per_pack):
+        for group in packs(range(len(examples)), sizes, policy.tokens_per_pack):
             some = [examples[i] for i in group]
             known = policy.known(some, policy.referred(some, self.reference, group))
             values = policy.loss(*(known[name] for name in policy.needs), **policy.loss_settings)

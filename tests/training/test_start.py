@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +17,7 @@ from croco.errors import UserError
 from croco.show.progress import Progress
 from croco.training import fit as fitting
 from croco.training import launch
-from croco.training.data import Example, Material, Plan
+from croco.training.data import Example, Material
 from croco.training.start import Start
 from tests.training.test_training import config_of, examples  # noqa: F401
 
@@ -41,7 +42,7 @@ def test_a_run_cut_into_rounds_is_the_run_that_was_not_cut(
 ) -> None:
     """12 examples, 3 steps, with the order of the data fixed: the first two steps in one round, the third in the next. Adapter,
     moments, schedule and dropout go on, so the weights are equal to the bit."""
-    monkeypatch.setattr(Plan, "_order", lambda plan, epoch: list(range(plan.examples)))
+    monkeypatch.setattr("croco.training.data._order", lambda seed, epoch, examples: np.arange(examples))
     config = config_of(policy, f"method={method}", *SETTINGS)
     rows = examples if method == "dpo" else [Example(e.prompt, e.answers[:1]) for e in examples]
     whole = train(config, rows, tmp_path / "whole", Start())
