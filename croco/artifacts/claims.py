@@ -12,16 +12,17 @@ A worker that was taken for lost and is not does some work twice, and nothing wr
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
-import socket
+import shutil
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from croco.artifacts import processes
+
 BEATS_PER_LEASE = 6
-NO_START = "0"  # where the system does not tell when a process started
 
 
 class Claims:
@@ -32,7 +33,7 @@ class Claims:
 
     def __init__(self, folder: Path, cut: str, units: int, lease: float) -> None:
         self.folder, self.cut, self.units, self.lease = folder, cut, units, lease
-        self.worker = _name()
+        self.worker = processes.name()
         self._seen: dict[str, tuple[int, float]] = {}  # beats of other machines: what they showed, and since when
         self._left = threading.Event()
         self._thread: threading.Thread | None = None
@@ -61,7 +62,9 @@ class Claims:
     def clear(self) -> None:
         """Forget everything that was taken or finished; for who is alone."""
         for path in self.folder.iterdir():
-            if path != self._beat_of(self.worker):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self._beat_of(self.worker):
                 path.unlink(missing_ok=True)
 
     def take(self) -> tuple[int, list[str]] | None:
@@ -100,7 +103,10 @@ class Claims:
             head, _, last = name.rpartition(".")
             if last == "beat" or not head.startswith(f"{self.cut}-"):
                 continue
-            unit = int(head.removeprefix(f"{self.cut}-"))
+            number = head.removeprefix(f"{self.cut}-")
+            if not number.isdecimal() or not (last == "done" or last.isdecimal()):  # nobody here gives such names
+                continue
+            unit = int(number)
             if last == "done":
                 done.add(unit)
             else:
@@ -117,17 +123,18 @@ class Claims:
     def _owner(self, unit: int, attempt: int) -> str:
         try:
             return os.readlink(self.folder / f"{self.cut}-{unit}.{attempt}")
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # a file in the place of the link: nobody's
+                return ""
             return self.worker  # all is sealed, and the claims are gone: not to be taken
 
     def _lost(self, worker: str) -> bool:
-        _, pid, start, machine = worker.rsplit("-", 3)
         try:
             shown = self._beat_of(worker).stat().st_mtime_ns
         except FileNotFoundError:
             return True
-        if machine == _machine():
-            return _start_of(int(pid)) != start
+        if (there := processes.there(worker)) is not None:
+            return not there
         before, since = self._seen.get(worker, (None, 0.0))
         if before != shown:
             self._seen[worker] = (shown, time.monotonic())
@@ -151,36 +158,8 @@ class Claims:
 def at_work(folder: Path, lease: float) -> bool:
     """Whether a worker is there, or was within a lease by the file system's clock."""
     claims = Claims(folder, "", 0, lease)
-    return any(
-        not claims._lost(path.name.removesuffix(".beat")) and time.time() - path.stat().st_mtime < lease
-        for path in folder.glob("*.beat")
-    )
-
-
-def _name() -> str:
-    """Of this process, among all that ever were."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}-{pid}-{_start_of(pid)}-{_machine()}"
-
-
-def _machine() -> str:
-    """Equal for processes that see one another by their pid: same host, since the same boot, in the same container."""
-    said = [socket.gethostname()]
-    with suppress(OSError):
-        said += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:8]
-
-
-def _start_of(pid: int) -> str | None:
-    """When a process started, in ticks since the boot; None when it is gone."""
-    if not Path("/proc/self/stat").exists():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        return NO_START
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else fields[19]
+    for path in folder.glob("*.beat"):
+        with suppress(OSError):  # it has left since
+            if not claims._lost(path.name.removesuffix(".beat")) and time.time() - path.stat().st_mtime < lease:
+                return True
+    return False

@@ -56,6 +56,15 @@ def complete_lines(files: Iterable[Path]) -> Iterator[tuple[Path, int, dict[str,
         with path.open("rb") as lines:
             offset = 0
             for line in lines:
-                if line.endswith(b"\n"):
-                    yield path, offset, json.loads(line)
+                if line.endswith(b"\n") and (row := _row(line)) is not None:
+                    yield path, offset, row
                 offset += len(line)
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """None of what is no row, as a disk may leave it that lost its power: the row is made again."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

@@ -7,11 +7,13 @@ only place where a column is declared.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
+import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pyarrow as pa
 from croco.errors import UserError
 
 FAST_TO_READ = ("text",)  # columns read at random places by millions of rows: lz4 gives them out faster than zstd
+HALF = re.compile("[\ud800-\udfff]")
 Message = dict[str, str]
 """{"role": "system" | "user" | "assistant", "content": text}"""
 
@@ -172,21 +175,61 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, object) of every non-blank line.
 
     Raises:
-        UserError: the file is missing, is not UTF-8, or a line is not a JSON object; the message names file and line.
+        UserError: the file is missing, is not UTF-8 (a byte-order mark may begin it), or a line is not a JSON object with each
+            name once, or holds half a surrogate pair; the message names file and line.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8"))
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
-                raise UserError(f"{path}:{number}: not valid JSON ({error})") from None
-            if not isinstance(row, Mapping):
-                raise UserError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}")
-            yield number, dict(row)
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                if line.strip():
+                    yield number, _row(f"{path}:{number}", line)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _row(place: str, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise UserError(f"{place}: not valid JSON (nested too deeply)") from None
+    except ValueError as error:  # also a number of more digits than Python reads
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line[:4]:
+            raise UserError(f"{place}: UTF-16 or UTF-32; write UTF-8") from None
+        if isinstance(error, UnicodeDecodeError):
+            raise UserError(f"{place}: not UTF-8 ({error})") from None
+        lone = ", lines end in carriage returns alone" if b"\r" in line.rstrip(b"\r\n") else ""
+        raise UserError(f"{place}: not valid JSON ({' '.join(str(error).split())}{lone})") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: expected a JSON object, got {type(row).__name__}")
+    if half := _half(row):
+        raise UserError(f"{place}: half of a surrogate pair in {half}, which no text may hold")
+    return row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {name!r} twice")
+        found[name] = value
+    return found
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _half(value: Any) -> str | None:
+    """A text with a lone surrogate, as an escape that can be shown."""
+    if isinstance(value, str):
+        return None if value.isascii() or not HALF.search(value) else ascii(value)[:60]
+    if isinstance(value, dict):
+        return next((found for pair in value.items() for part in pair if (found := _half(part))), None)
+    return next((found for part in value if (found := _half(part))), None) if isinstance(value, list) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from croco.artifacts.addresses import folder_of
 from croco.artifacts.records import Generation, Prompt, Score
 from croco.artifacts.store import Artifact, Store, canonical
+from croco.errors import UserError
 
 COPIED_AT_ONCE = 1024  # rows
 Key = tuple[str, int]
@@ -32,8 +33,19 @@ def siblings(output: Artifact, inputs: Collection[Artifact], samples: bool) -> I
             other is not None
             and other.address != output.address
             and _but(other.version, other.config, other.upstream, free, samples) == wanted
+            and _intact(other)
         ):
             yield other
+
+
+def _intact(other: Artifact) -> bool:
+    """Whether a sealed one is whole: what is damaged is made anew, and told where it is needed itself."""
+    try:
+        if other.sealed:
+            other.verify(rows_alone=True)
+    except (OSError, UserError):
+        return False
+    return True
 
 
 def take_over_generations(output: Artifact, prompts: Artifact, samples: int, done: Collection[Key]) -> int:

@@ -31,7 +31,7 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croco.artifacts import provenance, records
+from croco.artifacts import locks, provenance, records
 from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
 from croco.artifacts.addresses import folder_of, plain
@@ -41,14 +41,44 @@ from croco.errors import UserError
 ROW_GROUP = 8192
 PLAN = "plan.json"
 PROGRESS = "progress.json"
+PASSING = (PLAN, PROGRESS, "journal", "checkpoints", "job")
+"""Of an artifact's folder, what is there while it is made, or to go on with."""
 IDENTITY = ("stage", "address", "version", "config", "upstream")
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """What proves that a table is whole: its number of rows, and a digest of the file."""
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"rows": pq.ParquetFile(path).metadata.num_rows, "sha256": digest}
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _bytes(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What proves that a table is whole: its number of rows, its size, and a digest of the file."""
+    return {"rows": pq.ParquetFile(path).metadata.num_rows, **_bytes(path)}
+
+
+def _as_files(tables: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{table}.parquet": known for table, known in tables.items()}
+
+
+def damaged(file: Path, reason: object) -> UserError:
+    """The refusal of a file of a sealed artifact."""
+    folder = next((part for part in file.parents if (part / "manifest.json").exists()), file.parent)
+    said = " ".join(str(reason).split())[:200]
+    return UserError(f"{file}: is damaged ({said}); remove {folder}, and the same command makes it again")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(file, error) from None
+    if not isinstance(said, dict):
+        raise damaged(file, "no JSON object")
+    return said
 
 
 @dataclass
@@ -80,7 +110,7 @@ class Artifact:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        return _read_json(self.path / "manifest.json")
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -90,26 +120,24 @@ class Artifact:
     @contextmanager
     def lock(self, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the artifact for writing; `waiting` is called once when another job holds it."""
+        for part in (self.path, self.path / "journal"):
+            if part.is_symlink() and not part.resolve().is_relative_to(self.root.resolve()):
+                raise UserError(f"{part}: a link out of {self.root}; put a folder in its place")
         self._make_folder()
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            waiting()
-            lock.acquire()
-        try:
+        with locks.held(self.path, waiting=waiting):
             yield
-        finally:
-            lock.release()
 
     def _make_folder(self) -> None:
         """One folder, whatever words the jobs that want it have for it."""
         if self.path.is_dir():
             return
-        (self.root / self.stage).mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.root / ".folders.lock"):
-            del self.path  # it is looked for again
-            self.path.mkdir(exist_ok=True)
+        try:
+            (self.root / self.stage).mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.root / ".folders.lock"):
+                del self.path  # it is looked for again
+                self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise locks.in_the_way(Path(error.filename or self.path), error) from None
 
     def begin(self) -> None:
         """Say beside the journals what they will be, so that others can use what a killed job has left."""
@@ -155,6 +183,8 @@ class Artifact:
         """Write `<table>.parquet` through a temporary file, in row groups; returns the number of rows."""
         self._make_folder()
         final = self.path / f"{table}.parquet"
+        for left in self.path.glob(f"{table}.*.tmp"):  # of a killed run: who writes a table is alone
+            left.unlink(missing_ok=True)
         temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
         count = 0
         with pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer:
@@ -170,16 +200,47 @@ class Artifact:
         os.replace(temporary, final)
         return count
 
+    def _side_files(self) -> Iterator[Path]:
+        """What lies beside the tables and is read by others: adapters, settings, curves; nothing that passes."""
+        for path in sorted(self.path.rglob("*")):
+            first = path.relative_to(self.path).parts[0]
+            passing = first in (*PASSING, "manifest.json") or first.startswith(".") or path.suffix in (".tmp", ".log")
+            if path.is_file() and not path.is_symlink() and not passing and path.suffix != ".parquet":
+                yield path
+
     def files(self, table: str) -> list[Path]:
         """The Parquet files of a table."""
         return [self.path / f"{table}.parquet"]
 
     def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        return pq.read_table(self.path / f"{table}.parquet", columns=columns)
+        file = self.path / f"{table}.parquet"
+        try:
+            return pq.read_table(file, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(file, error) from None
 
     def rows(self, table: str, row_type: type) -> list[Any]:
         """All rows of a table as `row_type`."""
         return [row_type(**row) for row in self.table(table).to_pylist()]
+
+    def verify(self, rows_alone: bool = False) -> None:
+        """See that the files are those that were sealed: all are there and have their size, and the content of those up to 64 MiB
+        is what it was. With `rows_alone`, the tables alone.
+
+        Raises:
+            UserError: one is not; names it and what to do.
+        """
+        said = self.manifest
+        beside = {} if rows_alone else said.get("files", {})
+        for name, known in {**beside, **_as_files(said.get("tables", {}))}.items():
+            file = self.path / name
+            if not file.is_file():
+                raise damaged(file, "is gone")
+            size = known.get("bytes", file.stat().st_size)
+            if file.stat().st_size != size:
+                raise damaged(file, f"{file.stat().st_size:,} bytes where {size:,} were sealed")
+            if size <= provenance.WHOLE_FILE_LIMIT and _digest(file) != known["sha256"]:
+                raise damaged(file, "its content is not what was sealed")
 
     def seal(self, summary: Mapping[str, Any], seconds: float, memory: Mapping[str, int] | None = None) -> None:
         """Write the manifest, the sign of completeness, then drop the journals; `memory` is what it took (jobs/memory.py)."""
@@ -187,6 +248,7 @@ class Artifact:
             **{name: getattr(self, name) for name in IDENTITY},
             "summary": dict(summary),
             "tables": {path.stem: _content(path) for path in sorted(self.path.glob("*.parquet"))},
+            "files": {str(path.relative_to(self.path)): _bytes(path) for path in self._side_files()},
             **({"writers": self.writers} if self.writers else {}),
             "seconds": round(seconds, 3),
             "memory": dict(memory or {}),
@@ -296,11 +358,13 @@ class Store:
         for name in (PLAN, "manifest.json"):  # in the order in which they go and come
             try:
                 return Store._read(path / name)
-            except (FileNotFoundError, NotADirectoryError):
+            except (OSError, UserError):  # none, or one of something else
                 continue
         return None
 
     @staticmethod
     def _read(file: Path) -> Artifact:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said = _read_json(file)
+        if missing := [name for name in IDENTITY if name not in said]:
+            raise damaged(file, f"no {missing[0]}")
         return Artifact(root=file.parent.parent.parent, **{name: said[name] for name in IDENTITY})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from croco.cli import signals
 from croco.errors import UserError
 from croco.show import secrets
 from croco.show.visible import visible
@@ -26,14 +28,18 @@ def command(
         prog=f"croco {name}", description=told, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     ask(parser)
+    signals.listen()
     try:
         return do(parser.parse_intermixed_args(arguments))
     except UserError as error:
         say(error)
         return 2
     except KeyboardInterrupt:
-        print("\ncroco: interrupted", file=sys.stderr)
-        return 130
+        signals.say(signals.said())
+        return signals.code()
+    except BrokenPipeError:  # `croco status | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what is left of the process
+        return 0
 
 
 def say(error: object) -> None:
@@ -48,6 +54,7 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
     if HELP & set(arguments):
         print(words.help_text(name))
         return 0
+    signals.listen()
     try:
         words.check(arguments)
         return _called(main)
@@ -55,8 +62,8 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
         say(error)
         return 2
     except KeyboardInterrupt:
-        print(f"\ncroco: {_interrupted()}", file=sys.stderr)
-        return 130
+        signals.say(_interrupted())
+        return signals.code()
 
 
 def _called(main: Callable[[], Any]) -> int:
@@ -77,4 +84,4 @@ def _sweep() -> Any:
 
 def _interrupted() -> str:
     sweep = _sweep()
-    return "interrupted; the same command goes on where it stopped" if sweep is None else sweep.interrupted()
+    return f"{signals.said()}; the same command goes on where it stopped" if sweep is None else sweep.interrupted()

@@ -8,11 +8,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +64,32 @@ class ChatEndpoint:
         Raises:
             UserError: the server refuses, or fails more often than `retries` allows.
         """
-        pool = ThreadPoolExecutor(self.parallel)
+        waiting: queue.SimpleQueue[tuple[int, Chat]] = queue.SimpleQueue()
+        come: queue.SimpleQueue[tuple[int, Reply | BaseException]] = queue.SimpleQueue()
+        for numbered in enumerate(chats):
+            waiting.put(numbered)
+        over = threading.Event()
+
+        def ask() -> None:
+            with suppress(queue.Empty):
+                while not over.is_set():
+                    number, chat = waiting.get_nowait()
+                    try:
+                        come.put((number, self._patiently(chat)))
+                    except BaseException as error:
+                        come.put((number, error))
+
+        # Not a pool of the standard library: at the program's end that one waits for requests under way, minutes each.
+        for _ in range(min(self.parallel, len(chats))):
+            threading.Thread(target=ask, name="endpoint", daemon=True).start()
         try:
-            waiting = {pool.submit(self._patiently, chat): number for number, chat in enumerate(chats)}
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
+            for _ in chats:
+                number, reply = come.get()
+                if isinstance(reply, BaseException):
+                    raise reply
+                yield number, reply
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            over.set()
 
     def _patiently(self, chat: Chat) -> Reply:
         for attempt in range(self.retries + 1):

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from croco.artifacts import processes
 from croco.engines.base import AdapterGenerator, Answered, Completion, Generator, Request, Scorer
 from croco.errors import UserError
 
@@ -46,7 +47,9 @@ class EngineProcess:
         # Spawned, not forked: a fork would share the parent's CUDA context and threads.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, dict(environment)), name="engine")
+        self._process = context.Process(
+            target=_serve, args=(theirs, build, dict(environment), os.getpid()), name="engine"
+        )
         self._process.start()
         theirs.close()  # so that the child's end is noticed here
         self._idle = False
@@ -160,11 +163,12 @@ def _key(request: Request) -> _Key:
     return request.prompt_id, request.language, request.samples.start
 
 
-def _serve(connection: Connection, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
+def _serve(connection: Connection, build: Callable[[], Any], environment: Mapping[str, str], parent: int) -> None:
     """The child: builds the engine, then does what it is told until the other end closes."""
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the engine's own children are ended too
+    processes.end_with_parent(parent)
     engine = None
     try:
         engine = build()

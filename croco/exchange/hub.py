@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ def _ending(said: Mapping[str, Any], artifact: store.Artifact) -> list[str]:
     settings = yaml.safe_dump({name: said[name] for name in SETTINGS}, sort_keys=False, allow_unicode=True)
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     made = f"Made by croco ({manifest['git']}), artifact `{artifact.stage}/{artifact.path.name}`, with {versions}."
-    return ["## Settings", f"```yaml\n{settings}```", "## Limits", LIMITS, made]
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", settings)), default=0))
+    return ["## Settings", f"{fence}yaml\n{settings}{fence}", "## Limits", LIMITS, made]
 
 
 def _settings(run: stored.Run) -> dict[str, Any]:
@@ -173,7 +175,10 @@ def _summaries(run: stored.Run) -> Iterator[tuple[str, dict[str, Any]]]:
 def _evaluations(run: stored.Run) -> list[str]:
     shown = []
     for _, summary in _summaries(run):
-        shown += [summary["headline"], *(tables.markdown(Table(**table)) for table in summary["tables"])]
+        shown += [
+            tables.plain_markdown(summary["headline"]),
+            *(tables.markdown(Table(**table)) for table in summary["tables"]),
+        ]
     return shown
 
 

@@ -103,14 +103,19 @@ class Chain:
     def _found_or_made(self, stage: Stage, language: str | None) -> Artifact:
         label, output, inputs = self._planned(stage, language)
         if output.sealed:
+            output.verify()
             self.progress.say(f"{label}: found ({output.path.name})")
             return output
         if stage.fill is not None and self.config.workers.share:
             self._share(stage, language, waits=True)
         with output.lock(waiting=lambda: self._waiting(stage, label, output)):
-            if not output.sealed:
-                output.begin()
-                self._make(stage, self._job(label, inputs, output, language, self._tracker(stage)))
+            if output.sealed:
+                return output
+            output.begin()
+            job = self._job(label, inputs, output, language, self._tracker(stage))
+            self._make(stage, job)
+        mirror.tell(stage, job, job.tracker)  # W&B may take minutes, in which others have what they wait for
+        self.trackers.end(stage.name)
         return output
 
     def _tracker(self, stage: Stage) -> Tracker:
@@ -176,5 +181,3 @@ class Chain:
         job.output.seal(summary, seconds, memory.peaks())
         rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.path.name})")
-        mirror.tell(stage, job, job.tracker)
-        self.trackers.end(stage.name)

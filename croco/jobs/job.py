@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from dataclasses import replace
@@ -16,8 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from croco import tracking
-from croco.artifacts import addresses, store
-from croco.cli import commandline
+from croco.artifacts import addresses, locks, store
+from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
@@ -31,6 +32,8 @@ from croco.show.progress import Progress
 
 log = logging.getLogger(__name__)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = re.compile(r"os error (?:28|122|27)\b|No space left on device|File too large|Disk quota exceeded")
+"""As libraries say it that have exceptions of their own: safetensors, Arrow, torch."""
 
 
 def run_job(composed: DictConfig) -> float | None:
@@ -54,8 +57,8 @@ def run_job(composed: DictConfig) -> float | None:
         outcome.interrupted()
         if sweep:
             raise
-        print("\ncroco: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        signals.say(f"{signals.said()}; the same command goes on where it stopped")
+        sys.exit(signals.code())
     except (Exception, SystemExit) as error:
         if _told_to_stop(error):
             outcome.interrupted()
@@ -103,13 +106,11 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
         chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
         exit_code = 0
-    except OSError as error:
-        if error.errno not in FULL:
+    except Exception as error:
+        refusal = _of_the_disk(error, root)
+        if refusal is None:
             raise
-        raise UserError(
-            f"{root}: no room to write ({error.strerror}); what is written is kept: "
-            "make room, or raise the quota, and the same command goes on"
-        ) from error
+        raise refusal from error
     finally:
         trackers.close(exit_code)
         if trackers.hint:
@@ -119,6 +120,22 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     _show(report, root, progress)
     _to_hub(config, report, name, progress)
     return report
+
+
+def _of_the_disk(error: Exception, root: Path) -> UserError | None:
+    """What the system says of the artifacts' folder, in one line; None of what is none of its complaints."""
+    if isinstance(error, UserError):
+        return None
+    if getattr(error, "errno", None) in FULL or NO_ROOM.search(str(error)):
+        reason = getattr(error, "strerror", None) or "No space left on device"
+        return UserError(
+            f"{root}: no room to write ({reason}); what is written is kept: "
+            "make room, or raise the quota, and the same command goes on"
+        )
+    named = getattr(error, "filename", None)
+    if isinstance(error, OSError) and named is not None and Path(os.fsdecode(named)).is_relative_to(root):
+        return locks.in_the_way(Path(os.fsdecode(named)), error)
+    return None
 
 
 def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progress) -> None:

@@ -9,10 +9,11 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from croco.artifacts import processes
 from croco.artifacts.store import write_atomically
 from croco.errors import UserError
 from croco.show import secrets
@@ -48,6 +49,8 @@ class Outcome:
     ended: str | None = None
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    process: str = field(default_factory=processes.name)
+    """Told from all that ever had its pid."""
 
     def done(self, metric: float | None, report: Path) -> None:
         self._end(DONE, metric=metric, report=str(report))
@@ -83,6 +86,9 @@ class Outcome:
             log.warning("%s was not written: %s", NAME, error)
 
 
+FIELDS = {one.name for one in fields(Outcome)}
+
+
 def begin(folder: Path, overrides: list[str], number: int | None) -> Outcome:
     """A job that starts now."""
     outcome = Outcome(str(folder), overrides, number)
@@ -92,9 +98,13 @@ def begin(folder: Path, overrides: list[str], number: int | None) -> Outcome:
 
 def read(path: Path) -> Outcome:
     """What a file says; a job that says it runs, on this machine, in a process that is gone, is lost."""
-    outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        outcome = Outcome(**{name: said[name] for name in said if name in FIELDS})
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return Outcome(str(path.parent), [], state=FAILED, failure=f"{path} cannot be read ({type(error).__name__})")
     outcome.folder = str(path.parent)
-    if outcome.state == RUNNING and outcome.host == socket.gethostname() and not _alive(outcome.pid):
+    if outcome.state == RUNNING and processes.there(outcome.process) is False:
         outcome.state = LOST
         outcome.failure = "its process ended without a word (killed, or out of memory)"
     return outcome
@@ -108,13 +118,3 @@ def of_sweep(folder: Path) -> list[Outcome]:
 def of_single_runs(root: Path) -> Iterator[Outcome]:
     """Of the runs outside sweeps, in the order of their start."""
     return (read(path) for path in sorted((root / "logs").glob(f"*/{NAME}")))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import filelock
 from rich.console import Console
 
-from croco.artifacts import claims
+from croco.artifacts import claims, locks
 from croco.artifacts.store import PLAN, PROGRESS
 from croco.errors import UserError
 from croco.jobs import outcomes
@@ -84,8 +85,9 @@ def _unfinished(root: Path) -> Table:
     for folder in _folders(root):
         if not _sealed(folder):
             plan, far = _json(folder / PLAN), _json(folder / PROGRESS)
-            language = plan.get("config", {}).get("language", "")
-            share = f"{far['done']:,} of {far['total']:,} {far['unit']}" if far else ""
+            config = plan.get("config")
+            language = config.get("language", "") if isinstance(config, dict) else ""
+            share = _share(far)
             rows.append(
                 (folder.parent.name, language, folder.name, share, "being made" if _held(folder) else "stopped")
             )
@@ -97,25 +99,30 @@ def _unfinished(root: Path) -> Table:
     )
 
 
+def _share(far: dict[str, Any]) -> str:
+    try:
+        return f"{far['done']:,} of {far['total']:,} {far['unit']}"
+    except (KeyError, ValueError, TypeError):  # not begun, or a file of somebody else
+        return ""
+
+
 def _json(path: Path) -> dict[str, Any]:
     """Empty where there is none, or where it went while we looked."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 
 def _held(folder: Path) -> bool:
-    """Whether a process holds the artifact's lock, or shares its work."""
+    """Whether a process holds the artifact, or shares its work, as far as can be told without asking for its lock."""
     if claims.at_work(folder / "journal" / "claims", OLD_BEAT):
         return True
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return True
-    lock.release()
-    return False
+    holds = locks.holder(folder)
+    if holds is None:  # on another machine: by the clock of the file system
+        with suppress(OSError):
+            return time.time() - (folder / PROGRESS).stat().st_mtime < OLD_BEAT
+    return bool(holds)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

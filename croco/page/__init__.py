@@ -12,6 +12,7 @@ from typing import Any
 from croco.page import forest
 from croco.page.curves import Curve, curve, legend
 from croco.show.tables import Table, cell
+from croco.show.visible import visible
 
 HERE = Path(__file__).parent
 
@@ -57,7 +58,7 @@ def render(page: Page) -> str:
     import yaml
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters["cell"] = cell
     environment.globals["plot"] = curve
@@ -71,6 +72,11 @@ def render(page: Page) -> str:
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _shown(value: Any) -> Any:
+    """Text with what hides or turns it around written out, before it is escaped; what is HTML already stays."""
+    return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _forest(page: Page, table: Table) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from croco.page.marks import DASHES, SERIES, key, marker, ticks
+from croco.show.visible import visible
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 360, 220, 58, 26, 10, 10
 MARKED = 12  # a line of so few points has each of them marked; a single one could not be seen otherwise
@@ -41,7 +42,7 @@ def curve(data: Curve) -> str:
     def y(value: float) -> float:
         return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(data.title)}">']
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(visible(data.title))}">']
     for value in ticks(low, high, 6):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>')
@@ -68,5 +69,7 @@ def curve(data: Curve) -> str:
 
 def legend(names: Sequence[str]) -> str:
     """The lines' names beside their pictures."""
-    keys = "".join(f'<span class="key">{key(index)}{html.escape(name)}</span>' for index, name in enumerate(names))
+    keys = "".join(
+        f'<span class="key">{key(index)}{html.escape(visible(name))}</span>' for index, name in enumerate(names)
+    )
     return f'<div class="legend">{keys}</div>'

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from croco.page.marks import SERIES, marker, ticks
 from croco.show.tables import Table
+from croco.show.visible import visible
 
 WIDTH, SIDE, ROW, HEADING, AXIS = 360, 8, 34, 22, 26
 LONGEST = 26  # characters of a label that fit beside the numbers
@@ -85,7 +86,7 @@ def svg(forest: Forest) -> str:
     top, group = 2.0, ""
     for row in forest.rows:
         if row.group and row.group != group:
-            parts.append(f'<text class="bold" x="{SIDE}" y="{top + 16:.0f}">{html.escape(_short(row.group))}</text>')
+            parts.append(f'<text class="bold" x="{SIDE}" y="{top + 16:.0f}">{_text(_short(row.group))}</text>')
             top += HEADING
         group = row.group
         parts.append(_row(row, top, forest, x(row.low), x(row.value), x(row.high)))
@@ -98,7 +99,7 @@ def svg(forest: Forest) -> str:
     if forest.reference is not None:
         at = x(forest.reference)
         axis.append(f'<line class="zero" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{top:.0f}"/>')
-    head = f'<svg class="forest" viewBox="0 0 {WIDTH} {top + AXIS:.0f}" role="img" aria-label="{html.escape(forest.what)}">'
+    head = f'<svg class="forest" viewBox="0 0 {WIDTH} {top + AXIS:.0f}" role="img" aria-label="{_text(forest.what)}">'
     return "".join([head, *axis, *parts, "</svg>"])
 
 
@@ -106,10 +107,10 @@ def _row(row: Interval, top: float, forest: Forest, low: float, value: float, hi
     told = forest.reference is not None and not row.low <= forest.reference <= row.high
     numbers = [_number(number, forest.signed) for number in (row.value, row.low, row.high)]
     bold = ' class="bold"' if row.total else ""
-    name = html.escape(row.label)
+    name = _text(row.label)
     parts = [
-        f'<g data-language="{html.escape(row.language)}"><title>{name}: {numbers[0]} [{numbers[1]}, {numbers[2]}]</title>',
-        f'<text{bold} x="{SIDE}" y="{top + 13:.0f}">{html.escape(_short(row.label))}</text>',
+        f'<g data-language="{_text(row.language)}"><title>{name}: {numbers[0]} [{numbers[1]}, {numbers[2]}]</title>',
+        f'<text{bold} x="{SIDE}" y="{top + 13:.0f}">{_text(_short(row.label))}</text>',
         f'<text{bold} x="{WIDTH - SIDE}" y="{top + 13:.0f}" text-anchor="end">{numbers[0]} [{numbers[1]}, {numbers[2]}]</text>',
         f'<line class="c{row.series % SERIES} {"total" if row.total else "interval"}" x1="{low:.1f}" x2="{high:.1f}"'
         f' y1="{top + 23:.0f}" y2="{top + 23:.0f}"/>',
@@ -117,6 +118,10 @@ def _row(row: Interval, top: float, forest: Forest, low: float, value: float, hi
         "</g>",
     ]
     return "".join(parts)
+
+
+def _text(text: str) -> str:
+    return html.escape(visible(text))
 
 
 def _short(label: str) -> str:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 
 from croco.show.pace import Pace
+from croco.show.visible import visible
 
 PLAIN_INTERVAL = 5.0  # seconds between plain lines
 PLAIN_SHARE = 0.01  # of the time so far, if that is longer
@@ -86,8 +87,8 @@ class Progress:
             self.console.width = max(self.console.width, PLAIN_WIDTH)
 
     def say(self, text: str) -> None:
-        """One line, with no markup interpreted and no wrapping."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        """One line, with no markup interpreted, no wrapping, and no sign that acts on the terminal."""
+        self.console.print(visible(text, lines=True), markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, label: str, total: int, unit: str, done: int = 0, longest: int | None = None) -> Iterator[Task]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,11 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from croco.show.visible import visible
+
 WIDTH = 128
 MISSING = "–"
+MARKUP = re.compile(r"([|`\[])")
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,18 @@ def cell(value: Any, digits: int) -> str:
         return f"{value:.{digits}f}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return visible(" ".join(str(value).splitlines()) if "\n" in str(value) else str(value))
 
 
 def rich_table(table: Table) -> RenderableType:
     """For a rich console."""
     shown = RichTable(
-        title=escape(table.title), title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
+        title=escape(visible(table.title)), title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0)
     )
     for number, column in enumerate(table.columns):
         justify: JustifyMethod = "right" if number and len(table.columns) > 2 else "left"
         longest = max(map(len, column.split()), default=0)  # a head is wrapped between words, never cut
-        shown.add_column(escape(column), justify=justify, header_style="", min_width=longest)
+        shown.add_column(escape(visible(column)), justify=justify, header_style="", min_width=longest)
     for row in table.rows:
         shown.add_row(*(escape(cell(value, table.digits)) for value in row))
     return shown
@@ -61,7 +65,7 @@ def text(tables: Sequence[Table]) -> str:
             console.print()
         console.print(rich_table(table))
         if table.note:
-            console.print(escape(table.note), style="dim")
+            console.print(escape(visible(table.note, lines=True)), style="dim")
     return out.getvalue()
 
 
@@ -69,13 +73,18 @@ def markdown(table: Table) -> str:
     """GitHub's Markdown: title, table, note."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(value.replace("|", "\\|") for value in cells) + " |"
+        return "| " + " | ".join(map(plain_markdown, cells)) + " |"
 
     marks = ["---", *["---:"] * (len(table.columns) - 1)]
     rows = [line([cell(value, table.digits) for value in row]) for row in table.rows]
     parts = ["\n".join([line(table.columns), line(marks), *rows])]
-    parts = [f"**{table.title}**", *parts] if table.title else parts
-    return "\n\n".join([*parts, table.note] if table.note else parts)
+    parts = [f"**{plain_markdown(table.title)}**", *parts] if table.title else parts
+    return "\n\n".join([*parts, visible(table.note, lines=True).replace("<", "&lt;")] if table.note else parts)
+
+
+def plain_markdown(value: str) -> str:
+    """As text: no HTML, no link, no picture, no column of its own."""
+    return MARKUP.sub(r"\\\1", visible(value)).replace("<", "&lt;")
 
 
 IN_LATEX = {
@@ -88,7 +97,7 @@ IN_LATEX = {
 
 
 def _in_latex(value: str) -> str:
-    return "".join(IN_LATEX.get(sign, sign) for sign in value.replace("\n", " "))
+    return "".join(IN_LATEX.get(sign, sign) for sign in visible(value.replace("\n", " ")))
 
 
 def latex(tables: Sequence[Table]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from croco.show.visible import visible
 from croco.tracking import Metrics, Mirrored, Tracker
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ class WandbTracker(Tracker):
         def send(run: Any) -> None:
             # A column of numbers with gaps or signs in it is shown, not computed with.
             run.log(
-                {name: self._wandb.Table(columns=list(columns), data=[list(r) for r in rows], allow_mixed_types=True)}
+                {
+                    name: self._wandb.Table(
+                        columns=list(columns), data=[[_shown(v) for v in r] for r in rows], allow_mixed_types=True
+                    )
+                }
             )
 
         self._try("table", send)
@@ -112,3 +117,7 @@ class WandbTracker(Tracker):
             send(self._run)
         except Exception as error:
             log.warning("W&B: %s failed (%s); the run goes on, its record is on disk", what, error)
+
+
+def _shown(value: Any) -> Any:
+    return visible(value, lines=True) if isinstance(value, str) else value

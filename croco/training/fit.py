@@ -16,6 +16,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from croco.config import Config, bind_target
 from croco.errors import UserError
@@ -99,10 +100,13 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except SystemExit as ended:
-        if not isinstance(ended.__context__, KeyboardInterrupt):
+        told = ended.__context__ if isinstance(ended.__context__, KeyboardInterrupt) else None
+        if told is None and not isinstance(ended, SIGTERMException):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from ended
+        if told is None:  # its own handler took SIGTERM; ours is back, and says what it means
+            signal.raise_signal(signal.SIGTERM)
+        raise told or KeyboardInterrupt from ended
 
 
 def step_of(folder: Path) -> int:

@@ -94,7 +94,7 @@ def _in_processes(
 def command(config: Config, job: Path) -> list[str]:
     """What starts all processes: torch's launcher, on every node of a SLURM job where there are several."""
     hardware = config.trainer
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(hardware.devices)]
+    launch = [sys.executable, "-m", "croco.training.torchrun", "--nproc-per-node", str(hardware.devices)]
     worker = ["-m", "croco.training.worker", str(job)]
     if hardware.num_nodes == 1:
         return [*launch, "--standalone", *worker]

@@ -15,17 +15,16 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from croco.artifacts import locks
 from croco.artifacts.store import address
 from croco.config import Config
 from croco.errors import UserError
@@ -77,7 +76,7 @@ class ReferenceCache:
         """
         known = self.read(examples)
         if lacking(examples, known):
-            with self._lock(lock, waiting):
+            with locks.held(self.folder, lock, waiting):
                 known |= self.read(lacking(examples, known))  # what the other run made
                 known |= self.make(lacking(examples, known), compute, keep)
         return known
@@ -98,20 +97,6 @@ class ReferenceCache:
                     )
             rows.append([float(logps.sum(dtype=np.float64)) for logps in entries if logps is not None])
         return torch.tensor(rows, dtype=torch.float64).T
-
-    @contextmanager
-    def _lock(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.folder / name)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            waiting()
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     def read(self, examples: Sequence[Example]) -> Values:
         """The entries there are."""

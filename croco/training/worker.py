@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from croco.artifacts import processes
 from croco.errors import UserError
 from croco.training import fit, handover
 
 
 def main() -> None:
+    processes.end_with_parent()
     config, material, folder, store = handover.read(Path(sys.argv[1]))
     try:
         fit.fit(config, material, folder, store, note=lambda row: None, say=lambda line: None)

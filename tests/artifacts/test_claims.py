@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from croco.artifacts import claims
+from croco.artifacts import claims, processes
 from croco.artifacts.claims import Claims
 
 
@@ -64,10 +64,10 @@ def test_a_process_that_is_gone_is_lost_at_once_and_a_new_one_with_its_pid_is_an
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()
     pid = int(child.pid or 0)
-    start = claims._start_of(pid)
+    start = processes.start_of(pid)
     theirs = worker(tmp_path, "theirs", units=2)
     theirs.leave()
-    theirs.worker = f"host-{pid}-{start}-{claims._machine()}"
+    theirs.worker = f"host-{pid}-{start}-{processes.machine()}"
     theirs._beat_of(theirs.worker).touch()
     assert theirs.take() == (0, [])
     assert mine.take() == (1, [])
@@ -76,7 +76,7 @@ def test_a_process_that_is_gone_is_lost_at_once_and_a_new_one_with_its_pid_is_an
     child.join()
     assert mine.take() == (0, [theirs.worker])
     mine.leave()
-    reborn = f"host-{os.getpid()}-{int(claims._start_of(os.getpid()) or 0) + 1}-{claims._machine()}"
+    reborn = f"host-{os.getpid()}-{int(processes.start_of(os.getpid()) or 0) + 1}-{processes.machine()}"
     mine._beat_of(reborn).touch()
     assert mine._lost(reborn)
 

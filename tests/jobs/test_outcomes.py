@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from croco.artifacts import processes
 from croco.errors import UserError
 from croco.jobs import outcomes
 
@@ -30,13 +31,16 @@ def test_done_failed_and_interrupted_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_job_whose_process_is_gone_is_lost(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
+    gone = subprocess.Popen(["sleep", "60"])
+    host, _, _, machine = processes.name().rsplit("-", 3)
     outcome = outcomes.begin(tmp_path / "a", [], None)
-    outcome.pid = gone.pid
+    outcome.process = f"{host}-{gone.pid}-{processes.start_of(gone.pid)}-{machine}"
     outcome.write()
+    assert outcomes.read(tmp_path / "a" / outcomes.NAME).state == "running"
+    gone.kill()
+    gone.wait()
     assert outcomes.read(tmp_path / "a" / outcomes.NAME).state == "lost"
-    outcome.host = "elsewhere"  # whose processes cannot be seen from here
+    outcome.process = "elsewhere-1-2-00000000"  # whose processes cannot be seen from here
     outcome.write()
     assert outcomes.read(tmp_path / "a" / outcomes.NAME).state == "running"
 

@@ -1,0 +1,68 @@
+"""Processes: who this one is among all that ever were, whether another is there, and children that end with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+NO_START = "0"  # where the system does not tell when a process started
+PR_SET_PDEATHSIG = 1
+
+
+def name() -> str:
+    """Of this process, among all that ever were."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}-{pid}-{start_of(pid)}-{machine()}"
+
+
+def machine() -> str:
+    """Equal for processes that see one another by their pid: same host, since the same boot, in the same container."""
+    said = [socket.gethostname()]
+    with suppress(OSError):
+        said += [Path("/proc/sys/kernel/random/boot_id").read_text(), os.readlink("/proc/self/ns/pid")]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:8]
+
+
+def start_of(pid: int) -> str | None:
+    """When a process started, in ticks since the boot; None when it is gone."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except (PermissionError, OverflowError):
+            pass
+        return NO_START
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def there(named: str) -> bool | None:
+    """Whether the process of a `name` is; None where that cannot be told: another machine's, or no name."""
+    parts = named.rsplit("-", 3)
+    if len(parts) != 4 or not parts[1].isdigit() or parts[3] != machine():
+        return None
+    return start_of(int(parts[1])) == parts[2]
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Have this process told to end (SIGTERM) when its parent ends, also by SIGKILL; where the system can do that (Linux).
+
+    Args:
+        parent: whose child this process should be; it ends at once when that one has gone already.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
