@@ -52,7 +52,7 @@ def in_the_way(file: Path, error: BaseException) -> UserError:
             return UserError(f"{part}: a link to what is not there; remove it, and the same command goes on")
         if part == file and part.is_dir():
             return UserError(f"{part}: a folder, where a file is meant; remove it, and the same command goes on")
-        if part != file and part.exists() and not part.is_dir():
+        if (part != file or isinstance(error, FileExistsError)) and part.exists() and not part.is_dir():
             return UserError(f"{part}: a file, where a folder is meant; remove it, and the same command goes on")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return UserError(f"{file}: cannot be written ({reason}); mend that, or choose another paths.artifacts")

@@ -14,6 +14,8 @@ from croco.show import secrets
 from croco.show.visible import visible
 
 HELP = {"--help", "-h"}
+WHOLE_ERRORS = "HYDRA_FULL_ERROR"
+MOST_OF_HYDRA = 400  # characters: it lists all it knows
 
 
 def command(
@@ -67,9 +69,18 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
 
 
 def _called(main: Callable[[], Any]) -> int:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     code = 0
+    asked = os.environ.get(WHOLE_ERRORS)
+    os.environ[WHOLE_ERRORS] = "1"  # Hydra raises what it else prints, in its own words and with code 1
     try:
         main()
+    except (HydraException, OmegaConfBaseException) as error:
+        if asked:
+            raise
+        raise UserError(" ".join(str(error).split())[:MOST_OF_HYDRA]) from None
     except SystemExit as ended:  # Hydra's, after it has said why; or the job's own
         code = ended.code if isinstance(ended.code, int) else 1
     sweep = _sweep()

@@ -1,0 +1,89 @@
+"""Signals: one line, the right code, and never a wait for who insists."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from croco.artifacts import processes
+from tests.support import interrupts
+
+ROOT = Path(__file__).parents[2]
+SLOW_TO_HAND_OVER = """
+import time
+from croco.cli import commandline
+def work(given):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("handing over", flush=True)
+        time.sleep({seconds})
+raise SystemExit(commandline.command("x", None, lambda parser: None, work, []))
+"""
+
+
+def begin(seconds: float) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", SLOW_TO_HAND_OVER.format(seconds=seconds)]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=interrupts.hear)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "ready\n"
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "says"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "told to end (SIGTERM)"),
+        (signal.SIGHUP, 143, "its terminal is gone"),
+    ],
+)
+def test_one_line_and_its_code(number: int, code: int, says: str) -> None:
+    run = begin(0)
+    run.send_signal(number)
+    out, err = run.communicate(timeout=30)
+    assert (run.returncode, err.strip(), out) == (code, f"croco: {says}", "handing over\n")
+
+
+def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    run = begin(60)
+    run.send_signal(signal.SIGINT)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "handing over\n", run.communicate()
+    before = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert time.monotonic() - before < 5, "a second, on a machine with nothing else to do"
+    assert run.returncode == 130
+    assert err.strip().startswith("croco: interrupted again: ended at once")
+    assert err.strip().count("\n") == 0
+
+
+PARENT = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c",
+    "import os, time; from croco.artifacts.processes import end_with_parent; end_with_parent(int(%d));"
+    "print(os.getpid(), flush=True); time.sleep(60)" % os.getpid()])
+time.sleep(60)
+"""
+
+
+def test_a_child_ends_with_its_parent_also_when_that_is_killed() -> None:
+    run = subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    child = int(run.stdout.readline())
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 20
+    while processes.start_of(child) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes.start_of(child) is None
+    assert os.getpid() != child
