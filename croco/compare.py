@@ -6,6 +6,7 @@ croco compare 3f2a 9b41 77c0 --baseline base --correction bh --html compared.htm
 croco compare methods_tiny                                       # an experiment: its newest sweep, to experiments/results
 croco compare SWEEP                                              # a sweep's folder, or its name under runs/sweeps
 croco compare euroeval FILE... --base NAME --tuned NAME          # any result files of EuroEval, without a run
+croco compare answers A.jsonl B.jsonl --prompts FILE             # any two systems' answers, checked by rules
 croco compare annotations FILE...                                # what AlpacaEval's or Arena-Hard's judge said, .gz too
 
 Each run is compared with the policy it started from (`base`), or all with --baseline NAME. Runs that only seeds tell apart are

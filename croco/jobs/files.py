@@ -17,6 +17,8 @@ from croco.errors import UserError
 from croco.evals.arena import leaderboard
 from croco.evals.benchmarks import files as benchmark_files
 from croco.evals.benchmarks import paired as benchmarks
+from croco.evals.checks import files as answer_files
+from croco.evals.checks import score
 from croco.exchange import annotations as judged_files
 from croco.show import tables
 from croco.show.tables import Table
@@ -97,10 +99,47 @@ def _annotations(given: argparse.Namespace) -> int:
     return _show(given, f"croco: arena against {judged[0].baseline}", headline, made, warnings)
 
 
+def _ask_answers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "base", type=Path, metavar="A.jsonl", help="answers of one system: `id` or `prompt`, and `response`"
+    )
+    parser.add_argument("tuned", type=Path, metavar="B.jsonl", help="answers of the other")
+    parser.add_argument(
+        "--prompts", type=Path, required=True, metavar="FILE", help="in IFEval's format, or rows of `prompt`"
+    )
+    parser.add_argument("--languages", nargs="+", metavar="CODE", help="default: all of the prompts")
+    parser.add_argument("--average", choices=score.AVERAGES, default=score.AVERAGES[0], help="of the instruction level")
+    parser.add_argument("--resamples", type=count, default=10_000)
+    _shared(parser)
+
+
+def _answers(given: argparse.Namespace) -> int:
+    refused: list[str] = []
+    prompts = answer_files.read_prompts(given.prompts, given.languages, refused)
+    base, tuned = (answer_files.read_answers(file, prompts) for file in (given.base, given.tuned))
+    results = answer_files.results(prompts, base, tuned, given.average)
+    languages = list(dict.fromkeys(prompt.language for prompt in prompts))
+    found = score.comparisons(results, languages, given.resamples, given.confidence)
+    if not found:
+        raise UserError(f"{given.base}, {given.tuned}: no prompt that both answered")
+    measure, rows = next(iter(found.items()))
+    macro = rows[-1]
+    headline = f"{measure.replace('_', ' ')}: {macro.base:.3f} and {macro.tuned:.3f}, {macro.difference:+.3f} "
+    headline += f"({macro.low:+.3f} to {macro.high:+.3f})."
+    warnings = [f"left out: {line}" for line in refused]
+    for file, answers in ((given.base, base), (given.tuned, tuned)):
+        missing = len({(p.prompt_id, p.language) for p in prompts} - {(a.prompt_id, a.language) for a in answers})
+        if missing:
+            warnings.append(f"{file}: {missing} of {len(prompts)} prompts without an answer")
+    title = f"croco: {given.base.stem} (base) and {given.tuned.stem} (tuned)"
+    return _show(given, title, headline, score.tables(results, found, given.confidence), warnings)
+
+
 Ask = Callable[[argparse.ArgumentParser], None]
 KINDS: dict[str, tuple[Ask, Callable[[argparse.Namespace], int]]] = {
     "euroeval": (_ask_euroeval, _euroeval),
     "annotations": (_ask_annotations, _annotations),
+    "answers": (_ask_answers, _answers),
 }
 
 
@@ -110,4 +149,4 @@ def kind_of(arguments: Sequence[str]) -> str | None:
         return None
     rest = list(arguments[1:])
     files = rest and not rest[0].startswith("-")
-    return arguments[0] if files or {"--base", "--tuned", "--help", "-h"} & set(rest) else None
+    return arguments[0] if files or {"--base", "--tuned", "--prompts", "--help", "-h"} & set(rest) else None

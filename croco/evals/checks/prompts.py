@@ -212,7 +212,7 @@ def read(path: Path, languages: Sequence[str], refused: list[str] | None = None)
     for file in files(path):
         for number, row in records.read_jsonl(file):
             place = f"{file}:{number}"
-            language = _language(row, file)
+            language = language_of(row, file)
             if language not in languages:
                 continue
             try:
@@ -228,7 +228,8 @@ def read(path: Path, languages: Sequence[str], refused: list[str] | None = None)
             yield prompt
 
 
-def _language(row: dict[str, Any], file: Path) -> str:
+def language_of(row: dict[str, Any], file: Path) -> str:
+    """A row's language; see `read`."""
     said = row.get("language", row.get("lang"))
     if said:
         return str(said)

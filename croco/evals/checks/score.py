@@ -52,10 +52,10 @@ def grade(
     for answer in answers:
         instructions = asked[answer.prompt_id, answer.language]
         mean = sum(sizes[answer.language]) / len(sizes[answer.language])
-        weight = len(instructions) / mean if average == AVERAGES[0] else 1.0
+        weight = len(instructions) / mean if mean and average == AVERAGES[0] else 1.0
         where = (NAME, system, answer.prompt_id, answer.language, answer.sample)
         followed = {"strict": checkers.follows, "loose": checkers.follows_loosely}
-        for reading, follows in followed.items():
+        for reading, follows in followed.items() if instructions else ():
             marks = [float(follows(answer.text, answer.language, i["id"], i["arguments"])) for i in instructions]
             yield Result(*where, f"prompt_{reading}", min(marks))
             yield Result(*where, f"instruction_{reading}", weight * sum(marks) / len(marks))
@@ -83,7 +83,7 @@ def comparisons(
 ) -> dict[str, list[base_and_tuned.Comparison]]:
     """Base against tuned by measure, PRIMARY first; a language none of whose answers could be told is left out of its own."""
     known = results.filter(pc.is_valid(results["value"]))
-    found = {}
+    found: dict[str, list[base_and_tuned.Comparison]] = {}
     for measure in (PRIMARY, *MEASURES):
         rows = known.filter(pc.equal(known["metric"], measure))
         systems = [rows.filter(pc.equal(rows["system"], system)).to_pylist() for system in base_and_tuned.SYSTEMS]
@@ -98,7 +98,9 @@ def comparisons(
 def tables(
     results: pa.Table, found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float
 ) -> list[Table]:
-    """The primary comparison, the four accuracies, the other measures, and the instructions."""
+    """The primary comparison, the four accuracies, the other measures, and the instructions; without any the measures."""
+    if PRIMARY not in found:
+        return [_others(found, confidence)]
     return [
         base_and_tuned.table(
             "Prompts with every instruction followed (strict), base against tuned", found[PRIMARY], confidence
