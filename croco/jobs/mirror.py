@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from croco.artifacts.records import Pair
 from croco.artifacts.store import Artifact
 from croco.page.lineage import ancestors
+from croco.pairing import report as pair_report
 from croco.pairing import show
 from croco.show.tables import Table
 from croco.stages import report
 from croco.stages.base import Job, Stage
 from croco.tracking import Metrics, Mirrored, Tracker
+from croco.tracking.told import Shown, Told
 
 log = logging.getLogger(__name__)
 
@@ -44,32 +48,35 @@ def job_type(stage: Stage) -> str | None:
     return stage.name if stage.name in {"pairs", "report", *report.EVALUATIONS} else None
 
 
+def told(stage: Stage, job: Job) -> Told:
+    """What a stage has made, as data. A round's training has told its curves; the last one is told of like an offline one."""
+    said = Told()
+    if stage.name == "pairs":
+        said = _pairs(job)
+    elif stage.name == "training":
+        said = _training(job)
+    elif stage.name == "report":
+        said = _report(job)
+    elif stage.name in report.EVALUATIONS:
+        said = Told(_evaluation(job.output.summary), _shown(job.output.summary["tables"]))
+    return _with_lineage(said, stage, job)
+
+
 def tell(stage: Stage, job: Job, tracker: Tracker) -> None:
-    """What a stage has made. A round's training has told its curves; the last one is told of like an offline one."""
+    """Send it; whatever goes wrong is one line."""
     try:
-        if stage.name == "pairs":
-            _pairs(job, tracker)
-        elif stage.name == "training":
-            _training(job, tracker)
-        elif stage.name == "report":
-            _report(job, tracker)
-        elif stage.name in report.EVALUATIONS:
-            tracker.summary(_evaluation(job.output.summary))
-            _tables(job.output.summary["tables"], tracker)
-        _lineage(stage, job, tracker)
+        told(stage, job).send(tracker)
     except Exception as error:
         log.warning("W&B: %s could not be told (%s); the run goes on, what it made is on disk", job.label, error)
 
 
-def _lineage(stage: Stage, job: Job, tracker: Tracker) -> None:
+def _with_lineage(said: Told, stage: Stage, job: Job) -> Told:
     kind = job_type(stage)
     if kind is None or stage.name != kind:  # a round before the last
-        return
+        return said
     before = ancestors(job.inputs)  # an evaluation has its adapter only behind the answers
-    for name in USES.get(kind, ("training",)):
-        if name in before:
-            tracker.used(mirrored(name, before[name]))
-    tracker.made(mirrored(kind, job.output))
+    used = [mirrored(name, before[name]) for name in USES.get(kind, ("training",)) if name in before]
+    return replace(said, used=used, made=mirrored(kind, job.output))
 
 
 def mirrored(kind: str, artifact: Artifact) -> Mirrored:
@@ -98,22 +105,21 @@ def by_row(table: Table) -> Iterator[tuple[str, float | int]]:
         )
 
 
-def _tables(tables: Any, tracker: Tracker) -> None:
-    for table in (Table(**table) if isinstance(table, Mapping) else table for table in tables):
-        tracker.table(table.title, [column or "row" for column in table.columns], table.rows)
+def _shown(tables: Any) -> list[Shown]:
+    read = [Table(**table) if isinstance(table, Mapping) else table for table in tables]
+    return [Shown(table.title, [column or "row" for column in table.columns], table.rows) for table in read]
 
 
-def _pairs(job: Job, tracker: Tracker) -> None:
+def _pairs(job: Job) -> Told:
     summary = job.output.summary
-    tracker.summary(dict(numbers(summary["report"])))
-    _tables(show.tables(summary["report"]), tracker)
-    told: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     rows = []
     for pair in job.output.rows("pairs", Pair):
-        told[pair.language] = told.get(pair.language, 0) + 1
-        if told[pair.language] <= PAIRS_PER_LANGUAGE:
+        counts[pair.language] += 1
+        if counts[pair.language] <= PAIRS_PER_LANGUAGE:
             rows.append(_pair(pair))
-    tracker.table("pairs", PAIR_COLUMNS, rows)
+    tables = [*_shown(show.tables(summary["report"])), Shown("pairs", PAIR_COLUMNS, rows)]
+    return Told(dict(numbers(summary["report"])), tables)
 
 
 PAIR_COLUMNS = (
@@ -129,9 +135,9 @@ def _pair(pair: Pair) -> tuple[Any, ...]:
     return (pair.prompt_id, pair.language, *said, pair.chosen_score, pair.rejected_score, margin, *languages)
 
 
-def _training(job: Job, tracker: Tracker) -> None:
+def _training(job: Job) -> Told:
     summary = job.output.summary
-    tracker.summary({"verdict": summary["verdict"], **{n: summary[n] for n in ("examples", "steps", "tokens")}})
+    return Told({"verdict": summary["verdict"], **{n: summary[n] for n in ("examples", "steps", "tokens")}})
 
 
 def _evaluation(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,18 +157,20 @@ def _seconds(job: Job) -> Iterator[tuple[str, float]]:
         yield name, sum(one.manifest["seconds"] for one in several)
 
 
-def _report(job: Job, tracker: Tracker) -> None:
+def _report(job: Job) -> Told:
+    """One row of a table of runs tells the whole job: metrics, the pairs' shares, training's last values and verdict, costs."""
     summary = job.output.summary
-    told: dict[str, Any] = {name: summary[name] for name in ("metric", "pairs", "steps") if summary[name] is not None}
+    said: dict[str, Any] = {name: summary[name] for name in ("metric", "pairs", "steps") if summary[name] is not None}
     for name in report.EVALUATIONS:
         if name in job.inputs:
-            evaluated = _evaluation(job.single(name).summary)
-            told |= {f"{name}/{key}": value for key, value in evaluated.items()}
+            said |= {f"{name}/{key}": value for key, value in _evaluation(job.single(name).summary).items()}
     training = job.single("training").summary
-    told |= {"training/verdict": training["verdict"], **dict(numbers(training["last"], "training/"))}
-    told |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
-    tracker.summary(told)
+    said |= {"training/verdict": training["verdict"], **dict(numbers(training["last"], "training/"))}
+    if "pairs" in job.inputs:
+        of_pairs = job.single("pairs").summary["report"]
+        said |= dict(numbers(of_pairs, "pairs/"))
+        said["pairs/warnings"] = "; ".join(pair_report.warnings(of_pairs))
+    said |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
     answers = [(a.language, a.prompt, a.base, a.tuned) for a in report.answers(job)]
-    if answers:
-        tracker.table("answers", ("language", "prompt", "base", "tuned"), answers)
-    tracker.page("page", job.output.path / "report.html")
+    tables = [Shown("answers", ("language", "prompt", "base", "tuned"), answers)] if answers else []
+    return Told(said, tables, page=("page", job.output.path / "report.html"))
