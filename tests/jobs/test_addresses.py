@@ -49,6 +49,7 @@ BASES: dict[str, Sequence[str]] = {
 NO_ADDRESS = (
     "engine.isolate",
     "engine.prompts_per_unit",
+    "engine.batch_size",
     "engine.score_tokens",
     "engine.environment",
     "engine.ray",
@@ -71,6 +72,7 @@ ELSEWHERE = {
     "method.refresh_every": "makes rounds, stages that are told by what there is",
     "method.reference": "of rounds",
     "method.round_data": "of rounds",
+    "evals.primary": "which of the numbers a comparison shows first",
     "evals.checkpoints": "makes stages that are told by the steps that training has",
 }
 """Keys that change no address of the chain as it is planned, each with why that is right."""
