@@ -6,7 +6,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from croco.artifacts import records
@@ -25,6 +25,8 @@ NOTHING: tuple[Any, ...] = (None, "", "[]", "{}", "null", [], {})
 
 def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -> Iterator[Prompt]:
     """Prompts in all languages of the source, each (prompt_id, language) once; `dropped` counts the others by reason.
+
+    Whether they are in their language is not asked yet: `fits`.
 
     Without an id a prompt's id is the hash of its text, so rows of different languages are then never taken for translations
     of one another.
@@ -48,9 +50,6 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
             continue
         ids.add((prompt_id, language))
         texts.add(digest)
-        if config.check_language and _in_another_language(language, messages):
-            dropped["in another language"] += 1
-            continue
         yield Prompt(prompt_id, language, messages, "", _reference(found, answer), _meta(found))
 
 
@@ -124,9 +123,21 @@ def _plain(messages: list[Message]) -> str:
     return records.canonical_messages(same)
 
 
-def _in_another_language(language: str, messages: list[Message]) -> bool:
-    """Told from the last turn; what is too short to tell, or in a language without a YAML, stays."""
-    return language in fidelity.known_languages() and fidelity.matches(language, messages[-1]["content"]) is False
+def fits(config: PromptsConfig, dropped: Counter[str]) -> Callable[[Prompt], bool]:
+    """Whether a prompt is in its language, where `prompts.check_language` asks; `dropped` counts those that are not.
+
+    Told from the last turn; what is too short to tell, or in a language without a YAML, stays.
+    """
+
+    def asked(prompt: Prompt) -> bool:
+        if not config.check_language or prompt.language not in fidelity.known_languages():
+            return True
+        if fidelity.matches(prompt.language, prompt.messages[-1]["content"]) is not False:
+            return True
+        dropped["in another language"] += 1
+        return False
+
+    return asked
 
 
 def _reference(found: Found, answer: str | None) -> str | None:

@@ -86,7 +86,8 @@ def _written(job: Job, prompts: list[Prompt], dropped: Counter[str]) -> dict[str
 
 
 def _read(config: PromptsConfig, dropped: Counter[str]) -> list[Prompt]:
-    return sampling.draw(config, parsing.parse(config, reading.read(config), dropped))
+    rows = parsing.parse(config, reading.read(config), dropped)
+    return sampling.draw(config, rows, parsing.fits(config, dropped))
 
 
 def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:

@@ -174,8 +174,11 @@ def test_tool_calls_duplicates_and_other_languages_leave_and_are_counted(tmp_pat
         row(7, ""),
     ]
     file = write(tmp_path / "x.jsonl", rows)
-    found, dropped = parsed(config(file, language="en", deduplicate=True, check_language=True))
-    assert [p.prompt_id for p in found] == ["r1", "r6"]
+    settings, dropped = config(file, language="en", deduplicate=True, check_language=True), Counter()
+    found = sampling.draw(
+        settings, parsing.parse(settings, reading.read(settings), dropped), parsing.fits(settings, dropped)
+    )
+    assert sorted(p.prompt_id for p in found) == ["r1", "r6"]
     assert dropped == {"duplicate": 1, "tool call": 2, "in another language": 1, "no text": 1}
 
 
@@ -193,6 +196,40 @@ def test_the_draw_is_the_same_in_any_order_and_in_little_memory(monkeypatch: pyt
         assert {(p.prompt_id, p.language): p.split for p in drawn} == {
             (i, language): split for i, split in expected.items() for language in ("en", "da")
         }
+
+
+@pytest.mark.parametrize(("heldout", "train"), [(7, 40), (20, 200), (5, 4)])
+def test_prompts_are_asked_about_in_the_order_of_the_draw(
+    monkeypatch: pytest.MonkeyPatch, heldout: int, train: int
+) -> None:
+    """Every third prompt of 500 does not fit: the draw is that among the 333 others, and where 47 are drawn, few are asked about.
+    Of 20 held out and 200 there are enough; 5 of 9 are more than a fifth, so that all have to be asked about."""
+    ids = [f"q{i}" for i in range(500)]
+    prompts = [Prompt(i, "en", [{"role": "user", "content": i}], "") for i in ids]
+    settings = config(Path("x"), train=train, heldout=heldout, seed=3)
+    asked = []
+
+    def fits(prompt: Prompt) -> bool:
+        asked.append(prompt.prompt_id)
+        return int(prompt.prompt_id[1:]) % 3 != 0
+
+    monkeypatch.setattr(sampling, "ROOM", 100)
+    expected = sampling.draw(settings, [p for p in prompts if int(p.prompt_id[1:]) % 3])
+    assert len(expected) == heldout + train
+    for seed in range(3):
+        random.Random(seed).shuffle(prompts)
+        asked.clear()
+        drawn = sampling.draw(settings, prompts, fits)
+        assert {p.prompt_id: p.split for p in drawn} == {p.prompt_id: p.split for p in expected}
+        assert len(asked) == len(set(asked))
+        assert (len(asked) < 250) is (train == 40)
+
+
+def test_fewer_prompts_that_fit_than_asked_for_keep_a_fifth_at_most() -> None:
+    """Of 20 prompts 10 fit, 40 are asked for: 2 of the 10 are held out."""
+    prompts = [Prompt(f"q{i}", "en", [{"role": "user", "content": "x"}], "") for i in range(20)]
+    drawn = sampling.draw(config(Path("x"), train=33, heldout=7), prompts, lambda p: int(p.prompt_id[1:]) % 2 == 0)
+    assert sorted(p.split for p in drawn) == ["heldout"] * 2 + ["train"] * 8
 
 
 def hub(tmp_path: Path, **settings: object) -> PromptsConfig:
