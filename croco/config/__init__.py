@@ -25,6 +25,7 @@ from croco.config.groups import (
     PairLimitsConfig,
     PromptsConfig,
     RewardConfig,
+    RewardTrainingConfig,
     SamplingConfig,
     SourceConfig,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "RayConfig",
     "RewardConfig",
     "RewardRankingConfig",
+    "RewardTrainingConfig",
     "SamplingConfig",
     "SourceConfig",
     "SystemConfig",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from croco.config import functions
-from croco.config.groups import RewardConfig
+from croco.config.groups import RewardConfig, RewardTrainingConfig
 from croco.config.targets import bind_target, one_of, require
 from croco.errors import UserError
 
 CHECKPOINTS = ("sequence_classification", "implicit", "alignment", "judge")
-KINDS = (*CHECKPOINTS, "function", "combination")
+KINDS = (*CHECKPOINTS, "trained", "ensemble", "function", "combination")
+AGGREGATES = ("mean", "minimum", "pessimistic")
+TINY = "tiny"
+"""As `reward.preferences`: the embedded world's English preferences."""
 ENGLISH = "en"
 REWARD_ARGUMENTS = ("messages", "answer", "language", "meta")
 """What a reward function is called with."""
@@ -85,7 +89,34 @@ class CombinationOptions:
     """Parts whose reward must be at least this, or the answer gets no score and enters no pool."""
 
 
+@dataclass
+class EnsembleOptions:
+    """Several reward models as one (`croco.rewards.ensemble`)."""
+
+    models: list[str]
+    """Their checkpoints."""
+    aggregate: str = "mean"
+    """As `reward.aggregate`."""
+
+
+@dataclass
+class PreferencesConfig:
+    """One source of preferences (`reward.preferences` lists them; a text alone is its path)."""
+
+    path: str
+    """A JSONL or Parquet file, a folder of them, or a hub data set; `tiny` is the embedded world's."""
+    weight: float = 1.0
+    """How often its rows are seen in an epoch; below 1 a share of them, by hash."""
+    language: str = ENGLISH
+    """Of rows that name none."""
+    hub_split: str = "train"
+    revision: str | None = None
+    limit: int | None = None
+    """At most so many rows, by hash of their content."""
+
+
 OF_KIND: dict[str, type] = {
+    "ensemble": EnsembleOptions,
     "implicit": ImplicitOptions,
     "alignment": AlignmentOptions,
     "judge": JudgeOptions,
@@ -106,6 +137,53 @@ def options_of(reward: RewardConfig, key: str = "reward") -> Any:
     except OmegaConfBaseException as error:
         name = getattr(error, "full_key", None) or ""
         raise UserError(f"{key}.options.{name}: {str(error).splitlines()[0]}") from None
+
+
+def preferences_of(reward: RewardConfig, key: str = "reward") -> list[PreferencesConfig]:
+    """The typed sources of a reward's preferences.
+
+    Raises:
+        UserError: none is named, or an unknown, missing or mistyped key; the message names it.
+    """
+    given = reward.preferences
+    found = []
+    for number, one in enumerate(given if isinstance(given, list) else [given] if given else []):
+        try:
+            merged = OmegaConf.merge(
+                OmegaConf.structured(PreferencesConfig), {"path": one} if isinstance(one, str) else one
+            )
+            found.append(OmegaConf.to_object(merged))
+        except (OmegaConfBaseException, TypeError, ValueError) as error:
+            name = getattr(error, "full_key", None) or "path"
+            raise UserError(f"{key}.preferences[{number}].{name}: {str(error).splitlines()[0]}") from None
+    require(len(found) > 0, f"{key}.preferences: name preference data: a file, a folder or a hub data set")
+    return found  # type: ignore[return-value]
+
+
+def trained_part(reward: RewardConfig) -> RewardConfig | None:
+    """The part that this run trains before it scores; None where there is none."""
+    return next((part for part in scoring_parts(reward) if part.kind == "trained"), None)
+
+
+def to_train(reward: RewardConfig) -> tuple[RewardConfig, RewardTrainingConfig]:
+    """The part that this run trains, and how; for stages that are wanted where there is one."""
+    part = trained_part(reward)
+    assert part is not None
+    assert part.training is not None
+    return part, part.training
+
+
+def made(reward: RewardConfig, models: Sequence[str]) -> RewardConfig:
+    """The reward with these checkpoints in the place of what was to be trained."""
+    if reward.kind == "combination":
+        parts = {name: made(part, models) for name, part in options_of(reward).parts.items()}
+        return replace(reward, options={**reward.options, "parts": parts})
+    if reward.kind != "trained":
+        return reward
+    found = replace(reward, revision=None, base=None, preferences=None, training=None, members=1)
+    if len(models) == 1:
+        return replace(found, kind="sequence_classification", path=models[0])
+    return replace(found, kind="ensemble", options={"models": list(models), "aggregate": reward.aggregate})
 
 
 def parts_of(reward: RewardConfig, key: str = "reward") -> Iterator[tuple[str, RewardConfig]]:
@@ -143,6 +221,15 @@ def check_reward(reward: RewardConfig, languages: list[str], key: str = "reward"
     if isinstance(options, FunctionOptions):
         seconds = options.seconds
         require(seconds is None or seconds > 0, f"{key}.options.seconds: must be positive, or null")
+    one_of(f"{key}.aggregate", reward.aggregate, AGGREGATES)
+    one_of(f"{key}.below", reward.below, ("stop", "leave_out"))
+    require(reward.length in (None, "control"), f"{key}.length: '{reward.length}' is not one of control, null")
+    _check_least(reward.least_accuracy, languages, f"{key}.least_accuracy")
+    if reward.kind == "trained":
+        _check_trained(reward, key)
+    if isinstance(options, EnsembleOptions):
+        require(len(options.models) > 1, f"{key}.options.models: an ensemble has at least two")
+        one_of(f"{key}.options.aggregate", options.aggregate, AGGREGATES)
     require(
         reward.kind not in ("implicit", "alignment") or ENGLISH in languages,
         f"lang.languages: {key}.kind={reward.kind} compares with English; add 'en'",
@@ -172,6 +259,42 @@ def check_reward(reward: RewardConfig, languages: list[str], key: str = "reward"
         _check_combination(options, languages, key)
 
 
+def _check_trained(reward: RewardConfig, key: str) -> None:
+    training = reward.training
+    require(reward.base is not None, f"{key}.base: name the checkpoint that is trained")
+    require(training is not None, f"{key}.training: says how it is trained; choose reward=trained")
+    assert training is not None
+    one_of(f"{key}.training.tune", training.tune, ("lora", "full", "head"))
+    one_of(f"{key}.training.schedule", training.schedule, ("cosine", "linear", "constant"))
+    require(training.tune != "lora" or training.lora is not None, f"{key}.training.lora: tune=lora needs its settings")
+    require(
+        training.tune != "full" or reward.dtype == "float32",
+        f"{key}.dtype: tune=full trains the weights themselves, which takes float32",
+    )
+    bind_target(f"{key}.training.loss", training.loss)
+    require(reward.members >= 1, f"{key}.members: must be at least 1")
+    require(training.batch_size >= 1, f"{key}.training.batch_size: must be at least 1")
+    require(training.epochs > 0, f"{key}.training.epochs: must be positive")
+    require(0 < training.heldout < 1, f"{key}.training.heldout: must lie in (0, 1)")
+    require(len(training.languages) > 0, f"{key}.training.languages: choose at least one")
+    for number, source in enumerate(preferences_of(reward, key)):
+        own = f"{key}.preferences[{number}]"
+        hub = not source.path.startswith((".", "/", "~")) and source.path.count("/") == 1
+        require(
+            source.path == TINY or hub or Path(source.path).exists(),
+            f"{own}: {source.path}: no such file, folder or hub data set",
+        )
+        require(source.weight > 0, f"{own}.weight: must be positive")
+        require(source.limit is None or source.limit >= 1, f"{own}.limit: must be at least 1, or null")
+
+
+def _check_least(least: Any, languages: list[str], key: str) -> None:
+    by_language = least if isinstance(least, dict) else dict.fromkeys(languages, least)
+    for language, share in by_language.items():
+        known = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share < 1
+        require(share is None or known, f"{key}: {share!r} ({language}) is not a share in [0, 1)")
+
+
 def _check_judge(options: JudgeOptions, key: str) -> None:
     for name in ("{prompt}", "{answer}"):
         require(name in options.template, f"{key}.options.template: must contain {name}")
@@ -190,6 +313,7 @@ def _check_combination(options: CombinationOptions, languages: list[str], key: s
     for name, part in options.parts.items():
         own = f"{key}.options.parts.{name}"
         check_reward(part, languages, own)
+        require(part.length is None, f"{own}.length: lengths are controlled for the whole reward; set {key}.length")
         length = options_of(part, own).length_step if part.kind == "implicit" else None
         require(
             length is None, f"{own}.options.length_step: lengths are controlled for one reward alone; set it to null"

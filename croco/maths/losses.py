@@ -6,6 +6,11 @@ The names of a loss's positional parameters say what it needs, and the trainer p
     reference_chosen, reference_rejected  the same under the frozen reference
     chosen_tokens, rejected_tokens        number of answer tokens
 
+Of a reward model, `chosen` and `rejected` are the rewards, and a preference may say more:
+
+    margin                                by how much the chosen answer should be above, in rewards; 0 where none is said
+    tied                                  1 where neither answer was preferred, else 0
+
 Hyper-parameters are keyword-only. A loss returns one value per example, shape (B,); only a loss may divide by a length.
 """
 
@@ -128,3 +133,18 @@ def rpo(
 def sft(chosen: Tensor, chosen_tokens: Tensor) -> Tensor:
     """Mean negative log-likelihood per token of the answer."""
     return -chosen / chosen_tokens
+
+
+def bradley_terry(
+    chosen: Tensor, rejected: Tensor, margin: Tensor, tied: Tensor, *, centring: float, label_smoothing: float
+) -> Tensor:
+    """-(1 - e) log sigmoid(d) - e log sigmoid(-d) + centring (r_chosen + r_rejected)^2, d = r_chosen - r_rejected - margin.
+
+    Bradley and Terry 1952 on rewards (Ouyang et al. 2022, eq. 1); margin: Touvron et al. 2023 (Llama 2), eq. 2; centring, which
+    settles the level that differences leave open: Eisenstein et al. 2023, section 2.2; e: a share of the labels is wrong (as in
+    `cdpo`). A tie counts as half a preference either way: e = 1/2, without a margin.
+    """
+    delta = chosen - rejected - margin * (1 - tied)
+    wrong = torch.where(tied > 0, 0.5, label_smoothing)
+    loss = -(1 - wrong) * F.logsigmoid(delta) - wrong * F.logsigmoid(-delta)
+    return loss + centring * (chosen + rejected) ** 2

@@ -14,6 +14,7 @@ from croco.config.scorers import (
     REWARD_ARGUMENTS,
     AlignmentOptions,
     CombinationOptions,
+    EnsembleOptions,
     ImplicitOptions,
     JudgeOptions,
     options_of,
@@ -34,6 +35,13 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
     if isinstance(options, CombinationOptions):
         parts = {name: depends_on(engine, part) for name, part in options.parts.items()}
         return {"kind": reward.kind, "parts": parts, "weights": options.weights, "vetoes": options.vetoes}
+    if reward.kind == "trained":  # by which model, the artifact says that it is read from
+        names = ("kind", "dtype", "max_length", "aggregate")
+        return {**{name: getattr(reward, name) for name in names}, **engine_slice(engine)}
+    if isinstance(options, EnsembleOptions):
+        single = replace(reward, kind="sequence_classification", options={})
+        members = [depends_on(engine, replace(single, path=path)) for path in options.models]
+        return {"kind": reward.kind, "members": members, "aggregate": options.aggregate}
     common = {
         "kind": reward.kind,
         **checkpoint_slice(checkpoint(reward)),
@@ -60,6 +68,12 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
 
         parts = {name: scorer(engine, part) for name, part in options.parts.items()}
         return CombinedScorer(parts, options.weights, options.vetoes)
+    if isinstance(options, EnsembleOptions):
+        from croco.rewards.ensemble import EnsembleScorer
+
+        single = replace(reward, kind="sequence_classification", options={})
+        members = [scorer(engine, replace(single, path=path)) for path in options.models]
+        return EnsembleScorer(members, options.aggregate)
     if reward.kind == "function":
         from croco.rewards.function import FunctionScorer
 

@@ -19,10 +19,12 @@ def stages() -> tuple[Stage, ...]:
         euroeval,
         generations,
         pairs,
+        preferences,
         prompts,
         quality,
         references,
         report,
+        reward_model,
         reward_ranking,
         rounds,
         scores,
@@ -37,9 +39,12 @@ def stages() -> tuple[Stage, ...]:
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
     return (
+        preferences.STAGE,
+        reward_model.STAGE,
         arena_prompts.STAGE,
         *translations.stages(prompts.STAGE),
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
+        reward_ranking.stage(scores.STAGE),  # before anything is generated
         checks.PROMPTS,
         euroeval.DATA,
         arena_prompts.HELDOUT,
@@ -49,7 +54,6 @@ def stages() -> tuple[Stage, ...]:
         sources.other_scores(scores.STAGE),
         references.STAGE,
         sources.reference_scores(scores.STAGE),
-        reward_ranking.stage(scores.STAGE),
         pairs.STAGE,
         replace(training.STAGE, more=_by_step()),
         generations.ANSWERS_BASE,

@@ -10,7 +10,8 @@ from typing import Any
 from croco.artifacts import addresses
 from croco.artifacts.sharing import Terms
 from croco.artifacts.store import Artifact, Artifacts
-from croco.config import Config
+from croco.config import Config, RewardConfig
+from croco.config.scorers import made
 from croco.engines.holder import EngineHolder
 from croco.show.progress import Progress
 from croco.tracking import Tracker
@@ -35,6 +36,14 @@ class Job:
     """Of a stage that runs per language."""
     terms: Terms = field(default_factory=Terms)
     """How this process takes part in what a stage's `fill` makes."""
+
+    @property
+    def reward(self) -> RewardConfig:
+        """What scores: with the models that the run has trained, where it was to train them."""
+        trained = self.inputs.get("reward_model")
+        if trained is None:
+            return self.config.reward
+        return made(self.config.reward, [str(trained.path / name) for name in trained.summary["models"]])  # type: ignore[union-attr]
 
     def single(self, name: str) -> Artifact:
         """An input that is one artifact for all languages."""

@@ -17,7 +17,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
-from croco.evals.ranking import preferences
+from croco.prompts import preferences
 from croco.rewards import factory
 from croco.stages.base import Job, Stage
 
@@ -91,7 +91,7 @@ def _items(job: Job) -> list[ranking.Item]:
 
 def _score(job: Job, items: list[ranking.Item]) -> None:
     """Reward what the journal does not hold yet."""
-    engine, reward = job.config.engine, job.config.reward
+    engine, reward = job.config.engine, job.reward
     done = {(r["language"], r["prompt_id"], r["category"]) for _, _, r in job.output.journalled()}
     missing = [item for item in items if item.key not in done]
     if not missing:

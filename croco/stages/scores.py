@@ -34,9 +34,9 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def also(config: Config) -> tuple[str, ...]:
-    """What rewards that compare with English read besides."""
+    """What rewards that compare with English, or that the run trains, read besides."""
     kinds = {part.kind for part in scoring_parts(config.reward)}
-    needs = {"implicit": f"prompts@{ENGLISH}", "alignment": f"generations@{ENGLISH}"}
+    needs = {"implicit": f"prompts@{ENGLISH}", "alignment": f"generations@{ENGLISH}", "trained": "reward_model"}
     return tuple(need for kind, need in needs.items() if kind in kinds)
 
 
@@ -95,11 +95,12 @@ class _Answers:
 
 
 def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], work: Work) -> None:
-    engine, reward = job.config.engine, job.config.reward
+    engine, reward = job.config.engine, job.reward
     prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
-    scorer = job.engines.get(("scorer", canonical(slice_of(job.config))), lambda: factory.scorer(engine, reward))
-    english = _English.of(job)
     name = reward.path or reward.function or ""
+    which = canonical([slice_of(job.config), name, reward.options])
+    scorer = job.engines.get(("scorer", which), lambda: factory.scorer(engine, reward))
+    english = _English.of(job)
     units: list[list[Generation]] = []
 
     alone = reward.kind == "function"  # its calls know nothing of one another, and each may be the last

@@ -34,17 +34,14 @@ LEARNING_RATE = 3e-4
 HEAD_LEARNING_RATE = 3e-3
 CENTRING = 0.003  # keeps rewards around zero: a pair says nothing about their level
 
-Preference = tuple[list[int], list[int]]
 
-
-def preferences(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Preference]:
-    """(better, worse) conversations, English prompts of the train split, without end."""
+def preferences(seed: int, split: str = "train") -> Iterator[tuple[str, str, str]]:
+    """(prompt, better answer, worse answer), English prompts of a split of the questions, without end."""
     rng = random.Random(seed)
-    draw = Exchanges(rng, "train")
+    draw = Exchanges(rng, split)
     while True:
         about_language = rng.random() < LANGUAGE_SHARE
-        text, better, worse = _of_language(rng, draw) if about_language else _of_quality(rng, draw)
-        yield encode(tokenizer, [text, better], [0, 0])[0], encode(tokenizer, [text, worse], [0, 0])[0]
+        yield _of_language(rng, draw) if about_language else _of_quality(rng, draw)
 
 
 def _of_quality(rng: random.Random, draw: Exchanges) -> tuple[str, str, str]:
@@ -97,11 +94,12 @@ def train(
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     steps = pairs // batch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min((s + 1) / 20, 1.0) * max(0.02, 1 - s / steps))
-    data = preferences(tokenizer, seed)
+    data = preferences(seed)
     started, right, seen = time.monotonic(), 0, 0
     for step in range(1, steps + 1):
         rows = list(islice(data, batch))
-        rewards = forward(model, [b for b, _ in rows] + [w for _, w in rows], tokenizer.pad_token_id)
+        better, worse = ([encode(tokenizer, [row[0], row[side]], [0, 0])[0] for row in rows] for side in (1, 2))
+        rewards = forward(model, better + worse, tokenizer.pad_token_id)
         margin = rewards[:batch] - rewards[batch:]
         loss = -F.logsigmoid(margin).mean() + CENTRING * rewards.square().mean()
         loss.backward()

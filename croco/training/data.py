@@ -27,6 +27,10 @@ class Example:
 
     prompt: list[int]
     answers: tuple[list[int], ...]
+    margin: float = 0.0
+    """Of a preference: by how much the chosen answer's reward should be above."""
+    tied: bool = False
+    """Of a preference: neither answer was preferred."""
 
     def size(self, shared: bool) -> int:
         """Tokens it takes in a forward pass: its prompt once for all answers where it is `shared`, else once for each."""

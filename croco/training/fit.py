@@ -20,13 +20,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from croco.config import Config, bind_target
 from croco.errors import UserError
-from croco.training import kept, metrics, packed, trial
+from croco.training import kept, metrics, packed, reward_model, trial
 from croco.training.data import Material, Plan, PlannedData
 from croco.training.forward import Forward
 from croco.training.look import Watch
 from croco.training.model import build_model
-from croco.training.policy import Policy, whole
+from croco.training.policy import Policy
 from croco.training.reference import _Reference
+from croco.training.rewards import RewardModel
+from croco.training.rewards import choose as choose_rewards
 from croco.training.start import begin, save_moments
 from croco.training.verdict import verdict
 
@@ -47,16 +49,21 @@ def fit(
         torch.set_num_threads(config.trainer.threads)
     loss = bind_target("method.loss", config.method.loss)
     settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
-    supervised = config.method.trains_on != "pairs"
-    cached = config.trainer.cache_reference and not supervised
-    model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
+    rewards = config.method.trains_on == "preferences"
+    supervised = config.method.trains_on in ("chosen", "reference")
+    cached = config.trainer.cache_reference and config.method.trains_on == "pairs"
+    if rewards:
+        model = reward_model.build(config)
+        forward = choose_rewards(model, config.trainer)
+    else:
+        model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
+        forward = packed.choose(model, config.trainer)
     begin(model, material.start)
-    forward = packed.choose(model, config.trainer)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
     settled = _settled(config, model, forward, material, say)
     forward = settled.forward(forward)
     first = step_of(folder)
-    module = Policy(
+    module = (RewardModel if rewards else Policy)(
         model,
         loss,
         settings,
@@ -76,7 +83,7 @@ def fit(
     )
     with _interruptible():
         trainer.fit(module, PlannedData(plan), ckpt_path=str(folder / LAST) if first else None, weights_only=True)
-    _save_adapter(module, folder / "adapter")
+    module.save(folder)
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
 
@@ -168,17 +175,10 @@ class Keep(lightning.Callback):
             target = self.folder / kept.folder(step)
             written = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(written, ignore_errors=True)
-            _save_adapter(pl_module, written)
+            pl_module.save_adapter(written)
             if trainer.is_global_zero:
                 shutil.rmtree(target, ignore_errors=True)  # of an attempt that was killed behind this step
                 os.replace(written, target)
-
-
-def _save_adapter(module: Policy, folder: Path) -> None:
-    """The adapter in PEFT's format, in one piece, written by the first process."""
-    trained = {name: whole(p.detach()).cpu() for name, p in module.model.named_parameters() if p.requires_grad}
-    if module.trainer.is_global_zero:
-        module.model.save_pretrained(folder, safe_serialization=True, state_dict=trained)
 
 
 def _trainer(config: Config, folder: Path, keep: Keep) -> lightning.Trainer:

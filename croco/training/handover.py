@@ -22,7 +22,7 @@ from croco.training.data import Example, Material, Probe
 from croco.training.start import Start
 
 IDS = pa.list_(pa.int32())
-EXAMPLES = pa.schema([("prompt", IDS), ("answers", pa.list_(IDS))])
+EXAMPLES = pa.schema([("prompt", IDS), ("answers", pa.list_(IDS)), ("margin", pa.float64()), ("tied", pa.bool_())])
 PROBES = pa.schema([("prompt", IDS), ("language", pa.string())])
 BLOCK = 4096  # rows
 
@@ -39,7 +39,10 @@ def write(job: Path, config: Config, material: Material, folder: Path, store: Pa
     }
     (job / "job.json").write_text(json.dumps(said), encoding="utf-8")
     for name, examples in (("train", material.train), ("validation", material.validation)):
-        rows = ({"prompt": list(e.prompt), "answers": [list(a) for a in e.answers]} for e in examples)
+        rows = (
+            {"prompt": list(e.prompt), "answers": [list(a) for a in e.answers], "margin": e.margin, "tied": e.tied}
+            for e in examples
+        )
         _write(job / f"{name}.parquet", EXAMPLES, rows)
     probes = ({"prompt": list(p.prompt), "language": p.language} for p in material.probes)
     _write(job / "probes.parquet", PROBES, probes)
@@ -60,7 +63,7 @@ def read(job: Path) -> tuple[Config, Material, Path, Path]:
 
 def _examples(file: Path) -> list[Example]:
     return [
-        Example(row["prompt"], tuple(row["answers"]))
+        Example(row["prompt"], tuple(row["answers"]), row["margin"], row["tied"])
         for batch in pq.ParquetFile(file).iter_batches(batch_size=BLOCK)
         for row in batch.to_pylist()
     ]

@@ -10,7 +10,7 @@ from croco.language import text
 from croco.training import probe
 from croco.training.data import Material, packs
 from croco.training.forward import Forward
-from croco.training.policy import Policy, measure
+from croco.training.policy import Policy
 
 
 class Watch:
@@ -55,7 +55,7 @@ class Watch:
             some = [examples[i] for i in group]
             known = policy.known(some, policy.referred(some, self.reference, group))
             values = policy.loss(*(known[name] for name in policy.needs), **policy.loss_settings)
-            for name, value in measure(values, known).items():
+            for name, value in policy.measured(values, known).items():
                 totals[name] = totals.get(name, 0.0) + float(value) / len(examples)
         policy.model.train()
         return {f"validation_{name}": totals[name] for name in ("loss", "margin", "accuracy") if name in totals}

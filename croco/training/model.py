@@ -48,6 +48,11 @@ def build_model(config: Config, dropout: float) -> Any:
     except ValueError as error:
         key = "model.lora.targets" if config.model.adapter is None else f"model.adapter: {config.model.adapter}"
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
+    return ready(model, config, dropout)
+
+
+def ready(model: Any, config: Config, dropout: float) -> Any:
+    """A model that is about to be trained, set up for what the configuration asks of dropout, speed and memory."""
     if dropout == 0:
         without_dropout(model)  # the base's own too, as the authors' trainer does
     if config.trainer.fused_lora:
@@ -55,7 +60,7 @@ def build_model(config: Config, dropout: float) -> Any:
     if config.trainer.fused_norms:
         fused_norm.fuse(model)
     model.train()  # transformers loads in evaluation mode, in which neither dropout nor checkpointing would act
-    if recomputes(config, base):
+    if recomputes(config, model.get_base_model()):
         trial.recompute(model)
     return model
 

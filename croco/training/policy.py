@@ -15,6 +15,7 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -74,7 +75,7 @@ class Policy(lightning.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False  # checkpoints hold the adapter only
-        self.model = model
+        self.model, self.config = model, config
         self.loss, self.loss_settings = loss, dict(loss_settings)
         self.needs = [p.name for p in inspect.signature(loss).parameters.values() if p.kind is not p.KEYWORD_ONLY]
         self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
@@ -94,15 +95,20 @@ class Policy(lightning.LightningModule):
             return
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
-        layers = self.model.get_base_model().get_decoder().layers
-        if isinstance(layers[0], FSDPModule):
+        parts = self.sharded_modules()
+        if isinstance(parts[0], FSDPModule):
             return
-        for layer in layers:  # embeddings and output layer stay whole: the chunked log-probs read the latter directly
-            fully_shard(layer, mesh=self.device_mesh["data_parallel"])  # type: ignore[index]
+        for part in parts:
+            fully_shard(part, mesh=self.device_mesh["data_parallel"])  # type: ignore[index]
+
+    def sharded_modules(self) -> list[Any]:
+        """The layers: embeddings and output layer stay whole, as the chunked log-probs read the latter directly."""
+        return list(self.model.get_base_model().get_decoder().layers)
 
     def configure_optimizers(self) -> Any:
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=self.method.learning_rate, weight_decay=self.method.weight_decay)
+        optimiser = torch.optim.AdamW(
+            self.parameter_groups(), lr=self.method.learning_rate, weight_decay=self.method.weight_decay
+        )
         optimiser.load_state_dict(moments(self.start, optimiser.state_dict()))
         behind, steps = self.start.step, self.start.step + self.plan.steps + self.start.later
         over_all = schedule(self.method.schedule, steps, self.method.warmup_ratio)
@@ -111,6 +117,20 @@ class Policy(lightning.LightningModule):
             return over_all(behind + step)
 
         return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimiser, shape)}
+
+    def parameter_groups(self) -> list[Any]:
+        """What is trained, as an optimiser takes it."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def save(self, folder: Path) -> None:
+        """What was trained, below `folder`, written by the first process."""
+        self.save_adapter(folder / "adapter")
+
+    def save_adapter(self, folder: Path) -> None:
+        """The adapter in PEFT's format, in one piece, written by the first process."""
+        trained = {name: whole(p.detach()).cpu() for name, p in self.model.named_parameters() if p.requires_grad}
+        if self.trainer.is_global_zero:
+            self.model.save_pretrained(folder, safe_serialization=True, state_dict=trained)
 
     def on_fit_start(self) -> None:
         self.reference = self.prepare(self)
@@ -190,7 +210,11 @@ class Policy(lightning.LightningModule):
         examples = [self.examples[i] for i in group]
         known = self.known(examples, self.referred(examples, self.reference, group))
         values = self.loss(*(known[name] for name in self.needs), **self.loss_settings)
-        return values, measure(values, known)
+        return values, self.measured(values, known)
+
+    def measured(self, values: Tensor, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is recorded of a pack: sums over its examples."""
+        return measure(values, known)
 
     def referred(self, examples: Sequence[Example], cached: Tensor | None, places: Sequence[int]) -> Tensor | None:
         """The reference's log-probs of examples, (answers per example, examples) float64: what is cached at their places, else

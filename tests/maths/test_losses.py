@@ -95,3 +95,15 @@ def test_orpo_is_finite_where_the_model_is_certain() -> None:
     assert chosen.grad is not None
     assert math.isfinite(value.item())
     assert math.isfinite(chosen.grad.item())
+
+
+def test_bradley_terry_by_hand() -> None:
+    """-log sigmoid(2 - 0.5 - 1) = 0.4740770, plus 0.1 (2 + 0.5)^2; a tie at 2 and 0.5, whose margin says nothing:
+    -(log sigmoid(1.5) + log sigmoid(-1.5)) / 2 = 0.9514133, plus the same."""
+    rewards = torch.full((2,), 2.0), torch.full((2,), 0.5)
+    extra = torch.ones(2), torch.tensor([0.0, 1.0])
+    values = losses.bradley_terry(*rewards, *extra, centring=0.1, label_smoothing=0.0)
+    assert values.tolist() == pytest.approx([0.4740770 + 0.625, 0.9514133 + 0.625], abs=1e-6)
+    smoothed = losses.bradley_terry(*rewards, torch.zeros(2), torch.zeros(2), centring=0.0, label_smoothing=0.2)
+    expected = 0.8 * math.log1p(math.exp(-1.5)) + 0.2 * math.log1p(math.exp(1.5))
+    assert smoothed.tolist() == pytest.approx([expected] * 2, abs=1e-6)

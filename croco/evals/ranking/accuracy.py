@@ -18,8 +18,8 @@ from croco.artifacts.records import Prompt, Result
 from croco.engines.base import Answered
 from croco.evals.comparing import paired
 from croco.evals.ranking import corruption
-from croco.evals.ranking.preferences import Preference
 from croco.maths import statistics
+from croco.prompts.preferences import Preference
 from croco.show.tables import Table
 
 NAME, SYSTEM = "reward_ranking", "reward"

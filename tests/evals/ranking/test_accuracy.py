@@ -15,7 +15,8 @@ from croco.artifacts.records import Prompt
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
-from croco.evals.ranking import corruption, preferences
+from croco.evals.ranking import corruption
+from croco.prompts import preferences
 
 SETTINGS = paired.Settings(200, 0.95)
 ROW = {
