@@ -75,6 +75,8 @@ class Score:
     """Length of the answer in the policy's tokens, kept here so that selection need not read the texts."""
     finish_reason: str
     reward_model: str
+    disagreement: float | None = None
+    """Standard deviation (ddof 0) among the members of an ensemble; None where one model scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from croco.config import functions
+from croco.config.evaluations import RewardRankingConfig
 from croco.config.groups import RewardConfig, RewardTrainingConfig
 from croco.config.targets import bind_target, one_of, require
 from croco.errors import UserError
@@ -171,6 +172,12 @@ def to_train(reward: RewardConfig) -> tuple[RewardConfig, RewardTrainingConfig]:
     assert part is not None
     assert part.training is not None
     return part, part.training
+
+
+def measures(reward: RewardConfig) -> RewardRankingConfig | None:
+    """How a reward is measured before it is used, where it says so itself."""
+    part = trained_part(reward)
+    return reward.measured or (part.measured if part is not None else None)
 
 
 def made(reward: RewardConfig, models: Sequence[str]) -> RewardConfig:

@@ -10,7 +10,7 @@ from croco.config.arena import check_arena, check_judge
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
 from croco.config.running import WorkersConfig
-from croco.config.scorers import check_reward
+from croco.config.scorers import check_reward, measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
 
@@ -58,6 +58,10 @@ def check(config: Config) -> None:
         "source.model: off-policy data needs the checkpoint that answers",
     )
     check_reward(config.reward, config.lang.languages)
+    require(
+        config.reward.least_accuracy is None or (config.evals.reward_ranking or measures(config.reward)) is not None,
+        "reward.least_accuracy: nothing measures the reward; add evals=reward_ranking",
+    )
     bind_target("method.loss", config.method.loss)
     check_training(config)
     require(

@@ -56,7 +56,18 @@ class Chain:
                 continue
             self._shares_later = any(s.fill is not None and s.wanted(self.config) for s in stages[number + 1 :])
             self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
+            self._narrow(stage)
             self._walk(stage.more(self.config, self.artifacts))
+
+    def _narrow(self, stage: Stage) -> None:
+        """Go on without the languages that a stage leaves out: with what is made of the others."""
+        before = self.config
+        self.config = stage.narrows(self.config, self.artifacts[stage.name].summary)
+        gone = set(before.lang.languages) - set(self.config.lang.languages)
+        for name, artifact in self.artifacts.items():
+            if gone and isinstance(artifact, Artifacts):
+                kept = {language: one for language, one in artifact.by_language.items() if language not in gone}
+                self.artifacts[name] = Artifacts(kept)
 
     def plan(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Every artifact that is wanted, made or not, without making any; stages that come of what there is are left out."""

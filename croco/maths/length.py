@@ -1,4 +1,4 @@
-"""Rewards whose best and worst answers are equally long on average (length control of implicit rewards)."""
+"""What a reward gains by length alone: its slope, and control of implicit rewards by best and worst answers of equal length."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+def slope(rewards: Floats, lengths: Ints, pools: Ints) -> float:
+    """Reward per unit of length among answers to the same prompt: least squares with a level of its own for every pool.
+
+    0 where no pool has answers of two lengths.
+
+    Args:
+        rewards: (N,) finite.
+        lengths: (N,).
+        pools: (N,) number of each row's pool, from 0.
+    """
+    if len(rewards) == 0:
+        return 0.0
+    count = np.maximum(np.bincount(pools), 1)
+    x, y = (values - (np.bincount(pools, values) / count)[pools] for values in (lengths.astype(np.float64), rewards))
+    spread = float((x**2).sum())
+    return float((x * y).sum()) / spread if spread > 0 else 0.0
 
 
 def alpha(rewards: Floats, lengths: Ints, pools: Ints, step: float) -> float:

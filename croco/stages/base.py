@@ -98,6 +98,8 @@ class Stage:
     """Those it is made for; a stage that needs it gets nothing of it for another language."""
     accept: Callable[[Config, dict[str, Any]], None] = field(default=lambda config, summary: None)
     """Raises UserError on the summary of an artifact, made or found, that the configuration does not let through."""
+    narrows: Callable[[Config, dict[str, Any]], Config] = field(default=lambda config, summary: config)
+    """The configuration of what comes behind: a summary may leave languages out."""
     wanted: Callable[[Config], bool] = field(default=lambda config: True)
     more: Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]] = field(
         default=lambda config, artifacts: ()

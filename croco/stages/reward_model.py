@@ -38,8 +38,6 @@ def slice_of(config: Config) -> dict[str, Any]:
         said.pop("lora")
     else:
         said["lora"] = records.as_dict(training.lora)
-    if training.tune != "full":
-        said.pop("frozen")
     return {
         "base": identity(str(part.base), part.revision),
         "dtype": part.dtype,

@@ -6,19 +6,23 @@ It is made from the stage of the scores, whose slice of the configuration says w
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.addresses import canonical
 from croco.artifacts.records import Prompt, Result
-from croco.config import Config
+from croco.config import Config, RewardRankingConfig
+from croco.config.scorers import measures, to_train, trained_part
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
+from croco.evals.ranking import measures as measures_
 from croco.prompts import preferences
+from croco.prompts.preferences import Preference
 from croco.rewards import factory
+from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
 ROWS_PER_CALL = 2048  # scored together, then written
@@ -35,14 +39,56 @@ def stage(scores: Stage) -> Stage:
         needs=("prompts",),
         config=config,
         run=run,
-        version=1,
-        wanted=lambda given: given.evals.reward_ranking is not None,
+        version=2,
+        accept=accept,
+        narrows=narrows,
+        wanted=lambda given: settings_of(given) is not None,
+        also=lambda given: ("preferences", "reward_model") if trained_part(given.reward) is not None else (),
     )
+
+
+def settings_of(config: Config) -> RewardRankingConfig | None:
+    """What the evaluation says, or else the reward itself."""
+    return config.evals.reward_ranking or measures(config.reward)
+
+
+def below(config: Config, summary: dict[str, Any]) -> dict[str, str]:
+    """Language of the run -> why the reward is not shown to be good enough there."""
+    least = config.reward.least_accuracy
+    wanted = least if isinstance(least, dict) else dict.fromkeys(config.lang.languages, least)
+    found = {}
+    for language in config.lang.languages:
+        share, shown = wanted.get(language), summary["shown"].get(language)
+        if share is None:
+            continue
+        if shown is None:
+            found[language] = "nothing measures it there"
+        elif not shown["low"] >= share:
+            found[language] = f"{shown['measure']} accuracy {shown['accuracy']:.3f}, shown to be {shown['low']:.3f}"
+    return found
+
+
+def accept(config: Config, summary: dict[str, Any]) -> None:
+    """Raises UserError where the reward falls short and the run is to stop, or no language is left."""
+    found = below(config, summary)
+    if found and (config.reward.below == "stop" or len(found) == len(config.lang.languages)):
+        told = "; ".join(f"{language}: {reason}" for language, reason in found.items())
+        raise UserError(
+            f"reward.least_accuracy={config.reward.least_accuracy}: not shown by the reward ({told}); another reward, more "
+            "measured pairs, or reward.below=leave_out to go on without"
+        )
+
+
+def narrows(config: Config, summary: dict[str, Any]) -> Config:
+    """Without the languages in which the reward falls short."""
+    found = below(config, summary)
+    left = [language for language in config.lang.languages if language not in found]
+    return replace(config, lang=replace(config.lang, languages=left)) if found else config
 
 
 def _slice(config: Config) -> dict[str, Any]:
     """With the content of local files in place of their path."""
-    given = config.evals.reward_ranking
+    given = settings_of(config)
     assert given is not None, "stages are asked whether they are wanted"
     settings = records.as_dict(given)
     if given.path is not None and Path(given.path).exists():
@@ -53,9 +99,10 @@ def _slice(config: Config) -> dict[str, Any]:
 
 def run(job: Job) -> dict[str, Any]:
     """Fill `results` with whether each preference is ranked right; the summary has accuracies per language."""
-    config, languages = job.config.evals.reward_ranking, job.config.lang.languages
+    config = settings_of(job.config)
     assert config is not None, "stages are asked whether they are wanted"
     items = _items(job)
+    languages = list(dict.fromkeys([*job.config.lang.languages, *(item.answered.language for item in items)]))
     _score(job, items)
     rewards = {(r["language"], r["prompt_id"], r["category"]): r["value"] for _, _, r in job.output.journalled()}
     rows = list(ranking.results(items, rewards))
@@ -64,29 +111,73 @@ def run(job: Job) -> dict[str, Any]:
     by_metric = {m: ranking.accuracy(rows, m, languages, settings) for m in (ranking.PREFERENCE, ranking.CORRUPTION)}
     tables = [table for table in by_metric.values() if table is not None]
     parallel = ranking.against_pivot(rows, languages, config.pivot, settings)
+    compared = measures_.compared(items, rewards, languages)
+    more = [measures_.by_length(compared, settings), measures_.by_margin(compared), parallel]
+    for language, reason in below(job.config, {"shown": _shown(by_metric, compared, settings)}).items():
+        job.progress.say(f"{job.label}: {language}: {reason}")
     macro = {metric: table.rows[-1][2] for metric, table in by_metric.items() if table is not None}
     return {
         "rows": len(rows),
         "headline": f"Reward model: {', '.join(f'{m} accuracy {v:.3f}' for m, v in macro.items())}.",
         "metric": next(iter(macro.values()), None),
-        "tables": [asdict(table) for table in [*tables, *([parallel] if parallel is not None else [])]],
+        "shown": _shown(by_metric, compared, settings),
+        "tables": [asdict(table) for table in [*tables, *(table for table in more if table is not None)]],
     }
 
 
+def _shown(
+    by_metric: dict[str, Table | None], compared: dict[str, measures_.Compared], settings: paired.Settings
+) -> dict[str, dict[str, Any]]:
+    """Per language what is known best: preferences balanced over length, preferences, or corrupted answers."""
+    shown: dict[str, dict[str, Any]] = {}
+    for metric in (ranking.CORRUPTION, ranking.PREFERENCE):
+        table = by_metric[metric]
+        for language, _, mean, low, *_ in table.rows if table is not None else ():
+            if language != paired.MACRO:
+                shown[language] = {"measure": metric, "accuracy": mean, "low": low}
+    for language, one in compared.items():
+        balanced = one.balanced(settings)
+        if balanced is not None:
+            measure = f"{ranking.PREFERENCE}, balanced over length,"
+            shown[language] = {"measure": measure, "accuracy": balanced.mean, "low": balanced.low}
+    return shown
+
+
 def _items(job: Job) -> list[ranking.Item]:
-    config = job.config.evals.reward_ranking
+    config = settings_of(job.config)
     assert config is not None
     heldout = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "heldout"]
     items = list(ranking.of_prompts(heldout, config.seed))
     if config.path is not None:
         read = preferences.read(config.path, job.config.lang.languages, config.hub_split, config.revision, config.limit)
         items = [*ranking.of_preferences(read), *items]
+    if "preferences" in job.inputs:
+        items = [*ranking.of_preferences(_heldout(job, {item.key[:2] for item in items})), *items]
     if not items:
         raise UserError(
             "evals.reward_ranking.path: no held-out prompt has an answer of its own (a `reference` column), so "
             "name preference data"
         )
     return items
+
+
+def _heldout(job: Job, taken: set[tuple[str, str]]) -> list[Preference]:
+    """The preferences that were kept from training, in the languages of the run and of the training; no ties.
+
+    Args:
+        taken: (language, id) of other comparisons.
+    """
+    _, training = to_train(job.config.reward)
+    languages = {*job.config.lang.languages, *training.languages}
+    found = []
+    for p in job.single("preferences").rows("preferences", Preference):
+        if p.split == "heldout" and p.language in languages and not p.tied:
+            key = p.pair_id
+            while (p.language, key) in taken:
+                key = f"{p.source}/{key}"
+            taken.add((p.language, key))
+            found.append(replace(p, pair_id=key))
+    return found
 
 
 def _score(job: Job, items: list[ranking.Item]) -> None:

@@ -30,7 +30,8 @@ COLUMNS = ("prompt_id", "sample")  # a row's key
 
 
 def slice_of(config: Config) -> dict[str, Any]:
-    return factory.depends_on(config.engine, config.reward)
+    length = config.reward.length
+    return {**factory.depends_on(config.engine, config.reward), **({"length": length} if length is not None else {})}
 
 
 def also(config: Config) -> tuple[str, ...]:
@@ -63,7 +64,8 @@ def _take_over(job: Job, done: set[Key]) -> int:
     Rewards with length control are sealed as they are after it, which depends on all answers: they are not taken over.
     """
     options = options_of(job.config.reward)
-    if isinstance(options, ImplicitOptions) and options.length_step is not None:
+    implicit = isinstance(options, ImplicitOptions) and options.length_step is not None
+    if implicit or job.config.reward.length is not None:
         return 0
     return reuse.take_over_scores(job.output, job.single("prompts"), job.single("generations"), done)
 
@@ -115,7 +117,8 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
 
     for number, rewards in scored(scorer, asked()):
         for g, rewarded in zip(units[number], rewards, strict=True):
-            score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name)
+            spread = getattr(rewarded, "disagreement", None)
+            score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name, spread)
             # A model's unit is kept whole: its sums depend on what is scored together.
             work.add(score, tokens=g.tokens, together=not alone)
         units[number] = []
@@ -155,23 +158,33 @@ class _English:
 
 
 def _control_length(job: Job) -> dict[str, Any]:
-    """Take alpha * characters off the rewards where the reward says so; the journals keep them as they were scored."""
+    """Take what length alone gains off the rewards where the reward says so; the journals keep them as they were scored.
+
+    Implicit rewards have a rule of their own (alpha); for all others it is their slope within prompts, which is told in any case.
+    """
     options = options_of(job.config.reward)
-    if not isinstance(options, ImplicitOptions) or options.length_step is None:
-        return {}
+    implicit = isinstance(options, ImplicitOptions) and options.length_step is not None
     table = job.output.table("scores")
     lengths = pc.utf8_length(job.inputs["generations"].table("generations", ["text"])["text"]).to_numpy()
     rewards = table["reward"].to_numpy(zero_copy_only=False).astype(float)
     scored = np.isfinite(rewards)
     pools = np.unique(table["prompt_id"].to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    alpha = length.alpha(rewards[scored], lengths[scored], pools[scored], options.length_step)
+    slope = length.slope(rewards[scored], lengths[scored], pools[scored])
+    told = {"reward_per_100_characters": round(100 * slope, 6)}
+    if implicit:
+        alpha = length.alpha(rewards[scored], lengths[scored], pools[scored], options.length_step)
+        told["alpha"] = round(alpha, 6)
+    elif job.config.reward.length == "control" and scored.any():
+        alpha, lengths = slope, lengths - lengths[scored].mean()  # the level stays
+    else:
+        return told
     controlled = np.where(scored, rewards - alpha * lengths, np.nan)
     column = pa.array(controlled, pa.float64(), from_pandas=True)
     place = table.schema.get_field_index("reward")
     job.output.write_table(
         "scores", table.schema, table.set_column(place, table.schema.field(place), column).to_pylist()
     )
-    return {"alpha": round(alpha, 6)}
+    return told
 
 
 def _summary(job: Job) -> dict[str, Any]:
@@ -179,9 +192,12 @@ def _summary(job: Job) -> dict[str, Any]:
     rows = job.output.table("scores", ["sample"]).num_rows
     if len(rewards) == 0:
         return {"rows": rows, "failed": rows}
+    spreads = job.output.table("scores", ["disagreement"])["disagreement"].drop_null().to_numpy()
+    told = {"mean_disagreement": round(float(np.mean(spreads)), 4)} if len(spreads) else {}
     return {
         "rows": rows,
         "failed": rows - len(rewards),
+        **told,
         "mean_reward": round(float(np.mean(rewards)), 4),
         "std_reward": round(float(np.std(rewards)), 4),
     }

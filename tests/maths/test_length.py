@@ -24,3 +24,12 @@ def test_alpha_balances_pools() -> None:
 
 def test_no_answer_needs_no_alpha() -> None:
     assert length.alpha(np.empty(0), np.empty(0, int), np.empty(0, int), 0.1) == 0.0
+
+
+def test_the_slope_within_pools_is_blind_to_their_levels() -> None:
+    """Two pools with rewards 1 + 0.5 length and 9 + 0.5 length; over both, ever longer answers would seem worse."""
+    lengths = np.array([10, 12, 1, 5])
+    pools = np.array([0, 0, 1, 1])
+    rewards = np.array([1.0, 1.0, 9.0, 9.0]) + 0.5 * lengths
+    assert length.slope(rewards, lengths, pools) == pytest.approx(0.5)
+    assert length.slope(rewards, np.ones(4, int), pools) == 0.0
