@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -286,11 +285,6 @@ def _check_trained(reward: RewardConfig, key: str) -> None:
     require(len(training.languages) > 0, f"{key}.training.languages: choose at least one")
     for number, source in enumerate(preferences_of(reward, key)):
         own = f"{key}.preferences[{number}]"
-        hub = not source.path.startswith((".", "/", "~")) and source.path.count("/") == 1
-        require(
-            source.path == TINY or hub or Path(source.path).exists(),
-            f"{own}: {source.path}: no such file, folder or hub data set",
-        )
         require(source.weight > 0, f"{own}.weight: must be positive")
         require(source.limit is None or source.limit >= 1, f"{own}.limit: must be at least 1, or null")
 

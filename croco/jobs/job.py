@@ -20,14 +20,14 @@ from croco import tracking
 from croco.artifacts import addresses, locks, store
 from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
-from croco.config.scorers import CHECKPOINTS, parts_of
+from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
 from croco.errors import UserError
 from croco.exchange import hub
 from croco.jobs import english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.sweep import BASIC
 from croco.models import commits
-from croco.models.checkpoints import check_reward_folder
+from croco.models.checkpoints import check_base_folder, check_reward_folder
 from croco.show.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -184,6 +184,7 @@ def preflight(config: Config) -> None:
     for key, path in (
         ("model.path", config.model.path),
         *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
+        *((f"{key}.base", part.base) for key, part in parts_of(config.reward) if part.kind == "trained"),
         ("translation.model", _translator(config)),
         ("source.model", config.source.model if config.source.kind == "off_policy" else None),
         *_of_arena(config),
@@ -194,6 +195,13 @@ def preflight(config: Config) -> None:
         for _, part in parts_of(config.reward):
             if part.kind == "sequence_classification" and Path(str(part.path)).is_dir():
                 check_reward_folder(Path(str(part.path)))
+    for key, part in parts_of(config.reward):
+        if part.kind == "trained":
+            check_base_folder(Path(str(part.base)))
+            for number, source in enumerate(preferences_of(part, key)):
+                hub_id = not source.path.startswith((".", "/", "~")) and source.path.count("/") == 1
+                if source.path != TINY and not hub_id and not Path(source.path).exists():
+                    raise UserError(f"{key}.preferences[{number}]: {source.path}: no such file, folder or hub data set")
 
 
 def _translator(config: Config) -> str | None:

@@ -124,6 +124,24 @@ def check_reward_folder(folder: Path) -> None:
     _refuse_reward(str(folder), config.get("architectures"), labels)
 
 
+def check_base_folder(folder: Path) -> None:
+    """Refuse a local base that a reward model cannot be trained on: a classifier of several labels has another head.
+
+    Raises:
+        UserError: as said; also when config.json is no JSON object.
+    """
+    if not (folder / "config.json").is_file():
+        return
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        architecture = (config.get("architectures") or [""])[0]
+        labels = config.get("num_labels") or len(config.get("id2label") or TWO)
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(f"{folder}: its config.json is no checkpoint's configuration") from None
+    if "Classification" in architecture and labels != 1:
+        raise UserError(f"reward.base: {folder}: has {labels} labels; a reward model has one")
+
+
 def _refuse_reward(path: str, architectures: list[str] | None, labels: int) -> None:
     architecture = (architectures or ["nothing"])[0]
     if "SequenceClassification" not in architecture:

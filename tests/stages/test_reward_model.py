@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from croco.errors import UserError
 from tests.jobs.test_chain import run
+from tests.support.builders import build_reward
 
 WORDS = [
     "the",
@@ -125,6 +126,12 @@ def test_a_source_in_another_language_than_said_is_refused(policy: Path, reward:
 def test_bad_settings_name_their_key(override: str, says: str, policy: Path, reward: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=says):
         run(policy, reward, tmp_path / "runs", "reward=trained", override)
+
+
+def test_a_base_of_several_labels_is_refused(policy: Path, reward: Path, tmp_path: Path) -> None:
+    several = build_reward(tmp_path / "several", labels=3)
+    with pytest.raises(UserError, match=r"reward\.base: .*several: has 3 labels"):
+        run(policy, reward, tmp_path / "runs", "reward=trained", f"reward.base={several}")
 
 
 def test_a_reward_that_is_not_shown_to_rank_stops_the_run_or_loses_the_language(
