@@ -97,6 +97,8 @@ class RewardConfig:
     path: str | None
     revision: str | None
     dtype: str
+    attention: str
+    """As `model.attention`."""
     max_length: int
     """Longest conversation in tokens that is scored; a longer one gets no score, and is counted."""
     function: str | None

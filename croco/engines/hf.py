@@ -29,6 +29,7 @@ from croco.language import text
 from croco.models.adapters import put_on
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
 from croco.models.devices import release
+from croco.models.keys import check_generation
 from croco.models.pooling import filler, pad_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class HFGenerator:
         self.batch_size = batch_size or BATCH_SIZE[self.model.device.type]
         self.logps = logps
         self.told: Told = nobody
+        check_generation(checkpoint.path, self.model.generation_config)
         self.stops = stop_ids(self.model.generation_config, tokenizer)
         self.settings: dict[str, Any] = {
             "engine": "transformers",

@@ -22,6 +22,7 @@ from croco.errors import UserError
 from croco.language import text
 from croco.models.adapters import rank_of, settings_of
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration
+from croco.models.keys import check_generation
 from croco.models.pooling import pad_of, up_to_the_reward
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class VLLMGenerator:
             own = GenerationConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision or "main")
         except OSError:
             own = GenerationConfig()
+        check_generation(checkpoint.path, own)
         self.stops = stop_ids(own, tokenizer)
         self.prompts_in_engine = prompts_in_engine
         self.parameters = vllm.SamplingParams(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
-from croco.models import adapters, commits, devices
+from croco.models import adapters, commits, devices, keys
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
 
 TWO = ("LABEL_0", "LABEL_1")  # what transformers takes a configuration for that names no labels
 
@@ -86,7 +89,7 @@ def load(
             checkpoint.path,
             revision=checkpoint.revision,
             dtype=getattr(torch, checkpoint.dtype) if emulate else precision(checkpoint.dtype),
-            attn_implementation=checkpoint.attention,
+            attn_implementation=attention_of(checkpoint, auto_class),
             trust_remote_code=checkpoint.trust_remote_code,
             use_safetensors=True,
             output_loading_info=True,
@@ -98,6 +101,27 @@ def load(
     if checkpoint.adapter is not None:
         adapters.put_on(model, checkpoint.adapter)
     return model.to(device()).eval(), report
+
+
+def attention_of(checkpoint: Checkpoint, auto_class: Any) -> str:
+    """The attention that computes what config.json says: SDPA has no soft-capping, and some classes have no SDPA.
+
+    Raises:
+        UserError: the configuration cannot be read, or asks for what is not done (croco/models/keys.py).
+    """
+    config = configuration(checkpoint)
+    keys.check(checkpoint.path, config)
+    if checkpoint.attention != "sdpa":
+        return checkpoint.attention
+    own = auto_class._model_mapping.get(type(config), None)
+    if getattr(config.get_text_config(), "attn_logit_softcapping", None):
+        reason = "its attention caps logits, which sdpa does not"
+    elif own is not None and not getattr(own, "_supports_sdpa", True):
+        reason = f"{own.__name__} has no sdpa"
+    else:
+        return "sdpa"
+    log.warning("%s: attention is eager: %s", checkpoint.path, reason)
+    return "eager"
 
 
 def check_reward(checkpoint: Checkpoint) -> None:

@@ -99,7 +99,11 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
 def checkpoint(reward: RewardConfig) -> Checkpoint:
     """The model that a reward is read from."""
     return Checkpoint(
-        path=str(reward.path), revision=reward.revision, dtype=reward.dtype, trust_remote_code=reward.trust_remote_code
+        path=str(reward.path),
+        revision=reward.revision,
+        dtype=reward.dtype,
+        attention=reward.attention,
+        trust_remote_code=reward.trust_remote_code,
     )
 
 

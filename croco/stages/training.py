@@ -105,4 +105,4 @@ def _probes(job: Job, tokenizer: Any) -> list[Probe]:
     return probes
 
 
-STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=4)
+STAGE = Stage(name="training", needs=("prompts", "pairs"), config=slice_of, run=run, version=5)

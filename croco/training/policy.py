@@ -153,6 +153,7 @@ class Policy(lightning.LightningModule):
         optimiser.step()
         scheduler.step()
         if self.watch is not None and self._watches(step):
+            self.check_sound(batch[0])
             row |= self.watch(self)
         if self.trainer.is_global_zero:
             self.record(step, row)

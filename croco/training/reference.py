@@ -57,7 +57,7 @@ class ReferenceCache:
     """Entries of one base model under one folder."""
 
     def __init__(self, root: Path, depends_on: Mapping[str, Any]) -> None:
-        self.folder = root / "reference" / address("reference", 1, depends_on, {})
+        self.folder = root / "reference" / address("reference", 2, depends_on, {})
 
     def of(
         self,
