@@ -7,7 +7,7 @@ greedy answer, and their rewards.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,12 @@ from omegaconf import DictConfig
 
 from croco.cli import commandline
 from croco.errors import UserError
+from croco.jobs import parity
+from croco.jobs.findings import Finding
 
 PER_LANGUAGE = 4
 TRUNCATED = 0.05  # share of answers cut at model.max_length from which a run should not start
-AGREEMENT = 0.99  # share of greedy tokens that engine and trainer must agree on; ties of half precision leave a few
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    state: str
-    """`ok`, `warn`, `fail` or `skip`."""
-    detail: str
 
 
 def run(composed: DictConfig) -> int:
@@ -69,7 +60,9 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     policy = build_model(config, 0.0)
     yield from training(config, policy, examples)
     del policy
-    yield from agreement(config, tokenizer, prompts)
+    yield from parity.answers(config, tokenizer, prompts)
+    yield from parity.rewards(config, prompts)
+    yield overruled(config)
     yield rewards(config, prompts)
 
 
@@ -139,6 +132,22 @@ def stops(config: Any, tokenizer: Any) -> Finding:
     return Finding("stops", "ok" if end in ids else "warn", detail)
 
 
+def overruled(config: Any) -> Finding:
+    """What a generation config wants of sampling and does not get, because candidates are the model's own distribution's."""
+    from transformers import GenerationConfig
+
+    from croco.models import keys
+
+    try:
+        said = keys.overruled(GenerationConfig.from_pretrained(config.model.path, revision=config.model.revision))
+    except OSError:
+        said = {}
+    names = ", ".join(f"{name}={value}" for name, value in said.items())
+    return Finding(
+        "generation config", "ok", f"overruled by sampling.*: {names}" if names else "says nothing of sampling"
+    )
+
+
 def lengths(config: Any, tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Finding:
     """Share of the data's own answers, and of the longest that will be generated, that training would cut."""
     from croco.language import text
@@ -186,52 +195,6 @@ def training(config: Any, model: Any, examples: Sequence[Any]) -> Iterator[Findi
     yield Finding(
         "adapter", "ok" if moved > 1e-3 else "fail", f"random weights in it move log-probs by up to {moved:.3g} nats"
     )
-
-
-def agreement(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Iterator[Finding]:
-    """What the engine writes greedily must be what the trainer's model finds most likely, from the same prompt ids, and as
-    likely as the trainer's own path (packed or padded) says."""
-    import torch
-
-    from croco.engines import factory
-    from croco.engines.base import Request
-    from croco.language import text
-    from croco.training.data import Example
-    from croco.training.model import build_model
-    from croco.training.packed import choose
-    from croco.training.policy import START_TOLERANCE, START_TOLERANCE_HALF
-    from croco.training.start import Start, begin
-
-    names = ("engine's tokens", "engine's log-probs")
-    if config.engine.name == "fake":
-        yield from (Finding(name, "skip", "the fake engine has no model") for name in names)
-        return
-    room = min(32, config.sampling.max_new_tokens)
-    greedy = replace(config.sampling, temperature=1e-6, samples=1, max_new_tokens=room)
-    engine = factory.generator(config.engine, factory.policy(config.model), tokenizer, greedy, logps=True)
-    requests = [Request(p.prompt_id, p.language, text.prompt_ids(tokenizer, p.messages), range(1), 0) for p in prompts]
-    try:
-        written = list(engine.generate(requests))
-    finally:
-        engine.close()
-    model = build_model(config, 0.0)
-    begin(model, Start(adapter=None if config.model.adapter is None else Path(config.model.adapter)))
-    model.eval()
-    same = total = 0
-    with torch.no_grad():
-        for c in written:
-            ids = torch.tensor([c.request.token_ids + c.token_ids], device=model.device)
-            best = model(input_ids=ids).logits[0, len(c.request.token_ids) - 1 : -1].argmax(-1).tolist()
-            same += sum(a == b for a, b in zip(best, c.token_ids, strict=True))
-            total += len(c.token_ids)
-        examples = [Example(c.request.token_ids, (c.token_ids,)) for c in written]
-        trained = choose(model, config.trainer)(model, examples).sums(1)[0].tolist()
-    detail = f"{same} of {total} greedy tokens of engine={config.engine.name} are the trainer's most likely ones"
-    yield Finding(names[0], "ok" if same >= AGREEMENT * total else "fail", detail)
-    apart = max(abs(c.logp - logp) / len(c.token_ids) for c, logp in zip(written, trained, strict=True))
-    bound = START_TOLERANCE.get(model.get_base_model().dtype, START_TOLERANCE_HALF)
-    detail = f"engine and trainer differ by at most {apart:.1e} nats a token on them; up to {bound:.0e} is rounding"
-    yield Finding(names[1], "ok" if apart <= bound else "fail", detail)
 
 
 def rewards(config: Any, prompts: Sequence[Any]) -> Finding:

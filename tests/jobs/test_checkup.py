@@ -13,12 +13,12 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from croco.artifacts.records import Prompt
 from croco.config import CONF
 from croco.engines import factory
-from croco.jobs import checkup
+from croco.jobs import checkup, parity
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
 from croco.training.data import encode
 from croco.training.model import build_model
-from tests.support.builders import TEMPLATE, build_policy
+from tests.support.builders import TEMPLATE, build_policy, build_reward
 from tests.training.test_training import config_of
 
 ROWS = [([{"role": "user", "content": "hvad hedder du?"}], "the quick brown fox jumps over the lazy dog")]
@@ -100,8 +100,36 @@ def test_an_engine_that_computes_something_else(
     monkeypatch.setattr("croco.training.model.factory", SimpleNamespace(policy=lambda model: Checkpoint(str(policy))))
     prompts = [Prompt("p", "en", ROWS[0][0], "train")]
     config = config_of(policy, "sampling.max_new_tokens=8")
-    found = states(checkup.agreement(config, text.load_tokenizer(str(policy)), prompts))
-    assert found == {"engine's tokens": "ok", "engine's log-probs": state}
+    monkeypatch.setattr(parity, "find_spec", lambda name: None)
+    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
+    assert found == {"engine's tokens": "ok", "engine's log-probs": state, "engine's adapter": state}
+
+
+def test_an_engine_that_does_not_take_the_adapter(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from croco.engines.hf import HFGenerator
+    from croco.models import adapters
+
+    monkeypatch.setattr(parity, "find_spec", lambda name: None)
+    monkeypatch.setattr(adapters, "put_on", lambda model, folder: model.set_adapter)
+    monkeypatch.setattr(HFGenerator, "use", lambda self, adapter: None)
+    config = config_of(policy, "sampling.max_new_tokens=8")
+    prompts = [Prompt("p", "en", ROWS[0][0], "train")]
+    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
+    assert found == {"engine's tokens": "ok", "engine's log-probs": "ok", "engine's adapter": "fail"}
+
+
+@pytest.mark.parametrize("state", ["ok", "fail"])
+def test_rewards_are_those_of_the_models_own_class(
+    state: str, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fail: an engine that reads the last token of a model whose pad token ends every conversation."""
+    monkeypatch.setattr(parity, "find_spec", lambda name: None)
+    reward = build_reward(tmp_path, pad_token_id=1)
+    if state == "fail":
+        monkeypatch.setattr("croco.engines.hf.pad_of", lambda config: None)
+    prompts = [Prompt("p", "en", ROWS[0][0], "train")]
+    found = parity.rewards(config_of(policy, f"reward.path={reward}"), prompts)
+    assert states(found) == {"engine's rewards": state}
 
 
 @pytest.mark.slow
@@ -112,5 +140,5 @@ def test_the_embedded_world_is_in_order(tmp_path: Path) -> None:
         )
     found = states(checkup.examine(composed))
     assert set(found.values()) == {"ok"}, found
-    engine = {"engine's tokens", "engine's log-probs"}
+    engine = {"engine's tokens", "engine's log-probs", "engine's adapter", "engine's rewards"}
     assert {"BOS", "max_length", "step 0", "adapter", "reward model"} | engine < set(found)
