@@ -8,8 +8,9 @@ wrong type or a missing choice fails before anything heavy is loaded.
 from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from croco.config import resolvers
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
 from croco.config.choices import check_choices
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
@@ -85,6 +86,9 @@ __all__ = [
 ]
 
 
+resolvers.register()
+
+
 def strict(composed: DictConfig) -> Config:
     """The composed configuration as typed objects.
 
@@ -95,6 +99,9 @@ def strict(composed: DictConfig) -> Config:
         merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
         OmegaConf.resolve(merged)
         config = OmegaConf.to_object(merged)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        raise UserError(f"{key}: this choice leaves it to you; give {key}=...") from None
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         reason = str(error).splitlines()[0]

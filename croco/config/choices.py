@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from croco.config.groups import Config
 from croco.config.paths import union
 from croco.config.targets import require
+from croco.config.worlds import embedded
 
 TOGETHER = ("lang", "evals")
 """The union of the languages; all evaluations."""
-NO_GROUPS = ("paths", "seed")
+NO_GROUPS = ("paths", "seed", "preset")
 ELSEWHERE = ("experiments", "debug")
 """Groups that are no part of the typed configuration."""
 
@@ -22,7 +24,7 @@ def one_choice(group: str, choices: str = "[ONE,OTHER]") -> None:
     require(False, f"{group}: takes one choice, not the list {choices}; {instead}")
 
 
-def check_choices(chosen: Container[str], words: Sequence[str], config: Config) -> None:
+def check_choices(chosen: Mapping[str, Any], words: Sequence[str], config: Config) -> None:
     """What the typed configuration does not show: a list where one choice belongs, on the command line or in a file.
 
     Args:
@@ -35,6 +37,12 @@ def check_choices(chosen: Container[str], words: Sequence[str], config: Config) 
     for group in (*vars(config), *ELSEWHERE):
         if group not in chosen and group not in (*TOGETHER, *NO_GROUPS):
             one_choice(group)
+    for group, path in (("model", config.model.path), ("reward", config.reward.path)):
+        require(
+            chosen.get(group) != "tiny" or path is None or embedded(path),
+            f"{group}.path: {group}=tiny has the settings of the embedded one, which {path} is not; "
+            f"{group}=custom {group}.path={path}",
+        )
     typed = any(word.startswith("lang.languages=") for word in words)
     require(
         "lang" in chosen or typed or config.lang.languages == union(*config.lang.sets.values()),

@@ -127,6 +127,16 @@ class RewardConfig:
 
 
 @dataclass
+class PresetConfig:
+    """What belongs to a model beside its own settings; choices that need one more model take it from here."""
+
+    reward: RewardConfig | None = None
+    """Scores the parts of combinations, and the English run of an implicit reward."""
+    other_policy: str | None = None
+    """Answers off-policy."""
+
+
+@dataclass
 class LangConfig:
     """The set of languages of a run."""
 
@@ -316,3 +326,4 @@ class Config:
     paths: PathsConfig
     seed: int
     """Of training: adapter initialisation and data order."""
+    preset: PresetConfig = field(default_factory=PresetConfig)

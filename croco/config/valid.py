@@ -13,6 +13,7 @@ from croco.config.running import WorkersConfig
 from croco.config.scorers import check_reward, measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
+from croco.config.worlds import check_worlds
 
 
 def check(config: Config) -> None:
@@ -80,6 +81,7 @@ def check(config: Config) -> None:
         on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
         check_judge(config.judge, on_tiny)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+    check_worlds(config)
 
 
 def check_targets(targets: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+from croco.config.worlds import MARK
 from croco.tiny import MODELS, examples, measure, pretrain, readme, reward_model, tokenizer, translator, writer
 
 RECIPES = {
@@ -101,6 +102,7 @@ def _save(model: Any, words: Any, out: Path) -> None:
     """Through a temporary folder, so that a folder that is there is whole."""
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+    setattr(model.config, MARK, True)
     model.to("cpu").save_pretrained(temporary)
     words.save_pretrained(temporary)
     os.replace(temporary, out)

@@ -12,25 +12,33 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
-from croco.config import CONF, Config, strict
+from croco.config import CONF, Config, strict, worlds
 from croco.errors import UserError
 
 GROUPS = sorted(
     (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("hydra", "language")
 )
+REAL = ["model=custom", "model.path=x"]
+"""What is not of the embedded world goes with a model that is not."""
 NEEDS = {
-    ("prompts", "dolci"): ["evals=none"],
-    ("prompts", "laerebogen"): ["lang=da", "evals=none"],
-    ("prompts", "jsonl"): ["prompts.path=x", "evals=none"],
-    ("prompts", "parquet"): ["prompts.path=x", "evals=none"],
-    ("translation", "plain"): ["translation.model=x"],
-    ("evals", "arena_hard"): ["judge=function", "judge.function=croco.errors:UserError"],
-    ("evals", "arena_paper"): ["judge=function", "judge.function=croco.errors:UserError"],
+    ("model", "custom"): ["model.path=x"],
+    ("prompts", "dolci"): REAL,
+    ("prompts", "laerebogen"): ["lang=da", *REAL],
+    ("prompts", "jsonl"): ["prompts.path=x", *REAL],
+    ("prompts", "parquet"): ["prompts.path=x", *REAL],
+    ("translation", "plain"): ["translation.model=x", *REAL],
+    ("translation", "translategemma"): REAL,
+    ("translation", "translategemma_google"): REAL,
+    ("evals", "arena_hard"): REAL,
+    ("evals", "arena_paper"): REAL,
     ("judge", "function"): ["judge.function=croco.errors:UserError"],
     ("judge", "model"): ["judge.path=x"],
     ("judge", "endpoint"): ["judge.path=x", "judge.url=http://localhost/v1"],
     ("reward", "function"): ["reward.function=croco.errors:UserError"],
-    ("reward", "judge"): ["reward.path=x"],
+    ("reward", "judge"): ["reward.path=x", *REAL],
+    ("reward", "custom"): ["reward.path=x", *REAL],
+    ("reward", "skywork"): REAL,
+    ("reward", "mapo"): REAL,
 }
 
 
@@ -54,6 +62,8 @@ def test_a_list_of_sets_is_their_union(words: list[str], languages: list[str]) -
         (["method=[dpo,sft]"], "method: takes one choice, not the list"),
         (["experiments=listed"], "pairing: takes one choice, not the list"),
         (["lang=[da,own]"], "lang: one of the listed sets names `languages` outright"),
+        (["model.path=x"], "model.path: model=tiny has the settings of the embedded one, which x is not; model=custom"),
+        (["reward.path=x"], "reward=custom reward.path=x"),
         (["lang=own"], "lang.languages: YAML reads an unquoted no as false"),
     ],
 )
@@ -97,7 +107,8 @@ def test_every_experiment_composes(path: Path) -> None:
 def test_every_model_resolves(model: str) -> None:
     """As `--cfg job --resolve` shows it: nothing is left open."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        shown = OmegaConf.to_yaml(compose("config", overrides=[f"model={model}"]), resolve=True)
+        words = [f"model={model}", *NEEDS.get(("model", model), [])]
+        shown = OmegaConf.to_yaml(compose("config", overrides=words), resolve=True)
     assert "${" not in shown
     assert "???" not in shown
 
@@ -130,6 +141,8 @@ def test_the_papers_setting() -> None:
         ("evals.quality.samples=0", "evals.quality.samples"),
         ("evals.quality.confidence=95", "evals.quality.confidence"),
         ("prompts=dolci", "evals.quality.grader"),
+        ("reward=skywork", "reward.path"),
+        ("model=custom", "model.path"),
     ],
 )
 def test_bad_values_name_their_key(override: str, key: str) -> None:
@@ -247,3 +260,78 @@ def test_languages_have_every_field() -> None:
 def test_bad_evaluations_name_their_key(overrides: list[str], key: str) -> None:
     with pytest.raises(UserError, match=re.escape(key)):
         composed(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["model.path=x"], "prompts: tiny is of the embedded world and x is not; choose prompts=dolci"),
+        (["model=eurollm", "reward=tiny"], "reward.path"),
+        (["model=eurollm", "prompts=tiny"], "prompts: tiny is of the embedded world"),
+        (["model=eurollm", "judge=tiny", "evals=arena"], "judge.function"),
+        (["model=eurollm", "evals=quality"], "evals.quality.grader"),
+        (["model=eurollm", "source=off_policy", "source.model=${tiny_model:other_policy}"], "source.model"),
+        (
+            ["model=eurollm", "reward=icr", "preset.reward.path=${tiny_model:reward}"],
+            "reward.options.trained_with.path",
+        ),
+        (["model=gemma3", "source=off_policy"], "source.model: off-policy data needs the checkpoint"),
+        (["evals=arena", "evals.arena.opponent.path=x"], "evals.arena.opponent.path: x is not of the embedded world"),
+        (["prompts=jsonl", "prompts.path=x", "evals=none"], "model=custom model.path=CHECKPOINT"),
+        (["model=custom"], "model.path: this choice leaves it to you"),
+    ],
+)
+def test_a_run_is_of_the_embedded_world_altogether_or_not_at_all(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)) as error:
+        composed(*words)
+    assert "\n" not in str(error.value)
+
+
+BRING_PARTS = ("reward", "prompts", "source", "translation", "judge", "evals", "sampling", "engine")
+"""Groups whose choices name checkpoints, functions or data."""
+
+
+@pytest.mark.parametrize(
+    ("model", "group", "choice"),
+    [
+        pytest.param(model, group, choice, marks=() if quick else pytest.mark.slow)
+        for model in ("eurollm", "custom", "tiny", "aya", "gemma3")
+        for group, choice in GROUPS
+        if group != "model"
+        for quick in [model == "custom" and group in BRING_PARTS[:3]]
+    ],
+)
+def test_every_choice_under_every_model_is_of_one_world(model: str, group: str, choice: str) -> None:
+    """Composed with what it needs, a choice is of the model's world, or refused by the one rule or by what it lacks."""
+    needs = [word for word in NEEDS.get((group, choice), []) if word not in REAL]
+    said = ""
+    try:
+        config = composed(f"model={model}", *NEEDS.get(("model", model), []), f"{group}={choice}", *needs)
+    except UserError as error:
+        said = str(error)
+    else:
+        assert {part.embedded for part in worlds.parts(config)} == {model == "tiny"}
+    allowed = ("the embedded world", "off_policy needs", "off-policy data needs", "grades prompts=tiny")
+    assert not said or any(words in said for words in allowed), said
+
+
+def test_a_model_of_ones_own_brings_its_own_settings(tmp_path: Path) -> None:
+    """Context 300 of the checkpoint, below the paper's 4,096; the paper's rates; nothing of the embedded world's."""
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 300}')
+    config = composed("model=custom", f"model.path={tmp_path}")
+    assert (config.model.max_length, config.model.learning_rate.preference) == (300, 5e-6)
+    assert (config.sampling.samples, config.method.batch_size) == (32, 64)
+    assert composed("model=custom", "model.path=/nowhere").model.max_length == 4096
+    nested = '{"text_config": {"max_position_embeddings": 8192}}'
+    (tmp_path / "config.json").write_text(nested)
+    assert composed("model=custom", f"model.path={tmp_path}").model.max_length == 4096
+
+
+@pytest.mark.parametrize("choice", ["smoke", "overfit"])
+def test_what_is_typed_wins_over_a_run_made_small(choice: str) -> None:
+    assert composed(f"debug={choice}", "logger=wandb").logger.wandb
+    assert not composed(f"debug={choice}").logger.wandb
+
+
+def test_the_judge_belongs_to_the_model() -> None:
+    assert composed("model=gemma3", "evals=arena_hard").judge.path == "Qwen/Qwen3.6-35B-A3B"

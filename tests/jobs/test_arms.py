@@ -27,7 +27,7 @@ def tables(runs: Path, stage: str) -> dict[str, Path]:
 
 
 def test_icr_trains_its_reward_on_english_and_scores_with_it(policy: Path, reward: Path, tmp_path: Path) -> None:
-    part = f"reward.options.trained_with.path={reward}"
+    part = f"preset.reward.path={reward}"
     said = run(policy, Path("${model.path}"), tmp_path, "reward=icr", "pairing=best_worst", part, *REAL)
     assert said.count("training: made") == 2
     for stage in ("generations/en", "prompts/en"):
@@ -55,7 +55,7 @@ def test_mapo_scores_what_is_not_english_against_the_english_answers(
 def test_answers_in_another_language_leave_the_pools(policy: Path, reward: Path, tmp_path: Path) -> None:
     """The random policy writes gibberish, of which language identification calls much something else than Danish."""
     pytest.importorskip("py3langid")
-    part = f"reward.options.parts.quality.path={reward}"
+    part = f"preset.reward.path={reward}"
     run(
         policy,
         Path("unused"),

@@ -301,7 +301,13 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
     settings = hub(tmp_path)
     rows = [{"id": f"q{i}", "messages": [{"role": "user", "content": f"question {i}"}]} for i in range(10)]
     write(Path(str(settings.path)) / "train.jsonl", rows)
-    overrides = ["prompts=dolci", "prompts.max_tokens=null", f"prompts.path={settings.path}", "evals=none"]
+    overrides = [
+        "model=custom",
+        "model.path=x",
+        "prompts.max_tokens=null",
+        f"prompts.path={settings.path}",
+        "evals=none",
+    ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         whole = strict(compose("config", overrides=[*overrides, "lang.languages=[en,da]"]))
     chain = Chain(whole, Store(tmp_path / "runs"), Progress(Console(file=io.StringIO())), tracking.silence())

@@ -180,7 +180,7 @@ def test_addresses_follow_the_adapters_content_and_not_its_place(policy: Path, a
         (["reward=mapo", "reward.options.references=0"], "reward.options.references"),
         (["reward=judge", "reward.path=x", "reward.options.template=hi"], "reward.options.template"),
         (["reward=faithful", "+reward.options.weights.typo=1"], "reward.options.weights.typo"),
-        (["reward=faithful", "reward.options.parts.quality.path=null"], "reward.options.parts.quality.path"),
+        (["reward=faithful", "preset.reward.path=null"], "reward.options.parts.quality.path"),
         (["+reward.options.typo=1"], "reward.options.typo"),
     ],
 )

@@ -18,6 +18,7 @@ from croco.errors import UserError
 from croco.jobs.chain import Chain
 from croco.show.progress import Progress
 from croco.stages import stages
+from tests.support.builders import build_policy, real
 
 
 def length(messages: Any, answer: str, language: str, meta: Any) -> float | None:
@@ -44,6 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def chain(folder: Path, policy: Path, *overrides: str) -> dict[str, Artifact | Artifacts]:
     """The artifacts up to the pairs."""
+    policy = real(policy, folder / "policy") if not (folder / "policy").exists() else folder / "policy"
     settings = [
         f"model.path={policy}",
         "prompts=jsonl",
@@ -107,9 +109,7 @@ def test_the_data_sets_answers_can_be_the_chosen(folder: Path, policy: Path) -> 
 
 
 def test_a_mixture_gives_each_prompt_one_source(folder: Path, policy: Path, tmp_path: Path) -> None:
-    from tests.support.builders import build_policy
-
-    other = build_policy(tmp_path / "other", seed=5)
+    other = real(build_policy(tmp_path / "same", seed=5), tmp_path / "other")
     rows = pairs_of(artifacts := chain(folder, policy, "source=mixture", f"source.model={other}"))
     sources: dict[str, set[str]] = {}
     for row in rows:

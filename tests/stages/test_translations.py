@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from croco import tiny, tracking
+from croco import tracking
 from croco.artifacts.records import Generation, Prompt
 from croco.artifacts.store import Artifacts, Store
 from croco.config import CONF, Config, strict
@@ -29,14 +29,15 @@ from croco.language import text
 from croco.prompts import translation as translating
 from croco.show.progress import Progress
 from croco.stages import stages
-from tests.support.builders import build_talker
+from tests.support.builders import build_talker, real
 
 TOKENS = 16
 
 
 @pytest.fixture(scope="module")
 def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_talker(tmp_path_factory.mktemp("talker"))
+    folder = tmp_path_factory.mktemp("talker")
+    return real(build_talker(folder / "same"), folder / "talker")
 
 
 @dataclass
@@ -51,6 +52,7 @@ class World:
             f"prompts=jsonl prompts.path={self.folder / 'en.jsonl'} prompts.heldout=2 engine=hf evals=none logger=none",
             f"translation=plain translation.model={self.talker} translation.max_new_tokens={TOKENS}",
             f"translation.dtype=float32 translation.check_language=false model.path={self.talker}",
+            "reward=function reward.function=tests.support.rewards:length",
         ]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return strict(compose("config", overrides=[*" ".join(words).split(), *overrides]))
@@ -194,9 +196,7 @@ def test_too_little_room_is_one_line(world: World) -> None:
 def test_a_translator_that_is_not_there_is_one_line_before_any_work(world: World) -> None:
     with pytest.raises(UserError, match=r"translation\.model: \./nowhere: no such folder"):
         job.preflight(world.config("lang.languages=[da]", "translation.model=./nowhere"))
-    job.preflight(
-        world.config("lang.languages=[en]", "translation.model=./nowhere", f"reward.path={tiny.MODELS / 'reward'}")
-    )
+    job.preflight(world.config("lang.languages=[en]", "translation.model=./nowhere"))
 
 
 def test_the_doctor_does_not_wait_for_translations(world: World) -> None:

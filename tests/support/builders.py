@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ SHAPE = {
     "bos_token_id": 0,
     "eos_token_id": 1,
     "pad_token_id": 2,
+    "embedded_world": True,  # so that they stand beside its prompts; `real` says otherwise
 }
 WINDOWS = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
 OF_FAMILY: dict[str, dict[str, Any]] = {
@@ -105,6 +108,14 @@ def build_reward(
     return folder
 
 
+def real(checkpoint: Path, folder: Path) -> Path:
+    """The same checkpoint, which no longer says that it is of the embedded world."""
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"embedded_world": False}))
+    return folder
+
+
 def build_adapter(policy: Path, folder: Path, seed: int = 3) -> Path:
     """A LoRA adapter on a policy that changes what it computes."""
     from peft import LoraConfig, get_peft_model
@@ -129,7 +140,9 @@ def build_translator(folder: Path, seed: int = 0) -> Path:
         for side in ("encoder", "decoder")
         for name, n in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))
     }
-    config = AutoConfig.for_model("m2m_100", vocab_size=len(tokenizer), d_model=16, max_position_embeddings=64, **sizes)
+    config = AutoConfig.for_model(
+        "m2m_100", embedded_world=True, vocab_size=len(tokenizer), d_model=16, max_position_embeddings=64, **sizes
+    )
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
     return folder
 
