@@ -22,6 +22,7 @@ from croco.show import secrets
 
 ELSEWHERE = {
     "experiments": "A table or an ablation: differences from the defaults, with their sweep.",
+    "arm": "A row of the paper's main table: a method and whose answers it trains on.",
     "debug": "A run made small, to see that it works.",
 }
 """Groups that are no part of the typed configuration."""

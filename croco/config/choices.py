@@ -13,14 +13,14 @@ from croco.config.worlds import embedded
 TOGETHER = ("lang", "evals")
 """The union of the languages; all evaluations."""
 NO_GROUPS = ("paths", "seed", "preset")
-ELSEWHERE = ("experiments", "debug")
+ELSEWHERE = ("experiments", "arm", "debug")
 """Groups that are no part of the typed configuration."""
 
 
 def one_choice(group: str, choices: str = "[ONE,OTHER]") -> None:
     """Raises UserError: a list, where the group takes one choice."""
     each = choices.strip("[]").replace(" ", "")
-    instead = "call them one after the other" if group in ELSEWHERE else f"-m {group}={each} runs each"
+    instead = "call them one after the other" if group == "experiments" else f"-m {group}={each} runs each"
     require(False, f"{group}: takes one choice, not the list {choices}; {instead}")
 
 
