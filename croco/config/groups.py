@@ -221,7 +221,8 @@ class FiltersConfig:
 
 @dataclass
 class PairLimitsConfig:
-    """Largest (or smallest) figures of the pair report that a run accepts; null accepts all. Shares lie in [0, 1]."""
+    """Largest (or smallest) figures of the pair report that a run accepts, shares in [0, 1]; null is the level of
+    croco/pairing/levels.py, and 1 accepts all."""
 
     min_pairs: int | None
     max_prompts_without_pair: float | None

@@ -71,7 +71,7 @@ class TrainerConfig:
     checkpoint_every: int
     """Optimiser steps between resumable checkpoints."""
     watch_every: int | None
-    """Optimiser steps between looks at validation pairs and held-out answers; null looks only at the end."""
+    """Optimiser steps between looks at validation pairs and held-out answers; null looks only at the start and the end."""
     watch_prompts: int
     """Held-out prompts per language that are answered at each look."""
     watch_tokens: int | None

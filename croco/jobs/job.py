@@ -165,6 +165,8 @@ def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
     progress.say((report.path / "report.txt").read_text(encoding="utf-8").rstrip())
     progress.say(f"artifacts: {root}/<stage>/<address>, listed in {report.path / 'lineage.json'}")
     progress.say(f"page: {report.path / 'report.html'}")
+    for warning in report.summary["warnings"]:
+        progress.say(f"warning: {warning}")
 
 
 def preflight(config: Config) -> None:

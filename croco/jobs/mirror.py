@@ -17,7 +17,6 @@ from typing import Any
 from croco.artifacts.records import Pair
 from croco.artifacts.store import Artifact
 from croco.page.lineage import ancestors
-from croco.pairing import report as pair_report
 from croco.pairing import show
 from croco.show.tables import Table
 from croco.stages import report
@@ -167,9 +166,8 @@ def _report(job: Job) -> Told:
     training = job.single("training").summary
     said |= {"training/verdict": training["verdict"], **dict(numbers(training["last"], "training/"))}
     if "pairs" in job.inputs:
-        of_pairs = job.single("pairs").summary["report"]
-        said |= dict(numbers(of_pairs, "pairs/"))
-        said["pairs/warnings"] = "; ".join(pair_report.warnings(of_pairs))
+        said |= dict(numbers(job.single("pairs").summary["report"], "pairs/"))
+    said |= {"warnings": len(summary["warnings"]), "warning": "; ".join(summary["warnings"])}
     said |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
     answers = [(a.language, a.prompt, a.base, a.tuned) for a in report.answers(job)]
     tables = [Shown("answers", ("language", "prompt", "base", "tuned"), answers)] if answers else []

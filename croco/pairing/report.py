@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from croco.config import PairingConfig, PairLimitsConfig
+from croco.config import PairingConfig
 from croco.language import fidelity
 from croco.maths import pairing
 from croco.pairing.choose import Chosen, rule_of
@@ -97,6 +97,7 @@ def numbers(pairs: Chosen, config: PairingConfig, facts: TextFacts) -> Numbers:
         "length_difference": _distribution(longer),
         "chosen_longer": _share(longer > 0),
         "same_length": _share(longer == 0),
+        "longest_answer": int(answers.tokens.max()),
         "truncated": {"chosen": _share(chosen.truncated), "rejected": _share(rejected.truncated)},
         "languages": _languages(pairs),
         "reward_by_language": _offsets(pairs),
@@ -174,52 +175,3 @@ def _offsets(pairs: Chosen) -> Numbers:
                 "offset": round(offset, 6),
             }
     return table
-
-
-def warnings(report: Numbers) -> list[str]:
-    """What a person should know before training on these pairs, one line each."""
-    lines = []
-    minimum = report["rejected_is_minimum"]
-    if minimum["cannot_be_told_from_min"]:
-        lines.append(
-            f"{minimum['share']:.0%} of the rejected answers are the worst of their pool: with {report['pool_size']['median']:g} "
-            "answers per pool this rule cannot be told from the minimum (sampling.samples=64 would)"
-        )
-    wins = report["languages"]["wins_across_languages"]
-    if wins and max(wins.values()) > 0.5 and len(wins) > 2:
-        winner = max(wins, key=lambda name: wins[name])
-        lines.append(
-            f"{wins[winner]:.0%} of the chosen answers of pairs across languages are in '{winner}': the pairs contrast "
-            "languages more than quality (pairing=multi_z compares within languages)"
-        )
-    if report["identical"]:
-        lines.append(
-            f"{report['identical']} pairs have the same text twice (pairing.filters.duplicate=true leaves them out)"
-        )
-    return lines
-
-
-def breaches(report: Numbers, limits: PairLimitsConfig) -> list[str]:
-    """One line for each limit that the pairs do not keep."""
-    told = {side: counts["right"] + counts["wrong"] for side, counts in report["language_of_answers"].items()}
-    wins = report["languages"]["wins_across_languages"]
-    pools = report["pools"]
-    lost = sum(count for reason, count in report["refused"].items() if reason != "enough pairs of the prompt")
-    figures: dict[str, float] = {
-        "max_prompts_without_pair": lost / pools,
-        "max_rejected_is_minimum": report["rejected_is_minimum"]["share"],
-        "max_chosen_longer": report["chosen_longer"],
-        "max_truncated": report["truncated"]["chosen"],
-        "max_wrong_language": report["language_of_answers"]["chosen"]["wrong"] / max(told["chosen"], 1),
-        "max_identical": report["identical"] / report["pairs"],
-        "max_one_language_wins": max(wins.values(), default=0.0),
-    }
-    set_limits = {name: limit for name, limit in vars(limits).items() if name in figures and limit is not None}
-    lines = [
-        f"pairing.limits.{name}: {figures[name]:.3f} is above {limit:g}"
-        for name, limit in set_limits.items()
-        if figures[name] > limit
-    ]
-    if limits.min_pairs is not None and report["pairs"] < limits.min_pairs:
-        lines.append(f"pairing.limits.min_pairs: {report['pairs']} pairs are fewer than {limits.min_pairs}")
-    return lines

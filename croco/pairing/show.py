@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from croco.pairing.report import Numbers, warnings
+from croco.pairing.levels import Numbers, warnings
 from croco.show.tables import Table, rich_table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.config import Config
 from croco.errors import UserError
-from croco.pairing import report, show
+from croco.pairing import levels, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
 from croco.stages.base import Job, Stage, languages_of, model_of
 
@@ -34,7 +34,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def accept(config: Config, summary: dict[str, Any]) -> None:
     """Pairs outside `pairing.limits` stop the run, also when they were found; the limits change no row."""
-    broken = report.breaches(summary["report"], config.pairing.limits)
+    broken = levels.breaches(summary["report"], config.pairing.limits)
     if broken:
         raise UserError("; ".join(broken))
 

@@ -13,8 +13,7 @@ from croco.config import Config
 from croco.page import lineage as origin
 from croco.page import trained
 from croco.page.curves import Curve
-from croco.pairing import report as pair_report
-from croco.pairing import show
+from croco.pairing import levels, show
 from croco.show import tables
 from croco.show.tables import Table
 from croco.stages.base import Job, Stage
@@ -38,6 +37,7 @@ def run(job: Job) -> dict[str, Any]:
     store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
     store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated)))
     return {
+        "warnings": warnings(job),
         "metric": next((summary["metric"] for summary in evaluated.values()), None),
         "pairs": pairs.summary["rows"],
         "steps": training.summary["steps"],
@@ -73,8 +73,14 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
         settings=job.output.provenance.get("run", {}),
         more=[origin.costs(found), origin.lineage(found)],
         verdict=job.single("training").summary["verdict"],
-        warnings=pair_report.warnings(pairs),
+        warnings=warnings(job),
     )
+
+
+def warnings(job: Job) -> list[str]:
+    """What a reader should know before the numbers: of the pairs, and why training's verdict is what it is."""
+    pairs, training = job.single("pairs").summary["report"], job.single("training").summary
+    return [*levels.warnings(pairs), *(f"training: {why}" for why in training.get("reasons", ()))]
 
 
 def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
@@ -117,5 +123,5 @@ STAGE = Stage(
     ),
     config=slice_of,
     run=run,
-    version=2,
+    version=3,
 )

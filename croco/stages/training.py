@@ -64,7 +64,8 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
         job.engines.close()  # training needs the device; rounds ask for the same engines again
     done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log)
     tokenizer.save_pretrained(job.output.path / "adapter")
-    job.progress.say(f"{job.label}: {done['steps']} steps, {done['tokens']:,} answer tokens, {done['verdict']}")
+    why = f" ({'; '.join(done['reasons'])})" if done["reasons"] else ""
+    job.progress.say(f"{job.label}: {done['steps']} steps, {done['tokens']:,} answer tokens, {done['verdict']}{why}")
     return {
         "examples": len(examples),
         "validation": len(watched),
@@ -72,6 +73,7 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
         "steps": done["steps"],
         "tokens": done["tokens"],
         "verdict": done["verdict"],
+        "reasons": done["reasons"],
         "last": {name: round(value, 5) for name, value in done["last"].items()},
     }
 

@@ -17,7 +17,7 @@ from croco.errors import UserError
 from croco.show.progress import Progress
 from croco.training import fit, handover, kept, metrics
 from croco.training.data import Material, Plan
-from croco.training.verdict import verdict
+from croco.training.verdict import judged
 
 POLL = 0.5  # seconds between looks at what the processes have recorded
 JOB = "job"
@@ -51,10 +51,12 @@ def train(
         else:
             _in_processes(config, material, folder, store, note, first)
     rows = metrics.read(folder)
+    verdict, reasons = judged(rows)
     return {
         "steps": material.start.step + plan.steps,
         "tokens": plan.tokens([sum(map(len, e.answers)) for e in material.train]),
-        "verdict": verdict(rows),
+        "verdict": verdict,
+        "reasons": reasons,
         "last": rows[-1],
     }
 

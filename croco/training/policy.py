@@ -67,7 +67,7 @@ class Policy(lightning.LightningModule):
         """What the arguments are:
 
         record: called behind every optimiser step, in the first process.
-        watch: what is measured every `trainer.watch_every` steps and at the end.
+        watch: what is measured before the first step, every `trainer.watch_every` steps and at the end.
         prepare: gives the reference's summed log-probs, (answers per example, examples) float64, once the processes are up; None
             where there are none, or each step is to compute its own.
         tokens_per_pack: what the device was found to have room for; by default `trainer.tokens_per_pack`.
@@ -150,6 +150,8 @@ class Policy(lightning.LightningModule):
         row = {**self._means(totals, len(batch)), "grad_norm": float(whole(norm)), "learning_rate": float(rate)}
         self._check_numbers(step, row)
         self._check_start(step, row)
+        if self.watch is not None and step == 0:  # what the verdict compares with
+            row |= self.watch(self)
         optimiser.step()
         scheduler.step()
         if self.watch is not None and self._watches(step):

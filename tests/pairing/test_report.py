@@ -10,7 +10,7 @@ from rich.console import Console
 
 from croco.language.repetition import repeated_share
 from croco.maths.pairing import Rule
-from croco.pairing import report, show
+from croco.pairing import levels, report, show
 from tests.support.tables import World, config
 
 DANISH = "Det er en helt almindelig dansk sætning om vejret i dag, og den er lang nok."
@@ -60,7 +60,7 @@ def test_small_pools_are_told_from_nothing_but_the_minimum(world: World) -> None
         "certain": True,
         "cannot_be_told_from_min": True,
     }
-    assert any("cannot be told from the minimum" in line for line in report.warnings(summary["report"]))
+    assert any("cannot be told from the minimum" in line for line in levels.warnings(summary["report"]))
     _, asked_for = world.build("pairing=best_worst")
     assert not asked_for["report"]["rejected_is_minimum"]["cannot_be_told_from_min"]
 
@@ -105,9 +105,29 @@ def test_across_languages_it_says_who_wins(tmp_path: Path) -> None:
 )
 def test_a_limit_that_is_not_kept_is_named(world: World, limit: str, value: float, line: str) -> None:
     _, summary = world.build()
-    (told,) = report.breaches(summary["report"], config(f"pairing.limits.{limit}={value}").limits)
+    (told,) = levels.breaches(summary["report"], config(f"pairing.limits.{limit}={value}").limits)
     assert line in told
-    assert report.breaches(summary["report"], config().limits) == []
+    assert levels.breaches(summary["report"], config().limits) == []
+
+
+def test_a_share_of_many_pairs_stops_the_run_by_itself_unless_allowed(world: World) -> None:
+    """As a report of 300 pairs whose chosen answers are cut off in 97 % of the cases, as a real run's were at 80 tokens."""
+    _, summary = world.build()
+    many = {**summary["report"], "pairs": 300, "truncated": {"chosen": 0.97, "rejected": 0.72}, "longest_answer": 80}
+    (warning,) = [line for line in levels.warnings(many) if "cut off" in line]
+    assert "97% of the chosen answers were cut off" in warning
+    assert "raise sampling.max_new_tokens to 160" in warning
+    stops = [line for line in levels.breaches(many, config().limits) if "max_truncated" in line]
+    assert "pairing.limits.max_truncated=1 trains on them all the same" in stops[0]
+    allowed = config("pairing.limits.max_truncated=1").limits
+    assert not [line for line in levels.breaches(many, allowed) if "max_truncated" in line]
+    assert not levels.breaches({**many, "pairs": 199}, config().limits)
+
+
+def test_every_share_has_a_level_that_warns_before_one_that_stops() -> None:
+    limits = {name for name in vars(config().limits) if name != "min_pairs"}
+    assert {level.limit for level in levels.LEVELS} == limits
+    assert all(level.stop is None or level.warn < level.stop for level in levels.LEVELS)
 
 
 def test_the_console_shows_it(world: World) -> None:

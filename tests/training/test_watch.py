@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from croco.training.verdict import drift, verdict
+from croco.training.verdict import drift, judged, verdict
 
 
 def history(chosen: float, rejected: float, steps: int = 12) -> list[dict[str, float]]:
@@ -47,3 +47,22 @@ def test_drift_by_hand() -> None:
         {"chosen_against_reference": -6.0, "chosen_tokens": 4.0},
     ]
     assert drift(rows, "chosen") == -1.0
+
+
+def test_a_verdict_looks_at_held_out_answers_and_names_its_reason() -> None:
+    """Healthy pairs; of the held-out answers 90 % ended by themselves before training and 17 % after: a real run's figures."""
+
+    def look(ended: float, tokens: float, repetition: float = 0.1) -> dict[str, float]:
+        return {"heldout_answer_ended": ended, "heldout_answer_tokens": tokens, "heldout_answer_repetition": repetition}
+
+    rows = history(0.2, -0.5)
+    worse = [rows[0] | look(0.9, 40), *rows[1:-1], rows[-1] | look(0.17, 79)]
+    assert judged(worse) == (
+        "worse answers",
+        ["17% of the held-out answers ended by themselves, 90% before training"],
+    )
+    assert judged([rows[0] | look(0.9, 40), rows[-1] | look(0.8, 90)])[1] == [
+        "held-out answers have 90 tokens, 40 before training"
+    ]
+    assert judged([rows[0] | look(0.9, 40), *rows[1:-1], rows[-1] | look(0.8, 60)]) == ("healthy", [])
+    assert judged(history(0.001, 0.0)) == ("flat", ["a margin of 0.003 nats a pair after the last steps"])

@@ -168,7 +168,8 @@ def _languages(baseline: str, first: Arm, name: str, second: Arm, warnings: list
 def _warnings(runs: Sequence[stored.Run], evaluation: str) -> list[str]:
     """Runs whose evaluation was set up differently measure different things."""
     keys = [key for key in stored.differing([run.settings(evaluation) for run in runs]) if key not in OF_LANGUAGES]
-    return [f"the runs' '{evaluation}' was not set up alike: {', '.join(keys)}"] if keys else []
+    alike = [f"the runs' '{evaluation}' was not set up alike: {', '.join(keys)}"] if keys else []
+    return alike + [f"{run.name}: {said}" for run in runs for said in run.report.summary.get("warnings", ())]
 
 
 COLUMNS = {
