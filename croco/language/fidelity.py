@@ -3,14 +3,17 @@
 Identification is restricted to the languages of conf/language (and some of other scripts, so that an answer in Chinese is not
 called Maltese). Written standards too close to be told apart on an answer count as one: what a language may be identified as
 is `identified_as` in its YAML (Danish, Bokmål and Nynorsk are one group). Code and links are not looked at. A text with fewer
-than LEAST_LETTERS letters besides is not decided: callers count those, and never take them for right or wrong.
+than LEAST_LETTERS letters besides, or whose likeliest language is less than LEAST_MARGIN nats ahead of the next, is not
+decided: callers count those, and never take them for right or wrong. (Of the first five and ten words of 1,500 real prompts in
+eight languages, 32 of 49 below the margin were told right, and all but one above it.)
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from croco.config import languages
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 LEAST_LETTERS = 20
+LEAST_MARGIN = 5.0  # nats
 MOST_CHARACTERS = 500  # enough to decide, and long answers cost no more
 OTHER_SCRIPTS = ("ar", "el", "he", "hi", "ja", "ko", "ru", "th", "uk", "zh")
 NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.DOTALL)
@@ -62,7 +66,21 @@ def identify(texts: Sequence[str], among: Sequence[str] | None = None) -> list[s
 def _identify(identifier: LanguageIdentifier, text: str) -> str | None:
     prose = NOT_PROSE.sub(" ", text[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS]
     letters = len(LETTER.findall(prose)) + 3 * len(DENSE_SCRIPT.findall(prose))
-    return str(identifier.classify(prose)[0]) if letters >= LEAST_LETTERS else None
+    if letters < LEAST_LETTERS:
+        return None
+    (best, likeliest), *others = identifier.rank(prose)
+    apart = next((score for code, score in others if code not in _one_group()[str(best)]), -float("inf"))
+    return str(best) if likeliest - apart >= LEAST_MARGIN else None
+
+
+@functools.cache
+def _one_group() -> Mapping[str, set[str]]:
+    """The codes that count as one with a code."""
+    groups: defaultdict[str, set[str]] = defaultdict(set)
+    for codes in known_languages().values():
+        for code in codes:
+            groups[code] |= set(codes)
+    return groups
 
 
 def matches(language: str, text: str, among: Sequence[str] | None = None) -> bool | None:

@@ -48,6 +48,12 @@ def test_too_little_text_is_not_decided() -> None:
     assert fidelity.matches("fr", "Oui.") is None
 
 
+def test_a_short_sentence_that_could_be_two_languages_is_not_decided() -> None:
+    """The first is nl by 1.9 nats for py3langid, the second da by 29; a margin is between groups, so that da and no are one."""
+    assert fidelity.matches("en", "The capital of Denmark is Copenhagen.") is None
+    assert fidelity.matches("da", "Hvad hedder hovedstaden i Danmark?") is True
+
+
 def test_code_and_links_are_not_looked_at() -> None:
     text = f"{SENTENCES['da']}\n```python\nfor line in the_file: print(line, 'and all of the words')\n```"
     assert fidelity.identify([text]) == ["da"]
