@@ -44,24 +44,27 @@ class Exported:
     """Folders ready for the hub."""
 
     model: Path
-    dataset: Path
+    dataset: Path | None
+    """Of the pairs, where the run made some."""
 
 
 def export(report: store.Artifact) -> Exported:
     """Write both folders of a run, from its report; the files are linked where the file system can, copied where not."""
     run = stored.open_run(str(report.path), report.root)
     folder = report.root / "hub" / report.path.name
-    exported = Exported(folder / "model", folder / "dataset")
+    pairs = run.folders("pairs")
+    exported = Exported(folder / "model", folder / "dataset" if pairs else None)
     for source, target in (
-        (run.folders("training")[0] / "adapter", exported.model),
-        (run.folders("pairs")[0], exported.dataset),
+        (run.folders("training")[0] / "adapter", folder / "model"),
+        *((one, folder / "dataset") for one in pairs),
     ):
         shutil.rmtree(target, ignore_errors=True)
         skipped = shutil.ignore_patterns("README.md", "manifest.json", ".lock", "journal")
         shutil.copytree(source, target, ignore=skipped, copy_function=_link)
     _without_local_path(exported.model / "adapter_config.json")
     store.write_atomically(exported.model / "README.md", str(model_card(run)))
-    store.write_atomically(exported.dataset / "README.md", str(dataset_card(run)))
+    if exported.dataset is not None:
+        store.write_atomically(exported.dataset / "README.md", str(dataset_card(run)))
     return exported
 
 
@@ -207,6 +210,8 @@ def push(config: PushConfig, exported: Exported, name: str) -> list[str]:
     parts = (("model", exported.model, config.model), ("dataset", exported.dataset, config.dataset))
     said = []
     for kind, folder, given in parts:
+        if folder is None:
+            continue
         try:
             said.append(f"hub: {_upload(api, kind, folder, given or f'croco-{name}', config.private)}")
         except Exception as error:  # the hub's, its HTTP library's and the system's own, of many kinds

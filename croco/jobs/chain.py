@@ -12,7 +12,7 @@ from croco.artifacts.store import PROGRESS, Artifact, Artifacts, Store
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.holder import EngineHolder
-from croco.jobs import memory, mirror
+from croco.jobs import counts, memory, mirror
 from croco.show.progress import Progress
 from croco.stages.base import Job, Stage, words_of
 from croco.tracking import Tracker, Trackers
@@ -115,7 +115,7 @@ class Chain:
         label, output, inputs = self._planned(stage, language)
         if output.sealed:
             output.verify()
-            self.progress.say(f"{label}: found ({output.path.name})")
+            self.progress.say(f"{label}: found{counts.said(output.summary)} ({output.path.name})")
             return output
         if stage.fill is not None and self.config.workers.share:
             self._share(stage, language, waits=True)
@@ -190,5 +190,4 @@ class Chain:
         summary = stage.run(job)
         seconds = time.monotonic() - started
         job.output.seal(summary, seconds, memory.peaks())
-        rows = f", {summary['rows']:,} rows" if "rows" in summary else ""
-        self.progress.say(f"{job.label}: made in {seconds:.1f} s{rows} ({job.output.path.name})")
+        self.progress.say(f"{job.label}: made in {seconds:.1f} s{counts.said(summary)} ({job.output.path.name})")

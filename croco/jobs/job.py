@@ -145,7 +145,8 @@ def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progres
     except Exception as error:
         log.warning("hub: the cards could not be made (%s)", error, exc_info=True)
         return
-    progress.say(f"cards: {exported.model / 'README.md'}, {exported.dataset / 'README.md'}")
+    cards = (folder / "README.md" for folder in (exported.model, exported.dataset) if folder is not None)
+    progress.say(f"cards: {', '.join(map(str, cards))}")
     for line in hub.push(config.push, exported, name) if config.push.hub else ():
         progress.say(line)
 

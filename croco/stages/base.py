@@ -109,6 +109,11 @@ class Stage:
     """Further inputs that some configurations need; `generations@en` is the artifact of that one language."""
 
 
+def pairs_wanted(config: Config) -> bool:
+    """Whether anything reads pairs: all training but that on the data set's own answers; the distance of the training data."""
+    return config.method.trains_on != "reference" or config.evals.distance is not None
+
+
 def seen_from(stage: Stage, view: Callable[[Job], Job]) -> Stage:
     """The same stage whose functions get another job than the chain's: other inputs, or another configuration."""
     run, fill = stage.run, stage.fill

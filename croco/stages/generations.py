@@ -11,7 +11,7 @@ from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.models.checkpoints import Checkpoint
 from croco.stages.answers import fill, seal, slice_of
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, pairs_wanted
 from croco.training import kept
 
 ADAPTER = "adapter"  # what training leaves at its end, below its folder
@@ -78,6 +78,7 @@ STAGE = Stage(
     run=lambda job: seal(job, "train", job.config.sampling),
     version=1,
     per_language=True,
+    wanted=pairs_wanted,
 )
 ANSWERS_BASE = Stage(
     name="answers_base",

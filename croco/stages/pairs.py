@@ -10,7 +10,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.pairing import levels, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
-from croco.stages.base import Job, Stage, languages_of, model_of
+from croco.stages.base import Job, Stage, languages_of, model_of, pairs_wanted
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -62,5 +62,6 @@ STAGE = Stage(
     config=slice_of,
     run=run,
     accept=accept,
+    wanted=pairs_wanted,
     version=1,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,20 @@ def _written(job: Job, prompts: list[Prompt], dropped: Counter[str]) -> dict[str
         raise UserError(f"prompts.source={config.prompts.source}: no prompt to train on in '{language}'{why}")
     prompts.sort(key=lambda p: (p.split, p.prompt_id))
     job.output.write_table("prompts", records.schema(Prompt), map(records.as_dict, prompts))
-    return {"rows": len(prompts), **splits, "dropped": dict(dropped)}
+    return {
+        "rows": len(prompts),
+        **splits,
+        "dropped": dict(dropped),
+        "references": sum(bool(p.reference and p.reference.strip()) for p in prompts if p.split == "train"),
+        "notes": list(_fewer(config.prompts, splits)),
+    }
+
+
+def _fewer(asked: PromptsConfig, splits: Counter[str]) -> Iterator[str]:
+    """What there was where there was less than was asked for."""
+    for split, wanted, words in (("train", asked.train, "to train on"), ("heldout", asked.heldout, "held out")):
+        if splits[split] < wanted:
+            yield f"{splits[split]:,} {words}, prompts.{split} asks for {wanted:,}"
 
 
 def _read(config: PromptsConfig, dropped: Counter[str]) -> list[Prompt]:
@@ -126,11 +140,19 @@ def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[s
 
 
 def accept(config: Config, summary: dict[str, Any]) -> None:
-    """Before an answer is generated: what is to be compared at the end needs held-out prompts in every language."""
+    """Before an answer is generated: what is compared at the end needs held-out prompts in every language, and training on the
+    data set's own answers needs those."""
     if config.evals.quality is not None and summary.get("heldout", 0) == 0:
         raise UserError(
             f"prompts.heldout: no prompt is held out in a language that has {summary['rows']} (at most "
             f"{sampling.MOST_HELDOUT:.0%} of all are); give more prompts, or evals=none"
+        )
+    key = "source.shares" if "reference" in (config.source.shares or {}) else "method.trains_on"
+    reads = config.method.trains_on == "reference" or key == "source.shares"
+    if reads and summary.get("references") == 0:
+        raise UserError(
+            f"{key}: the data set's own answers are wanted, and no prompt to train on has one (a `reference` column, or a last "
+            "assistant turn); choose method=max_r or method=dpo with source=on_policy, or data with answers"
         )
 
 
@@ -141,7 +163,7 @@ STAGE = Stage(
     of_language=of_language,
     words=lambda config: (config.prompts.source,),
     run=run,
-    version=2,
+    version=3,
     per_language=True,
     accept=accept,
 )

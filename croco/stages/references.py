@@ -11,7 +11,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.language import text
 from croco.models.slices import tokenizer_slice
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, pairs_wanted
 
 MODEL = "reference"
 
@@ -66,5 +66,5 @@ STAGE = Stage(
     version=1,
     folder="references",
     per_language=True,
-    wanted=lambda config: "reference" in (config.source.shares or {}),
+    wanted=lambda config: pairs_wanted(config) and "reference" in (config.source.shares or {}),
 )

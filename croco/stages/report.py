@@ -30,7 +30,7 @@ def slice_of(config: Config) -> dict[str, Any]:
 def run(job: Job) -> dict[str, Any]:
     """Write report.txt, report.html and lineage.json from what the run made."""
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
-    training, pairs = job.single("training"), job.single("pairs")
+    training = job.single("training")
     shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
     store.write_atomically(job.output.path / "report.txt", shown)
     folders = lineage(job)
@@ -39,7 +39,7 @@ def run(job: Job) -> dict[str, Any]:
     return {
         "warnings": warnings(job),
         "metric": next((summary["metric"] for summary in evaluated.values()), None),
-        "pairs": pairs.summary["rows"],
+        "pairs": job.single("pairs").summary["rows"] if "pairs" in job.inputs else None,
         "steps": training.summary["steps"],
         "evaluated": {name: summary["headline"] for name, summary in evaluated.items()},
     }
@@ -47,6 +47,11 @@ def run(job: Job) -> dict[str, Any]:
 
 def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
     return [Table(**table) for summary in evaluated.values() for table in summary["tables"]]
+
+
+def _data(config: Config) -> str:
+    own = config.method.trains_on == "reference"
+    return "the data set's own answers" if own else f"{config.pairing.scope} pairs"
 
 
 def lineage(job: Job) -> dict[str, str]:
@@ -62,12 +67,12 @@ def lineage(job: Job) -> dict[str, str]:
 
 def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
     config = job.config
-    pairs = job.single("pairs").summary["report"]
+    pairs = _pairs(job)
     found = origin.ancestors(job.inputs)
     return page.Page(
-        title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({config.pairing.scope} pairs)",
+        title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
-        tables=[*_results(evaluated), *show.tables(pairs)],
+        tables=[*_results(evaluated), *(show.tables(pairs) if pairs else ())],
         curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
@@ -77,10 +82,15 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
     )
 
 
+def _pairs(job: Job) -> dict[str, Any] | None:
+    """The pair report, where the run made pairs."""
+    return job.single("pairs").summary["report"] if "pairs" in job.inputs else None
+
+
 def warnings(job: Job) -> list[str]:
     """What a reader should know before the numbers: of the pairs, and why training's verdict is what it is."""
-    pairs, training = job.single("pairs").summary["report"], job.single("training").summary
-    return [*levels.warnings(pairs), *(f"training: {why}" for why in training.get("reasons", ()))]
+    pairs, training = _pairs(job), job.single("training").summary
+    return [*(levels.warnings(pairs) if pairs else ()), *(f"training: {why}" for why in training.get("reasons", ()))]
 
 
 def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:

@@ -24,7 +24,7 @@ from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_p
 from croco.engines.base import Answered, scored
 from croco.maths import length
 from croco.rewards import factory
-from croco.stages.base import Job, Stage
+from croco.stages.base import Job, Stage, pairs_wanted
 
 COLUMNS = ("prompt_id", "sample")  # a row's key
 
@@ -213,4 +213,5 @@ STAGE = Stage(
     version=2,
     per_language=True,
     also=also,
+    wanted=pairs_wanted,
 )

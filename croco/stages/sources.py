@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from croco.config import Config
-from croco.stages.base import Job, Stage, seen_from
+from croco.stages.base import Job, Stage, pairs_wanted, seen_from
 
 
 def uses(source: str) -> Callable[[Config], bool]:
     """Whether a configuration mixes in this source."""
-    return lambda config: source in (config.source.shares or {})
+    return lambda config: pairs_wanted(config) and source in (config.source.shares or {})
 
 
 def _off_policy(config: Config) -> Config:

@@ -57,6 +57,28 @@ def report_of(out: str) -> str:
     return out[out.index("language prompts") : out.index("artifacts:")]
 
 
+def test_sft_on_the_data_sets_answers_makes_no_others(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """No generations, scores or pairs, and none in the address of its training; the report, page and cards do without."""
+    said = run(policy, reward, tmp_path, "method=sft", "lang.languages=[da]", "evals=none")
+    assert "training: made" in said
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["hub", "prompts", "report", "training"]
+    (manifest,) = tmp_path.glob("training/*/manifest.json")
+    assert list(json.loads(manifest.read_text())["upstream"]) == ["prompts/da"]
+    (card,) = tmp_path.glob("hub/*/*/README.md")
+    assert card.parent.name == "model"
+
+
+def test_own_answers_that_are_not_there_are_said_at_the_start(policy: Path, reward: Path, tmp_path: Path) -> None:
+    from tests.support.builders import real
+
+    (tmp_path / "da.jsonl").write_text("".join(f'{{"id": "{i}", "prompt": "spørgsmål {i}"}}\n' for i in range(9)))
+    own = ["prompts=jsonl", f"prompts.path={tmp_path / 'da.jsonl'}", "prompts.language=da", "lang.languages=[da]"]
+    model = [f"model.path={real(policy, tmp_path / 'policy')}", f"reward.path={real(reward, tmp_path / 'reward')}"]
+    with pytest.raises(UserError, match=r"method\.trains_on: the data set's own answers are wanted"):
+        run(policy, reward, tmp_path / "runs", *own, *model, "method=sft", "evals=none")
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()) == ["prompts"]
+
+
 def test_run_find_and_share(policy: Path, reward: Path, tmp_path: Path) -> None:
     first = run(policy, reward, tmp_path)
     assert "made in" in first

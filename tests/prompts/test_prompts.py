@@ -314,7 +314,14 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set: no prompt in 'da', only in en$"):
         chain.run([stage.STAGE])
     (made,) = (tmp_path / "runs" / "prompts").glob("*/manifest.json")
-    assert json.loads(made.read_text())["summary"] == {"rows": 10, "train": 8, "heldout": 2, "dropped": {}}
+    assert json.loads(made.read_text())["summary"] == {
+        "rows": 10,
+        "train": 8,
+        "heldout": 2,
+        "dropped": {},
+        "references": 0,
+        "notes": ["8 to train on, prompts.train asks for 20,000", "2 held out, prompts.heldout asks for 200"],
+    }
     before = stage.slice_of(whole)
     write(Path(str(settings.path)) / "train.jsonl", rows[:5])
     assert stage.slice_of(whole) != before
