@@ -7,8 +7,10 @@ wrong type or a missing choice fails before anything heavy is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from croco.config import resolvers
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
@@ -96,12 +98,14 @@ def strict(composed: DictConfig) -> Config:
         UserError: unknown key, wrong type, missing value, or values that do not go together; the message names the key.
     """
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
+        merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.merge(composed, _infinite(composed)))
         OmegaConf.resolve(merged)
         config = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:
         key = getattr(error, "full_key", None) or "configuration"
         raise UserError(f"{key}: this choice leaves it to you; give {key}=...") from None
+    except InterpolationResolutionError as error:
+        raise UserError(_unresolved(composed, error)) from None
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         reason = str(error).splitlines()[0]
@@ -112,6 +116,34 @@ def strict(composed: DictConfig) -> Config:
     _check_choices(config)
     check(config)
     return config
+
+
+def _unresolved(composed: DictConfig, error: InterpolationResolutionError) -> str:
+    """Names the key: an error in a resolver, like a variable that the environment lacks, does not."""
+    reason = str(error).splitlines()[0]
+    if (key := getattr(error, "full_key", None)) is None:
+        key = next(_failing(composed, ""), "configuration")
+    return f"{key}: {reason}; set the variable, or give {key}=..."
+
+
+def _failing(node: DictConfig, prefix: str) -> Iterator[str]:
+    for key in map(str, node):
+        try:
+            value = node[key]
+        except InterpolationResolutionError:
+            yield f"{prefix}{key}"
+        except OmegaConfBaseException:
+            continue
+        else:
+            if isinstance(value, DictConfig):
+                yield from _failing(value, f"{prefix}{key}.")
+
+
+def _infinite(composed: DictConfig) -> dict[str, dict[str, float]]:
+    """`.inf` as YAML spells it and Hydra's command line does not know it."""
+    given = {key: OmegaConf.select(composed, f"pairing.{key}") for key in ("chosen", "rejected")}
+    spelt = {key: str(value) for key, value in given.items() if str(value).lstrip("+-") == ".inf"}
+    return {"pairing": {key: float(value.replace(".", "")) for key, value in spelt.items()}} if spelt else {}
 
 
 def _check_choices(config: Config) -> None:

@@ -68,6 +68,8 @@ class JudgeOptions:
     high: float
     """A number outside [low, high] is no score."""
     max_new_tokens: int
+    max_unreadable: float
+    """Largest share of a language's answers that may be left without a score."""
 
 
 @dataclass
@@ -301,6 +303,7 @@ def _check_judge(options: JudgeOptions, key: str) -> None:
         require(name in options.template, f"{key}.options.template: must contain {name}")
     require(options.low < options.high, f"{key}.options.low: must lie below high={options.high}")
     require(options.max_new_tokens >= 1, f"{key}.options.max_new_tokens: must be at least 1")
+    require(0 <= options.max_unreadable <= 1, f"{key}.options.max_unreadable: must lie in [0, 1]")
 
 
 def _check_combination(options: CombinationOptions, languages: list[str], key: str) -> None:

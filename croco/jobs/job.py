@@ -45,7 +45,7 @@ def run_job(composed: DictConfig) -> float | None:
     settings = HydraConfig.get()
     sweep = settings.mode == RunMode.MULTIRUN
     folder = Path(settings.runtime.output_dir)
-    outcome = outcomes.begin(folder, list(settings.overrides.task), settings.job.num if sweep else None)
+    outcome = outcomes.begin(folder, _words(settings.overrides.task), settings.job.num if sweep else None)
     progress = Progress()
     try:
         report = execute(composed, progress)
@@ -77,6 +77,12 @@ def run_job(composed: DictConfig) -> float | None:
     metric = report.summary.get("metric")
     outcome.done(metric, report.path)
     return metric
+
+
+def _words(overrides: Any) -> list[str]:
+    """As they were typed; one that asks for a variable which is not set is told of when the configuration is checked."""
+    words: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(word) for word in words]
 
 
 def _told_to_stop(error: BaseException) -> bool:

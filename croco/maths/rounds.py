@@ -21,6 +21,12 @@ class Round:
     """Optimiser steps planned, if every pool gives its pairs."""
 
 
+def places(units: int, epochs: float) -> int:
+    """How many units are taken in so many epochs, a part of one as a whole: 100 x 0.07 are 7, whatever binary fractions say."""
+    taken = units * epochs
+    return round(taken) if math.isclose(taken, round(taken), rel_tol=1e-9) else math.ceil(taken)
+
+
 def rounds(units: int, pairs: int, batch_size: int, epochs: float, every: int, seed: int) -> list[Round]:
     """The rounds of a run: each takes the units whose pairs fill `every` optimiser steps, the last one what is left.
 
@@ -32,11 +38,11 @@ def rounds(units: int, pairs: int, batch_size: int, epochs: float, every: int, s
         batch_size: pairs per optimiser step.
         every: optimiser steps in a round.
     """
-    places = math.ceil(units * epochs)
+    total = places(units, epochs)
     size = max(1, round(every * batch_size / pairs))
-    order = list(_order(units, places, seed))
+    order = list(_order(units, total, seed))
     found = []
-    for start in range(0, places, size):
+    for start in range(0, total, size):
         taken = order[start : start + size]
         distinct = sorted(set(taken))
         found.append(Round(distinct, len(taken) / len(distinct), max(1, math.ceil(len(taken) * pairs / batch_size))))

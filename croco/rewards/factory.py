@@ -53,7 +53,9 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
         for name in ("trained_with", "trained_loss", "follow"):  # how the adapter came to be, not what it is
             own.pop(name)
         return common | own
-    return common | (records.as_dict(options) if reward.options else {})
+    own = records.as_dict(options) if reward.options else {}
+    own.pop("max_unreadable", None)  # it accepts or refuses the rows, and changes none
+    return common | own
 
 
 def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from croco.engines.base import Answered, Generator, Request
-from croco.language import text
+from croco.language import disarm, text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+TAGGED = re.compile(r"<score>\s*(-?\d+(?:\.\d+)?)\s*</score>", re.IGNORECASE)
+TAG = "score"
 
 
 class JudgeScorer:
-    """Greedy, through any generator engine; the last number in what it writes is the reward.
+    """Greedy, through any generator engine; the number between its tags, or of its JSON answer, is the reward.
 
-    None where there is no number, where it lies outside [low, high], and where the message would be longer than `max_length`.
+    None where there is none or more than one, where it lies outside [low, high], where the judge was cut off, and where the
+    message would be longer than `max_length`.
     """
 
     def __init__(
@@ -43,14 +46,14 @@ class JudgeScorer:
                 requests.append(Request(answered.prompt_id, answered.language, ids, range(place, place + 1), seed=0))
         for completion in self.generator.generate(requests):
             said = text.decode(self.tokenizer, completion.token_ids)
-            rewards[completion.sample] = number(said, self.bounds)
+            rewards[completion.sample] = number(said, self.bounds) if completion.finish_reason == "stop" else None
         return rewards
 
     def _message(self, answered: Answered) -> str:
         """The template filled in, in one pass: a brace in an answer stays one."""
         values = {
-            "prompt": answered.messages[-1]["content"],
-            "answer": answered.answer,
+            "prompt": disarm.tags(answered.messages[-1]["content"], (TAG,)),
+            "answer": disarm.tags(answered.answer, (TAG,)),
             "language": self.names[answered.language],
         }
         return re.sub(r"\{(prompt|answer|language)\}", lambda match: values[match[1]], self.template)
@@ -60,7 +63,19 @@ class JudgeScorer:
 
 
 def number(said: str, bounds: tuple[float, float]) -> float | None:
-    """The last number in a text, if it lies within the bounds."""
-    found = NUMBER.findall(said)
-    value = float(found[-1]) if found else None
+    """The number of `<score>7</score>`, or of `{"score": 7}` where that is all there is, if it lies within the bounds.
+
+    None for any other text: of "8/10", "3 (scale 0-10)" or "8,5" no rule reads what was meant.
+    """
+    tagged = TAGGED.findall(said)
+    value = float(tagged[0]) if len(tagged) == 1 else None if tagged else _of_json(said)
     return value if value is not None and bounds[0] <= value <= bounds[1] else None
+
+
+def _of_json(said: str) -> float | None:
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return None
+    value = found.get(TAG) if isinstance(found, dict) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -22,6 +22,7 @@ from croco.artifacts.store import Artifact, canonical
 from croco.config import Config
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
 from croco.engines.base import Answered, scored
+from croco.errors import UserError
 from croco.maths import length
 from croco.rewards import factory
 from croco.stages.base import Job, Stage, pairs_wanted
@@ -187,6 +188,19 @@ def _control_length(job: Job) -> dict[str, Any]:
     return told
 
 
+def accept(config: Config, summary: dict[str, Any]) -> None:
+    """A judge whose numbers cannot be read stops the run; it says how many of a language's answers have no score."""
+    judges = [part for part in scoring_parts(config.reward) if part.kind == "judge"]
+    share = summary["failed"] / max(summary["rows"], 1)
+    most = min((options_of(part).max_unreadable for part in judges), default=1.0)
+    if share > most:
+        raise UserError(
+            f"reward.options.max_unreadable: {summary['failed']:,} of {summary['rows']:,} answers have no score that can be read "
+            f"from the judge ({share:.0%}, at most {most:.0%}); look at what it writes, raise reward.options.max_new_tokens, or "
+            "ask for <score>7</score> in reward.options.template"
+        )
+
+
 def _summary(job: Job) -> dict[str, Any]:
     rewards = job.output.table("scores", ["reward"])["reward"].drop_null().to_numpy()
     rows = job.output.table("scores", ["sample"]).num_rows
@@ -213,5 +227,6 @@ STAGE = Stage(
     version=2,
     per_language=True,
     also=also,
+    accept=accept,
     wanted=pairs_wanted,
 )

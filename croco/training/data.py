@@ -15,6 +15,7 @@ import numpy as np
 from croco.artifacts.records import Message
 from croco.errors import UserError
 from croco.language import text
+from croco.maths.rounds import places
 from croco.training.start import Start
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimiser steps; a last batch may be smaller."""
-        return max(1, math.ceil(self.examples * self.epochs / self.batch_size))
+        return max(1, math.ceil(places(self.examples, self.epochs) / self.batch_size))
 
     def batch(self, step: int) -> list[int]:
         """Indices of the examples of optimiser step `step`, from 0."""
@@ -123,7 +124,7 @@ class Plan:
 
     @property
     def _places(self) -> int:
-        return math.ceil(self.examples * self.epochs)
+        return places(self.examples, self.epochs)
 
 
 @functools.lru_cache(maxsize=2)

@@ -335,3 +335,13 @@ def test_what_is_typed_wins_over_a_run_made_small(choice: str) -> None:
 
 def test_the_judge_belongs_to_the_model() -> None:
     assert composed("model=gemma3", "evals=arena_hard").judge.path == "Qwen/Qwen3.6-35B-A3B"
+
+
+def test_a_variable_that_is_not_set_is_one_line_with_its_key() -> None:
+    with pytest.raises(UserError, match=r"^prompts\.path: .*'NO_SUCH_VARIABLE' not found.*set the variable") as error:
+        composed("prompts.path=${oc.env:NO_SUCH_VARIABLE}")
+    assert "\n" not in str(error.value)
+
+
+def test_infinity_is_spelt_as_the_files_spell_it() -> None:
+    assert composed("pairing.rejected=-.inf").pairing.rejected == float("-inf")

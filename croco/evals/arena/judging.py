@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from croco.artifacts.records import Message
 from croco.errors import UserError
+from croco.language import disarm
 
 BRIEF = """Two assistants were given the same instruction. Decide whose answer serves the person who wrote it better.
 
@@ -23,7 +24,6 @@ VERDICT = """Give your reasons in at most 300 words. Then end with one line that
 [[1]] if answer 1 is better, [[2]] if answer 2 is better, [[T]] if neither is better than the other."""
 CANDIDATE_FIRST, OPPONENT_FIRST = ORDERS = ("candidate_first", "opponent_first")
 TAGS = ("instruction", "answer_1", "answer_2")
-TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})\b)", re.IGNORECASE)
 MARK = re.compile(r"\\?\[\\?\[\s*([12TM])\s*\\?\]\\?\]", re.IGNORECASE)
 CUT = "\n[shortened for the judge: {:,} of {:,} characters are not shown]"
 MARGIN = 0.98  # of the length that should do, so that few rounds are needed
@@ -37,8 +37,8 @@ def instruction_of(messages: Sequence[Message]) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with `<` written as `&lt;` where it would begin one of the tags."""
-    return TAG.sub("&lt;", text)
+    """The text in which nothing reads as one of the tags, nor as a verdict that the judge might seem to give by quoting it."""
+    return disarm.marks(disarm.tags(text, TAGS))
 
 
 def compose(texts: Sequence[str]) -> str:
@@ -85,10 +85,11 @@ def shown(instruction: str, first: str, second: str, limit: int, size: Callable[
     return Shown(text, text != whole)
 
 
-def verdict(text: str) -> str | None:
-    """`1`, `2` or `T` by the last mark in the judge's text; None where there is none."""
+def verdict(text: str, finish_reason: str = "stop") -> str | None:
+    """`1`, `2` or `T` by the last mark in the judge's text; None where there is none, and of a text that was cut off: its marks
+    belong to the reasons."""
     marks = MARK.findall(text)
-    if not marks:
+    if not marks or finish_reason != "stop":
         return None
     return "T" if marks[-1].upper() in ("T", "M") else str(marks[-1])
 

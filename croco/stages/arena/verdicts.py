@@ -95,7 +95,7 @@ def _verdict(judgement: Judgement, texts: Sequence[Mapping[str, str]], judge: st
         prompt_id=game.prompt.prompt_id,
         language=game.prompt.language,
         order=game.order,
-        winner=judging.winner(judging.verdict(judgement.text), game.order),
+        winner=judging.winner(judging.verdict(judgement.text, judgement.finish_reason), game.order),
         text=judgement.text,
         finish_reason=judgement.finish_reason,
         truncated=judgement.truncated,
