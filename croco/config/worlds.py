@@ -51,10 +51,11 @@ def parts(config: Config) -> Iterator[Part]:
         "prompts=dolci or prompts=jsonl prompts.path=FILE",
     )
     for key, part in parts_of(config.reward):
+        other = f"{key}.path=CHECKPOINT, or reward=custom reward.path=CHECKPOINT"
         if part.kind in CHECKPOINTS:
-            yield _checkpoint(
-                f"{key}.path", str(part.path), f"{key}.path=CHECKPOINT, or reward=custom reward.path=CHECKPOINT"
-            )
+            yield _checkpoint(f"{key}.path", str(part.path), other)
+        elif part.kind == "trained":
+            yield _checkpoint(f"{key}.base", str(part.base), f"{key}.base=CHECKPOINT")
         elif part.kind == "function":
             yield from _function(f"{key}.function", part.function, "a function of your own")
     source, translation = config.source, config.translation
