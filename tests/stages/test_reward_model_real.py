@@ -13,7 +13,10 @@ from tests.stages.test_reward_model import summary
 REAL = Path(__file__).parents[3] / "shared" / "real"
 TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
 
-pytestmark = pytest.mark.skipif(not (REAL / "preferences").is_dir(), reason="real inputs are not at hand")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (REAL / "preferences").is_dir(), reason="real inputs are not at hand"),
+]
 
 
 def test_a_head_on_a_real_models_features(policy: Path, reward: Path, tmp_path: Path) -> None:
