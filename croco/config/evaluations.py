@@ -108,6 +108,8 @@ class EvalsConfig:
     primary: str | None = None
     """The endpoint that was chosen beforehand, EVALUATION.METRIC (`checks.prompt_strict`): it stands first in an experiment's
     table. No run depends on it."""
+    tuned: str | None = None
+    """PEFT folder of the policy that is measured where nothing is trained: method=none puts model.adapter here."""
     checkpoints: Any = None
     """Quality and checks are measured during training too: how many equal parts it is cut into (4: after each quarter), or a
     list of optimiser steps. The first and the last step are always there; null measures only these, and draws no curve."""

@@ -282,7 +282,7 @@ class MethodConfig:
     loss: dict[str, Any]
     """`_target_` of a function of croco.maths.losses and its hyper-parameters."""
     trains_on: str
-    """`pairs`, `chosen` (the best answer of each pair) or `reference` (the data set's own answers)."""
+    """`pairs`, `chosen` (the best answer of each pair), `reference` (the data set's own answers) or `nothing`."""
     learning_rate: float
     batch_size: int
     """Examples (pairs, or answers) per optimiser step, over all devices."""

@@ -22,7 +22,7 @@ def check(config: Config) -> None:
     check_targets(config.model.lora.targets)
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
-    one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference"))
+    one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference", "nothing"))
     one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
     require(
         config.engine.isolate or not config.engine.environment,
@@ -130,6 +130,18 @@ def check_workers(workers: WorkersConfig) -> None:
     require(workers.lease > 0, "workers.lease: must be positive")
 
 
+def check_untrained(config: Config) -> None:
+    """With method=none there is an adapter to measure, and nothing that training alone leaves."""
+    require(
+        config.model.adapter is not None or config.evals.tuned is not None,
+        "method=none: nothing is trained; name what is measured with model.adapter=FOLDER",
+    )
+    folder = Path(str(config.model.adapter or config.evals.tuned))
+    require((folder / "adapter_config.json").is_file(), f"model.adapter: {folder}: no adapter_config.json there")
+    require(config.evals.checkpoints is None, "evals.checkpoints: method=none has no steps; set it to null")
+    require(config.evals.distance is None, "evals.distance: method=none has no training data; leave it out")
+
+
 def check_training(config: Config) -> None:
     """Checks of hardware and method; raises UserError with the key to change."""
     trainer, method = config.trainer, config.method
@@ -142,6 +154,8 @@ def check_training(config: Config) -> None:
     )
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
     check_rounds(config)
+    if method.trains_on == "nothing":
+        check_untrained(config)
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
 
 

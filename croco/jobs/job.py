@@ -95,7 +95,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     """The job itself: returns the report, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
-    config = commits.pinned(config)
+    config = measured_alone(commits.pinned(config))
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
     run_id = addresses.of_run({**resolved, "workers": None})
@@ -124,7 +124,8 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(report, root, progress)
-    _to_hub(config, report, name, progress)
+    if config.evals.tuned is None:
+        _to_hub(config, report, name, progress)
     return report
 
 
@@ -142,6 +143,14 @@ def _of_the_disk(error: Exception, root: Path) -> UserError | None:
     if isinstance(error, OSError) and named is not None and Path(os.fsdecode(named)).is_relative_to(root):
         return locks.in_the_way(Path(os.fsdecode(named)), error)
     return None
+
+
+def measured_alone(config: Config) -> Config:
+    """With `method=none` the adapter is what is measured, and its base the policy without it."""
+    if config.method.trains_on != "nothing":
+        return config
+    evals = replace(config.evals, tuned=config.model.adapter)
+    return replace(config, evals=evals, model=replace(config.model, adapter=None))
 
 
 def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progress) -> None:

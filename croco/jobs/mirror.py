@@ -52,7 +52,7 @@ def told(stage: Stage, job: Job) -> Told:
     said = Told()
     if stage.name == "pairs":
         said = _pairs(job)
-    elif stage.name == "training":
+    elif stage.name == "training" and job_type(stage) is not None:
         said = _training(job)
     elif stage.name == "report":
         said = _report(job)

@@ -18,6 +18,7 @@ def stages() -> tuple[Stage, ...]:
         distance,
         euroeval,
         generations,
+        given,
         pairs,
         preferences,
         prompts,
@@ -38,6 +39,7 @@ def stages() -> tuple[Stage, ...]:
     from croco.stages.arena import verdicts as arena_verdicts
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
+    led_to = given.only_to_train
     return (
         preferences.STAGE,
         reward_model.STAGE,
@@ -48,14 +50,15 @@ def stages() -> tuple[Stage, ...]:
         checks.PROMPTS,
         euroeval.DATA,
         arena_prompts.HELDOUT,
-        generations.STAGE,
-        scores.STAGE,
-        sources.other_generations(generations.STAGE),
-        sources.other_scores(scores.STAGE),
-        references.STAGE,
-        sources.reference_scores(scores.STAGE),
-        pairs.STAGE,
-        replace(training.STAGE, more=_by_step()),
+        led_to(generations.STAGE),
+        led_to(scores.STAGE),
+        led_to(sources.other_generations(generations.STAGE)),
+        led_to(sources.other_scores(scores.STAGE)),
+        led_to(references.STAGE),
+        led_to(sources.reference_scores(scores.STAGE)),
+        led_to(pairs.STAGE),
+        given.STAGE,
+        led_to(replace(training.STAGE, more=_by_step())),
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
         quality.STAGE,
