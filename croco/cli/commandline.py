@@ -81,10 +81,25 @@ def _called(main: Callable[[], Any]) -> int:
         if asked:
             raise
         raise UserError(" ".join(str(error).split())[:MOST_OF_HYDRA]) from None
+    except Exception as error:
+        if asked:
+            raise
+        code = _defect(error)
     except SystemExit as ended:  # Hydra's, after it has said why; or the job's own
         code = ended.code if isinstance(ended.code, int) else 1
     sweep = _sweep()
     return code if sweep is None else max(code, sweep.close())
+
+
+def _defect(error: Exception) -> int:
+    """What nobody foresaw, in one line; the run's log has its traceback, where it had begun. Returns the exit code."""
+    named, why = getattr(error, "filename", None), " ".join(str(error).split())
+    if isinstance(error, OSError) and named is not None:
+        raise UserError(f"{named}: {error.strerror}; choose another place, or mend that") from None
+    say(
+        f"a defect of croco's: {type(error).__name__}: {why}; its traceback is in the run's log, and with {WHOLE_ERRORS}=1 here"
+    )
+    return 1
 
 
 def _sweep() -> Any:

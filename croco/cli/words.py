@@ -130,7 +130,11 @@ def _check_choices(group: str, known: Sequence[str], value: str) -> None:
     if not SIMPLE.fullmatch(value):
         return
     for choice in re.split(r", *", value.strip("[]")):
-        if choice not in known and choice != "null":
+        if choice == "null":
+            raise UserError(
+                f"{group}: null is no choice; ~{group} leaves the group out, and there is {', '.join(known)}"
+            )
+        if choice not in known:
             raise UserError(f"{group}: no '{choice}'{_meant(choice, known)}; there is {', '.join(known)}")
     if value.startswith("[") and group not in TOGETHER:
         one_choice(group, value)

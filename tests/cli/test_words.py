@@ -60,7 +60,7 @@ def test_wrong_words_name_the_right_ones(argument: str, says: str) -> None:
     [
         ["-m", "lang=da,de,multi", "method=dpo,sft"],
         ["lang=[da, de]", "evals=[quality,checks]"],
-        ["evals=[quality, checks]", "method.loss.beta=0.2", "model.lora.r=8", "experiments=null"],
+        ["evals=[quality, checks]", "method.loss.beta=0.2", "model.lora.r=8"],
         ["experiments=glob(*_tiny)", "lang='da'", "prompts.path=${model.path}"],
         ["+typo=1", "~logger", "hydra.sweep.dir=x", "hydra/launcher=joblib", "evals.euroeval.datasets.da=[a]"],
     ],

@@ -126,7 +126,8 @@ class FunctionJudge:
 
 
 def _shown(game: Game, limit: int, size: Callable[[str], int]) -> judging.Shown:
-    return judging.shown(judging.instruction_of(game.prompt.messages), game.first, game.second, limit, size)
+    asked = judging.instruction_of(game.prompt.messages)
+    return judging.shown(asked, game.first, game.second, limit, size, game.seed)
 
 
 def _asked(message: str) -> list[Message]:
