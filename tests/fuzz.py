@@ -251,9 +251,9 @@ def damage(chance: random.Random, runs: Path) -> str:
             shutil.rmtree(path)
             path.symlink_to("/nowhere")
         else:
-            (path / chance.choice(["x.tmp", "x.parquet", "journal", ".lock", "plan.json", "c-1.x"])).mkdir(
-                exist_ok=True
-            )
+            put = path / chance.choice(["x.tmp", "x.parquet", "journal", ".lock", "plan.json", "c-1.x"])
+            if not put.exists() and not put.is_symlink():
+                put.mkdir()
         return f"{kind} {path.name}/"
     data = path.read_bytes()
     if kind in ("cut", "empty"):

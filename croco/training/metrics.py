@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from croco.artifacts.store import write_atomically
+from croco.errors import UserError
+
 NAME = "metrics.jsonl"
 
 Row = dict[str, Any]
@@ -17,7 +20,7 @@ class Record:
     def __init__(self, folder: Path, first: int) -> None:
         self.path = folder / NAME
         self.rows = [row for row in read(folder) if row["step"] < first]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def __call__(self, row: Row) -> None:
         self.rows.append(row)
@@ -32,10 +35,23 @@ def go_on(folder: Path, before: Path | None) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """The complete lines; none where there is no file."""
+    """The complete lines; none where there is no file.
+
+    Raises:
+        UserError: a line is none; names it.
+    """
     path = folder / NAME
     if not path.is_file():
         return []
-    return [
-        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
-    ]
+    rows = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                try:
+                    row = json.loads(line)
+                    rows.append({**row, "step": int(row["step"])})
+                except (ValueError, TypeError, KeyError):
+                    raise UserError(
+                        f"{path}:{number}: is damaged; remove this line, and the same command goes on without its figures"
+                    ) from None
+    return rows

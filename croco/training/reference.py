@@ -103,7 +103,7 @@ class ReferenceCache:
         wanted = {key(e.prompt, answer) for e in examples for answer in e.answers}
         found: Values = {}
         for file in sorted(self.folder.glob("*.parquet")) if wanted else ():
-            for batch in pq.ParquetFile(file).iter_batches():
+            for batch in _batches(file):
                 for place, name in enumerate(batch["key"].to_pylist()):
                     if name in wanted and name not in found:
                         found[name] = batch["logps"][place].values.to_numpy().copy()
@@ -170,6 +170,14 @@ def _by_example(logps: AnswerLogps, examples: Sequence[Example]) -> Iterator[lis
     parts = iter(logps.values.split(logps.lengths))
     for example in examples:
         yield [next(parts) for _ in example.answers]
+
+
+def _batches(file: Path) -> Iterator[Any]:
+    try:
+        yield from pq.ParquetFile(file).iter_batches()
+    except (pa.ArrowException, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: is damaged ({said}); remove it, and the same command computes it again") from None
 
 
 class _Reference:

@@ -88,7 +88,12 @@ def moments(start: Start, fresh: dict[str, Any]) -> dict[str, Any]:
     file = start.before / OPTIMISER
     if not file.is_file():
         raise UserError(f"{start.before}: its optimiser's state is gone; remove this folder and run again")
-    return {**fresh, "state": torch.load(file, weights_only=True, map_location="cpu")}
+    try:
+        return {**fresh, "state": torch.load(file, weights_only=True, map_location="cpu")}
+    except Exception as error:  # of a file of any content: torch's, zip's, pickle's and the system's own, of many kinds
+        raise UserError(
+            f"{file}: is damaged ({type(error).__name__}); remove {start.before}, and the same command makes it again"
+        ) from None
 
 
 def save_moments(optimiser: torch.optim.Optimizer, folder: Path) -> None:
