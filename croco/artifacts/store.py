@@ -197,7 +197,7 @@ class Artifact:
                     group = []
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
-        os.replace(temporary, final)
+        _put(temporary, final)
         return count
 
     def _side_files(self) -> Iterator[Path]:
@@ -293,7 +293,16 @@ def write_atomically(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    _put(temporary, path)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Raises UserError where a folder lies in the place of the file."""
+    try:
+        os.replace(temporary, path)
+    except IsADirectoryError as error:
+        temporary.unlink(missing_ok=True)
+        raise locks.in_the_way(path, error) from None
 
 
 class Store:

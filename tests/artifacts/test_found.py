@@ -101,6 +101,15 @@ def test_lines_that_are_none_are_made_again_and_leftovers_of_a_kill_go(tmp_path:
     assert not list(made.path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "scores.parquet"])
+def test_a_folder_in_the_place_of_a_file(name: str, tmp_path: Path) -> None:
+    (artifact(tmp_path).path / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"{name}: a folder, where a file is meant; remove it") as error:
+        sealed(tmp_path)
+    assert "\n" not in str(error.value)
+    assert not list(artifact(tmp_path).path.glob("*.tmp"))
+
+
 def test_odd_names_among_the_claims(tmp_path: Path) -> None:
     for name in (
         "x",
