@@ -28,7 +28,7 @@ VERDICT = """Give your reasons in at most 300 words. Then end with one line that
 [[1]] if answer 1 is better, [[2]] if answer 2 is better, [[T]] if neither is better than the other."""
 CANDIDATE_FIRST, OPPONENT_FIRST = ORDERS = ("candidate_first", "opponent_first")
 TAGS = ("instruction", "answer_1", "answer_2")
-UNKNOWN = "word"  # in the place of what is drawn, for who wants to know the message alone
+UNKNOWN = "any-word"  # in the place of what is drawn, for who wants to know the message alone
 MARK = re.compile(r"\\?\[\\?\[\s*([12TM])\s*\\?\]\\?\]", re.IGNORECASE)
 CUT = "\n[shortened for the judge: {:,} of {:,} characters are not shown]"
 MARGIN = 0.98  # of the length that should do, so that few rounds are needed

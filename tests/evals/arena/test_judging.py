@@ -102,9 +102,10 @@ def test_texts_are_cut_where_they_are_longest() -> None:
 def test_what_fits_is_not_cut() -> None:
     texts = ["a", "bb", "ccc"]
     assert judging.shortened(texts, 6) == texts
-    shown = judging.shown("a", "bb", "ccc", len(judging.compose(texts)), len)
+    whole = judging.compose(texts, judging.drawn(texts, 0))
+    shown = judging.shown("a", "bb", "ccc", len(whole), len)
     assert not shown.truncated
-    assert shown.text == judging.compose(texts)
+    assert shown.text == whole
 
 
 @pytest.mark.parametrize("limit", [1500, 2500, 6000])
