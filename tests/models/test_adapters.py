@@ -155,3 +155,8 @@ def test_a_vision_tower_gets_no_adapter(targets: str, tmp_path: Path) -> None:
 def test_targets_are_names_or_all_linear(targets: str, policy: Path) -> None:
     with pytest.raises(UserError, match=r"model\.lora\.targets: "):
         config_of(policy, f"model.lora.targets={targets}")
+
+
+def test_experts_are_no_layers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="they reach the experts"):
+        build_model(config_of(build_policy(tmp_path, "mixtral"), "model.lora.targets=all-linear"), 0.0)

@@ -111,3 +111,10 @@ def test_soft_capping_is_computed_where_sdpa_would_drop_it(tmp_path: Path, caplo
 def test_a_class_without_sdpa_is_loaded(tmp_path: Path) -> None:
     model, _ = load(AutoModelForCausalLM, Checkpoint(str(build_policy(tmp_path, "gpt_oss"))))
     assert model.config._attn_implementation == "eager"
+
+
+def test_the_tables_in_the_documentation_are_these() -> None:
+    from tests.zoo.report import FILE, between, key_tables
+
+    text = FILE.read_text(encoding="utf-8")
+    assert between(text, "keys", key_tables()) == text

@@ -57,6 +57,11 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
 }
 
 
+def targets_of(family: str) -> str:
+    """What of a family gets adapters: all linear layers, and where experts would be meant by that, attention's."""
+    return f"model.lora.targets={'[q_proj,k_proj,v_proj,o_proj]' if family == 'mixtral' else 'all-linear'}"
+
+
 def build_tokenizer(folder: Path, template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     """A byte-level BPE of 320 tokens; `template=None` leaves it without a chat template."""
     tokenizer = Tokenizer(models.BPE())
@@ -80,7 +85,7 @@ def config_of_family(family: str, **changes: Any) -> Any:
         return AutoConfig.for_model(family, **text)
     sizes = ("hidden_size", 16), ("intermediate_size", 32), ("num_hidden_layers", 2), ("num_attention_heads", 2)
     vision = {**dict(sizes), "image_size": 28, "patch_size": 14}
-    ids = {name: text[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    ids = {name: text[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id", "embedded_world")}
     return AutoConfig.for_model(
         family, text_config={**text, **WINDOWS}, vision_config=vision, image_token_index=319, **ids
     )

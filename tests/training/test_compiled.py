@@ -12,7 +12,7 @@ from torch._dynamo.utils import counters
 from croco.training import compiled, packed
 from croco.training.data import Example
 from croco.training.model import build_model
-from tests.support.builders import build_policy
+from tests.support.builders import build_policy, targets_of
 from tests.training.test_packed import step
 from tests.training.test_training import config_of
 
@@ -40,7 +40,7 @@ def away_from_zero(model: Any) -> Any:
 )
 def test_equal_to_the_layers_as_they_are(family: str, backend: str, tmp_path: Path) -> None:
     """Two steps: the second one's pack is longer, and nothing is compiled for it. `eager` traces as `inductor` does."""
-    config = config_of(build_policy(tmp_path, family), "model.lora.targets=all-linear")
+    config = config_of(build_policy(tmp_path, family), targets_of(family))
     own, ours = (away_from_zero(build_model(config, 0.0)) for _ in range(2))
     forwards = [packed.choose(model, config.trainer) for model in (own, ours)]
     forwards[1] = compiled.path(forwards[1])

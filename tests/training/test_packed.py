@@ -16,7 +16,7 @@ from croco.training import packed
 from croco.training.data import Example
 from croco.training.forward import padded
 from croco.training.model import build_model
-from tests.support.builders import build_policy
+from tests.support.builders import build_policy, targets_of
 from tests.training.test_training import config_of
 
 
@@ -58,7 +58,7 @@ CASES = [
 @pytest.mark.parametrize(("family", "switches"), CASES)
 def test_equal_to_the_padded_path(family: str, switches: tuple[str, ...], tmp_path: Path) -> None:
     """Adapters are away from zero, so that both of their matrices get gradients."""
-    config = config_of(build_policy(tmp_path, family), "model.lora.targets=all-linear", *switches)
+    config = config_of(build_policy(tmp_path, family), targets_of(family), *switches)
     model = build_model(config, 0.0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
