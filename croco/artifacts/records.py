@@ -105,6 +105,9 @@ class Pair:
     pool_std: float
     """Population standard deviation (ddof 0)."""
     source: str = "on_policy"
+    chosen_token_ids: list[int] | None = None
+    """As the model that answered sampled them, see `Generation.token_ids`; None where they are not known."""
+    rejected_token_ids: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,12 +106,12 @@ def _prompts(artifact: Artifact | None) -> dict[str, str]:
 
 
 def _answers(artifact: Artifact | None) -> dict[Key, str]:
-    """Digest of every answer's text."""
+    """Digest of every answer's text and ids."""
     if artifact is None:
         return {}
-    columns = ["prompt_id", "sample", "text"]
+    columns = ["prompt_id", "sample", "text", "token_ids"]
     batches = pq.ParquetFile(artifact.path / "generations.parquet").iter_batches(columns=columns)
-    return {_key(row): _digest(row["text"]) for batch in batches for row in batch.to_pylist()}
+    return {_key(row): _digest(f"{row['text']} {row['token_ids']}") for batch in batches for row in batch.to_pylist()}
 
 
 def _digest(text: str) -> str:

@@ -283,6 +283,9 @@ class MethodConfig:
     """`_target_` of a function of croco.maths.losses and its hyper-parameters."""
     trains_on: str
     """`pairs`, `chosen` (the best answer of each pair), `reference` (the data set's own answers) or `nothing`."""
+    tokens: str
+    """What an answer is trained on as: `generated` (the ids that were sampled, with an end only where the model ended; of another
+    tokenizer's answers the text) or `text` (its text encoded anew and closed)."""
     learning_rate: float
     batch_size: int
     """Examples (pairs, or answers) per optimiser step, over all devices."""

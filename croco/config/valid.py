@@ -23,6 +23,7 @@ def check(config: Config) -> None:
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference", "nothing"))
+    one_of("method.tokens", config.method.tokens, ("generated", "text"))
     one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
     require(
         config.engine.isolate or not config.engine.environment,

@@ -101,6 +101,8 @@ class Answered:
     """The same prompt in English; filled in for rewards that need it."""
     english_answers: tuple[str, ...] = ()
     """The English answers to it, likewise."""
+    token_ids: tuple[int, ...] | None = None
+    """The answer as it was sampled, for rewards that are log-probs of a model with the same tokenizer."""
 
 
 class Scorer(Protocol):

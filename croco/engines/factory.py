@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from croco.config import EngineConfig, ModelConfig, SamplingConfig
+from croco.config import Config, EngineConfig, ModelConfig, SamplingConfig
 from croco.engines.base import Generator
 from croco.engines.holder import EngineHolder
+from croco.language import text
 from croco.models.adapters import rank_of
-from croco.models.checkpoints import Checkpoint
+from croco.models.checkpoints import Checkpoint, tokenizer_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,3 +122,27 @@ def policy(model: ModelConfig) -> Checkpoint:
         chat_template=model.chat_template,
         adapter=None if model.adapter is None else Path(model.adapter),
     )
+
+
+def candidates(config: Config) -> Checkpoint:
+    """Whose answers are paired: the policy's, or another model's."""
+    return policy(config.model) if config.source.kind == "on_policy" else _other(config)
+
+
+def _other(config: Config) -> Checkpoint:
+    """The model of off-policy answers."""
+    source = config.source
+    return replace(
+        policy(config.model),
+        path=str(source.model),
+        revision=source.revision,
+        chat_template=None if source.adapter is None else config.model.chat_template,
+        adapter=None if source.adapter is None else Path(source.adapter),
+    )
+
+
+def samples_as(config: Config, source: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the ids that a source's answers were sampled as mean the same to the policy's tokenizer."""
+    if source == "off_policy":
+        return config.source.model is not None and text.alike(tokenizer, tokenizer_of(_other(config)))
+    return source in ("on_policy", "reference")  # the latter's ids are made by the policy's tokenizer

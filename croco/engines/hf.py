@@ -25,9 +25,8 @@ from croco.engines.drawing import draw
 from croco.engines.halving import in_halves
 from croco.engines.stops import stop_ids
 from croco.errors import UserError
-from croco.language import text
 from croco.models.adapters import put_on
-from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, context_length, load, tokenizer_of
 from croco.models.devices import release
 from croco.models.keys import check_generation
 from croco.models.pooling import filler, pad_of
@@ -252,9 +251,7 @@ class HFScorer:
     """Rewards of a sequence-classification model with one label."""
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, score_tokens: int) -> None:
-        self.tokenizer = text.load_tokenizer(
-            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
-        )
+        self.tokenizer = tokenizer_of(checkpoint)
         check_reward(checkpoint)
         check_reward_template(checkpoint, self.tokenizer)
         self.model, report = load(AutoModelForSequenceClassification, checkpoint)

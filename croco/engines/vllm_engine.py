@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from croco.engines.base import Answered, Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, score_once
 from croco.errors import UserError
-from croco.language import text
 from croco.models.adapters import rank_of, settings_of
-from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration
+from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, tokenizer_of
 from croco.models.keys import check_generation
 from croco.models.pooling import pad_of, up_to_the_reward
 
@@ -200,9 +199,7 @@ class VLLMScorer:
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
         vllm = _vllm()
         check_reward(checkpoint)
-        self.tokenizer = text.load_tokenizer(
-            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
-        )
+        self.tokenizer = tokenizer_of(checkpoint)
         check_reward_template(checkpoint, self.tokenizer)
         self.llm = _engine(checkpoint, options, runner="pooling", max_model_len=max_length)
         self.max_length = max_length

@@ -106,7 +106,7 @@ FORMATS = {
 
 
 def read(path: Path) -> Iterator[Row]:
-    """The rows of a pairs table (a file, or an artifact's folder), a row group at a time.
+    """The rows of a pairs table (a file, or an artifact's folder) without token ids, a row group at a time.
 
     Raises:
         UserError: there is no pairs table.
@@ -114,7 +114,9 @@ def read(path: Path) -> Iterator[Row]:
     file = path / "pairs.parquet" if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"{file}: no such file; give a pairs artifact or its pairs.parquet")
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+    table = pq.ParquetFile(file)
+    columns = [name for name in table.schema_arrow.names if not name.endswith("_token_ids")]
+    for batch in table.iter_batches(batch_size=1024, columns=columns):
         yield from batch.to_pylist()
 
 

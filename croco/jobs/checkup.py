@@ -41,15 +41,16 @@ def run(composed: DictConfig) -> int:
 def examine(composed: DictConfig) -> Iterator[Finding]:
     """Every check, as it is done."""
     from croco.config import strict
+    from croco.engines import factory
     from croco.jobs.job import preflight
-    from croco.language import text
+    from croco.models.checkpoints import tokenizer_of
     from croco.training.data import encode
     from croco.training.model import build_model
 
     config = strict(composed)
     preflight(config)
     model = config.model
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    tokenizer = tokenizer_of(factory.policy(model))
     prompts = _prompts(config)
     rows = [(p.messages, p.reference or "An answer.") for p in prompts]
     yield from template(tokenizer, rows)

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from croco.artifacts.records import Pair
 from croco.artifacts.store import Artifact
 from croco.page.lineage import ancestors
 from croco.pairing import show
@@ -113,9 +112,9 @@ def _pairs(job: Job) -> Told:
     summary = job.output.summary
     counts: Counter[str] = Counter()
     rows = []
-    for pair in job.output.rows("pairs", Pair):
-        counts[pair.language] += 1
-        if counts[pair.language] <= PAIRS_PER_LANGUAGE:
+    for pair in job.output.table("pairs", [name for name in PAIR_COLUMNS if name != "margin"]).to_pylist():
+        counts[pair["language"]] += 1
+        if counts[pair["language"]] <= PAIRS_PER_LANGUAGE:
             rows.append(_pair(pair))
     tables = [*_shown(show.tables(summary["report"])), Shown("pairs", PAIR_COLUMNS, rows)]
     return Told(dict(numbers(summary["report"])), tables)
@@ -127,11 +126,10 @@ PAIR_COLUMNS = (
 )
 
 
-def _pair(pair: Pair) -> tuple[Any, ...]:
-    said = [messages[-1]["content"] for messages in (pair.prompt, pair.chosen, pair.rejected)]
-    margin = pair.chosen_score - pair.rejected_score
-    languages = (pair.chosen_language, pair.rejected_language)
-    return (pair.prompt_id, pair.language, *said, pair.chosen_score, pair.rejected_score, margin, *languages)
+def _pair(pair: Mapping[str, Any]) -> tuple[Any, ...]:
+    said = {name: pair[name][-1]["content"] for name in ("prompt", "chosen", "rejected")}
+    shown = {**pair, **said, "margin": pair["chosen_score"] - pair["rejected_score"]}
+    return tuple(shown[name] for name in PAIR_COLUMNS)
 
 
 def _training(job: Job) -> Told:

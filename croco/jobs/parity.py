@@ -7,6 +7,7 @@ rewards of three answers.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -80,6 +81,8 @@ def _answers(
     if engine.ray is None:
         _random_adapter(config, adapter)
     plain, adapted = _written(config, engine, tokenizer, prompts, adapter if engine.ray is None else None)
+    if engine is config.engine:
+        yield _as_text(config, tokenizer, prompts, plain)
     model = _trainers(config)
     with torch.no_grad():
         yield _tokens(model, plain, config.model.dtype, whose, engine.name)
@@ -97,6 +100,26 @@ def _answers(
             worst = max(apart)
             detail = f"engine and trainer differ by at most {worst:.1e} nats a token; up to {bound:.0e} is rounding"
             yield Finding(f"{whose} {kind}", "ok" if all(x <= bound for x in apart) else "fail", detail)
+
+
+def _as_text(config: Any, tokenizer: Any, prompts: Sequence[Any], written: Sequence[Any]) -> Finding:
+    """Answers that `method.tokens=text` trains on as other ids than the engine wrote, by language."""
+    from croco.language import text
+
+    messages = {(p.prompt_id, p.language): p.messages for p in prompts}
+    differ: Counter[str] = Counter({c.request.language: 0 for c in written})
+    ended = 0
+    for c in written:
+        said = text.decode(tokenizer, c.token_ids)
+        anew = text.answer_ids(tokenizer, messages[c.request.prompt_id, c.request.language], said)
+        differ[c.request.language] += anew != c.token_ids
+        ended += c.finish_reason == "length"
+    by_language = ", ".join(f"{language} {count}" for language, count in differ.items())
+    detail = (
+        f"{differ.total()} of {len(written)} greedy answers are other ids when their text is encoded anew ({by_language}; "
+        f"{ended} were cut off and get an end); method.tokens={config.method.tokens}"
+    )
+    return Finding("tokens", "warn" if config.method.tokens == "text" and differ.total() else "ok", detail)
 
 
 def _trainers(config: Any) -> Any:

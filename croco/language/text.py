@@ -115,6 +115,11 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase, _template: str) -> int:
     return tokenizer.eos_token_id
 
 
+def alike(tokenizer: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Whether ids of answers mean the same to both: one vocabulary, and one token that ends a turn."""
+    return tokenizer.get_vocab() == other.get_vocab() and end_of_turn(tokenizer) == end_of_turn(other)
+
+
 def decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """The answer's text, without special tokens and outer white space."""
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
+from croco.language import text
 from croco.models import adapters, commits, devices, keys
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ class Checkpoint:
     chat_template: str | None = None
     adapter: Path | None = None
     """A PEFT folder to put on top."""
+
+
+def tokenizer_of(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """See `text.load_tokenizer`."""
+    return text.load_tokenizer(
+        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+    )
 
 
 def identity(path: str, revision: str | None) -> str:
@@ -224,8 +232,8 @@ def context_of(checkpoint: Checkpoint) -> int:
 
 def context_length(config: Any) -> int:
     """Longest sequence in tokens the model was made for."""
-    text = config.get_text_config()
-    length = getattr(text, "max_position_embeddings", None)
+    own = config.get_text_config()
+    length = getattr(own, "max_position_embeddings", None)
     if length is None:
         raise UserError(
             f"{config.name_or_path}: its config has no max_position_embeddings; cannot tell the context length"

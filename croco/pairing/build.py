@@ -32,12 +32,14 @@ def build(
     config: PairingConfig,
     path: Path,
     shares: Mapping[str, float] | None = None,
+    tokenise: Mapping[str, report.Tokenise] | None = None,
 ) -> dict[str, Any]:
     """Write the pairs to `path`; returns {"rows", "language_undecided", "report"}.
 
     Args:
         prompts: columns PROMPT_COLUMNS, in all languages.
         sources: whose answers, by name; of several, `shares` says which prompts are whose.
+        tokenise: see `report.TextFacts`; without it nothing is encoded anew.
 
     Raises:
         UserError: no pair came out, or the tables do not fit one another.
@@ -52,7 +54,7 @@ def build(
         masks, undecided = filters.masks(config.filters, scored, texts)
         pairs = choose(scored, config, shown.rows, masks, eligible)
         _some(pairs)
-        facts = report.TextFacts(len(pairs))
+        facts = report.TextFacts(len(pairs), tokenise or {})
         rows.write(_noted(rows.blocks(pairs, shown, texts), facts), path)
     finally:
         texts.close()

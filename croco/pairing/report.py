@@ -8,12 +8,14 @@ For k sigma below the mean it is certain up to K = 1 + k^2 answers, because no s
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from croco.artifacts.records import Message
 from croco.config import PairingConfig
 from croco.language import fidelity
 from croco.maths import pairing
@@ -21,17 +23,26 @@ from croco.pairing.choose import Chosen, rule_of
 from croco.pairing.filters import empty_texts
 
 CANNOT_BE_TOLD = 0.95  # share of rejected answers that are the minimum from which the rule is as good as `min`
-LANGUAGE_SAMPLE = 1000  # pairs whose language is identified
+LANGUAGE_SAMPLE = 1000  # pairs whose language is identified, and whose texts are encoded anew
 SIMULATED_ROWS = 200_000
+OTHER_IDS = {"answers": 0, "differ": 0, "get an end": 0}
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 Numbers = dict[str, Any]
+Tokenise = Callable[[list[Message], str], list[int]]
+"""From a prompt and an answer's text to the answer's ids, its end included."""
 
 
 class TextFacts:
-    """What only the texts tell; fed with the rows of the pairs as they are written."""
+    """What only the texts tell; fed with the rows of the pairs as they are written.
 
-    def __init__(self, pairs: int) -> None:
+    Args:
+        tokenise: by source, for those whose ids are the policy's: what an answer's ids would be, were its text encoded anew.
+    """
+
+    def __init__(self, pairs: int, tokenise: Mapping[str, Tokenise]) -> None:
+        self.tokenise = tokenise
+        self.other_ids: dict[str, Counter[str]] = {}
         self.looked_at = set(np.unique(np.linspace(0, pairs - 1, min(pairs, LANGUAGE_SAMPLE)).astype(int)).tolist())
         self.empty = {"chosen": 0, "rejected": 0}
         self.identical = 0
@@ -54,13 +65,26 @@ class TextFacts:
         self.pairs.update(hash(row) for row in zip(prompts, hashes["chosen"], hashes["rejected"], strict=True))
         for row in sorted(self.looked_at & set(range(first, first + len(rows)))):
             for side in texts:
-                self._look(side, languages[row - first], texts[side][row - first].as_py())
+                said = texts[side][row - first].as_py()
+                self._look(side, languages[row - first], said)
+                self._compare(side, {name: rows[name][row - first].as_py() for name in _compared(side)}, said)
 
     def _look(self, side: str, language: str, text: str) -> None:
         fits = {None: "undecided", True: "right", False: "wrong"}[fidelity.matches(language, text)]
         self.fits[side][fits] += 1
         if side == "chosen":
             self.fits_by_language.setdefault(language, Counter())[fits] += 1
+
+    def _compare(self, side: str, row: Numbers, said: str) -> None:
+        """Whether an answer's text, encoded anew, is what was sampled."""
+        sampled = row[f"{side}_token_ids"]
+        if sampled is None or row["source"] not in self.tokenise:
+            return
+        anew = self.tokenise[row["source"]](row["prompt"], said)
+        counts = self.other_ids.setdefault(row[f"{side}_language"], Counter(OTHER_IDS))
+        counts["answers"] += 1
+        counts["differ"] += anew != sampled
+        counts["get an end"] += anew[-1:] != sampled[-1:]
 
     def numbers(self) -> Numbers:
         return {
@@ -73,7 +97,12 @@ class TextFacts:
                 for side, counts in self.fits.items()
             },
             "language_of_chosen_by_prompt_language": {k: dict(v) for k, v in sorted(self.fits_by_language.items())},
+            "other_ids_as_text": {language: dict(counts) for language, counts in sorted(self.other_ids.items())},
         }
+
+
+def _compared(side: str) -> tuple[str, ...]:
+    return "source", "prompt", f"{side}_language", f"{side}_token_ids"
 
 
 def numbers(pairs: Chosen, config: PairingConfig, facts: TextFacts) -> Numbers:

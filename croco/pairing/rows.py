@@ -1,4 +1,4 @@
-"""Pairs as rows: their texts gathered block by block, written column by column."""
+"""Pairs as rows: their texts and ids gathered block by block, written column by column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from croco.artifacts import records
 from croco.pairing.answers import Answers
 from croco.pairing.choose import Chosen
-from croco.pairing.texts import Texts
+from croco.pairing.texts import WANTED, Texts
 
 BLOCK_PAIRS = 8192
 SCHEMA = records.schema(records.Pair)
@@ -71,7 +71,8 @@ def _table(pairs: Chosen, prompts: Prompts, texts: Texts) -> pa.Table:
     answers = pairs.answers
     count = len(pairs)
     both = answers.take(np.concatenate([pairs.chosen, pairs.rejected]))
-    text = texts.of(both)
+    said = texts.of(both)
+    text, ids = (said[name].combine_chunks() for name in WANTED)
     names = pa.array(answers.languages, pa.string())
     prompt = both.prompt[:count]
     columns = {
@@ -91,4 +92,5 @@ def _table(pairs: Chosen, prompts: Prompts, texts: Texts) -> pa.Table:
         columns[f"{side}_language"] = names.take(pa.array(both.language[part]))
         columns[f"{side}_sample"] = both.sample[part].astype(np.int64)
         columns[f"{side}_tokens"] = both.tokens[part].astype(np.int64)
+        columns[f"{side}_token_ids"] = ids.slice(part.start, count)
     return pa.table([pa.array(columns[name]).cast(SCHEMA.field(name).type) for name in SCHEMA.names], schema=SCHEMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -46,9 +47,18 @@ def _glance(report: Numbers) -> Table:
         ("identical texts, repeated pairs", f"{report['identical']:,}, {report['repeated_pairs']:,}"),
         ("prompts with another's text", f"{report['prompts_with_the_text_of_another']:,}"),
         ("in the prompt's language", _sides(language)),
+        ("other ids if encoded anew", _other_ids(list(report["other_ids_as_text"].values()))),
         ("sources", _counts(report["sources"])),
     ]
     return Table("pair report", ("", ""), rows)
+
+
+def _other_ids(counts: Sequence[dict[str, int]]) -> str:
+    """Share of answers whose text, encoded anew, is not what was sampled (`method.tokens`)."""
+    looked_at, differ, ended = (sum(c[name] for c in counts) for name in ("answers", "differ", "get an end"))
+    if not looked_at:
+        return "not known"
+    return f"{differ / looked_at:.1%} of {looked_at:,} answers looked at ({ended / looked_at:.1%} get another end)"
 
 
 def _sides(values: dict[str, str]) -> str:
@@ -82,8 +92,9 @@ def _languages(report: Numbers) -> Table:
             f"{wins[name]:.1%}" if wins else "-",
             f"{reward['mean']:.3f}",
             f"{reward['offset']:+.2f}",
+            f"{other['differ'] / other['answers']:.1%}" if (other := report["other_ids_as_text"].get(name)) else "-",
         )
         for name, reward in report["reward_by_language"].items()
     ]
-    columns = ("", "prompts", "chosen", "rejected", "wins across", "reward mean", "offset (sd)")
+    columns = ("", "prompts", "chosen", "rejected", "wins across", "reward mean", "offset (sd)", "other ids")
     return Table(f"languages (same language {languages['same_language']:.1%})", columns, rows)

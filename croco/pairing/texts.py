@@ -1,4 +1,4 @@
-"""The texts of answers, by position, from generations on disk: a few row groups in memory at a time, never a table."""
+"""The texts and ids of answers, by position, from generations on disk: a few row groups in memory at a time, never a table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from croco.artifacts import records
 from croco.errors import UserError
 from croco.pairing.answers import Answers
+
+WANTED = ("text", "token_ids")
 
 
 class Texts:
@@ -38,8 +41,8 @@ class Texts:
     def close(self) -> None:
         self._threads.shutdown()
 
-    def of(self, answers: Answers) -> pa.Array:
-        """(N,) the text of each answer.
+    def of(self, answers: Answers) -> pa.Table:
+        """(N,) rows of WANTED, one of each answer.
 
         Raises:
             UserError: the generation at an answer's position is another one.
@@ -52,7 +55,7 @@ class Texts:
                 "sample": pa.array(answers.sample, pa.int64()),
             }
         )
-        parts: list[tuple[NDArray[np.int64], pa.Array]] = []
+        parts: list[tuple[NDArray[np.int64], pa.Table]] = []
         for source in range(len(self._groups)):
             wanted = np.flatnonzero(answers.source == source)
             wanted = wanted[np.argsort(answers.row[wanted], kind="stable")]
@@ -64,24 +67,25 @@ class Texts:
             )
             parts += zip(pieces, reads, strict=False)
         if not parts:
-            return pa.array([], pa.string())
+            schema = records.schema(records.Generation)
+            return pa.schema([schema.field(name) for name in WANTED]).empty_table()
         order = np.concatenate([positions for positions, _ in parts])
         inverse = np.empty(len(order), np.int64)
         inverse[order] = np.arange(len(order))
-        return pa.concat_arrays([texts for _, texts in parts]).take(pa.array(inverse))
+        return pa.concat_tables([rows for _, rows in parts]).take(pa.array(inverse)).combine_chunks()
 
     def _read(
         self, row: NDArray[np.int64], keys: pa.Table, positions: NDArray[np.int64], source: int, group: int
-    ) -> pa.Array:
+    ) -> pa.Table:
         path, number = self._groups[source][group]
         names = keys.column_names
         file = pq.ParquetFile(path, metadata=self._footers[path], memory_map=True, read_dictionary=names[:2])
-        table = file.read_row_group(number, [*names, "text"], use_threads=False)
+        table = file.read_row_group(number, [*names, *WANTED], use_threads=False)
         table = table.take(pa.array(row - self._bounds[source][group]))
         expected = keys.take(pa.array(positions))
         if not all(pc.all(pc.equal(table[name].cast(expected[name].type), expected[name])).as_py() for name in names):
             raise UserError(f"{path}: its rows are not those that were scored; remove the scores and run again")
-        return table["text"].combine_chunks()
+        return table.select(WANTED)
 
     def stream(self) -> Iterator[tuple[int, int, pa.Array]]:
         """(source, position of the first, texts) of each row group, in order."""

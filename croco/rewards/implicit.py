@@ -9,7 +9,8 @@ what it learned there ranks answers in any language.
 Departures from the authors' code:
 1. Every token of the answer counts, its first one and the end of the turn too. Their scorer shifts the mask the wrong way and
    leaves the first token out.
-2. An answer cut off at the length limit is closed like any other.
+2. An answer of a model with the same tokenizer is scored as the ids that it sampled, with an end only where it ended; another's
+   is encoded from its text and closed, as all answers are with `method.tokens=text` and in their code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from croco.engines.base import Answered, Message
 from croco.engines.halving import in_halves
 from croco.engines.logps import batches, summed_logps
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, load
+from croco.models.checkpoints import Checkpoint, load, tokenizer_of
 from croco.models.devices import release
 
 
@@ -40,9 +41,7 @@ class ImplicitScorer:
         checkpoint: the reference, whose `adapter` makes it the tuned policy.
         names: English names of the languages.
         """
-        self.tokenizer = text.load_tokenizer(
-            checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
-        )
+        self.tokenizer = tokenizer_of(checkpoint)
         self.model: Any
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
         self.names, self.prefix = names, prefix
@@ -70,7 +69,10 @@ class ImplicitScorer:
     def _ids(self, answered: Answered) -> tuple[list[int], list[int]]:
         """(prompt, answer) as ids."""
         messages = asked_in_english(answered, self.names, self.prefix)
-        return text.prompt_ids(self.tokenizer, messages), text.answer_ids(self.tokenizer, messages, answered.answer)
+        prompt = text.prompt_ids(self.tokenizer, messages)
+        if answered.token_ids is not None:
+            return prompt, list(answered.token_ids)
+        return prompt, text.answer_ids(self.tokenizer, messages, answered.answer)
 
     def close(self) -> None:
         del self.model

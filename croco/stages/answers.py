@@ -20,7 +20,7 @@ from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of, telling
 from croco.language import text
-from croco.models.checkpoints import Checkpoint
+from croco.models.checkpoints import Checkpoint, tokenizer_of
 from croco.models.slices import checkpoint_slice, engine_slice
 from croco.stages.base import Job
 
@@ -63,9 +63,7 @@ def fill(
     units = -(-len(prompts) // size)
     cut = Cut(f"{size}p", units, keys, ("prompt_id", "sample"), total, "answers", sampling.max_new_tokens)
     take_over = functools.partial(_take_over, job, source, sampling.samples)
-    tokenizer = text.load_tokenizer(
-        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
-    )
+    tokenizer = tokenizer_of(checkpoint)
     asked = _Asked(tokenizer, {p.prompt_id: p for p in prompts}, sampling, encode)
     with Work(job.output, cut, job.terms, job.progress, job.label, take_over) as work:
         for feed in work.feeds(ahead=not job.terms.shared or factory.takes_as_needed(config.engine)):

@@ -12,22 +12,21 @@ from dataclasses import asdict
 from typing import Any
 
 from croco.artifacts import records
-from croco.artifacts.records import Message, Pair, Prompt, Result
+from croco.artifacts.records import Result
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.base import Request, seed_of
 from croco.language import text
-from croco.models.checkpoints import load
+from croco.models.checkpoints import load, tokenizer_of
 from croco.models.devices import release
 from croco.models.slices import checkpoint_slice, engine_slice
 from croco.show.tables import Table
 from croco.stages.base import Job, Stage
+from croco.training.rows import Row, ids_of
+from croco.training.rows import rows as rows_of
 
 SYSTEMS = ("data", "policy")
 SEED = 1  # apart from the candidates' seed by what `seed_of` makes of it
-
-Row = tuple[str, str, list[Message], list[str]]
-"""prompt_id, language, prompt, answers trained on"""
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -40,16 +39,16 @@ def slice_of(config: Config) -> dict[str, Any]:
         **engine_slice(config.engine),
         "sampling": records.as_dict(config.sampling),
         "trains_on": config.method.trains_on,
+        "tokens": config.method.tokens,
     }
 
 
 def run(job: Job) -> dict[str, Any]:
     """Fill `results` with the mean log-prob per token (nats) of the data's answers and of the policy's own."""
-    model = job.config.model
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
-    rows = _rows(job)
+    tokenizer = tokenizer_of(factory.policy(job.config.model))
+    rows = _rows(job, tokenizer)
     answers = {
-        "data": [(r, text.answer_ids(tokenizer, r[2], answer)) for r in rows for answer in r[3]],
+        "data": [(row, ids_of(tokenizer, row.messages, answer)) for row in rows for answer in row.answers],
         "policy": _own(job, tokenizer, rows),
     }
     results: list[Result] = []
@@ -61,29 +60,14 @@ def run(job: Job) -> dict[str, Any]:
     return {"rows": count} | _summary(job.config.lang.languages, means)
 
 
-def _rows(job: Job) -> list[Row]:
+def _rows(job: Job, tokenizer: Any) -> list[Row]:
     """The first prompts of each language that are trained on, with their answers."""
-    trains_on, most = job.config.method.trains_on, job.config.evals.distance
+    most = job.config.evals.distance
     assert most is not None, "stages are asked whether they are wanted"
-    rows: list[Row]
-    if trains_on == "reference":
-        prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train" and p.reference]
-        rows = [(p.prompt_id, p.language, p.messages, [str(p.reference)]) for p in prompts]
-    else:
-        both = trains_on == "pairs"
-        rows = [
-            (
-                p.prompt_id,
-                p.language,
-                p.prompt,
-                [a[0]["content"] for a in ([p.chosen, p.rejected] if both else [p.chosen])],
-            )
-            for p in job.inputs["pairs"].rows("pairs", Pair)
-        ]
     kept: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if len(kept[row[1]]) < most.prompts:
-            kept[row[1]].append(row)
+    for row in rows_of(job.config, job.inputs["prompts"], job.inputs["pairs"], tokenizer):
+        if len(kept[row.language]) < most.prompts:
+            kept[row.language].append(row)
     return [row for own in kept.values() for row in own]
 
 
@@ -94,8 +78,14 @@ def _own(job: Job, tokenizer: Any, rows: Sequence[Row]) -> list[tuple[Row, list[
         job.engines, config.engine, factory.policy(config.model), tokenizer, config.sampling
     )
     requests = [
-        Request(str(place), r[1], text.prompt_ids(tokenizer, r[2]), range(1), seed_of(SEED, r[0], r[1]))
-        for place, r in enumerate(rows)
+        Request(
+            str(place),
+            row.language,
+            text.prompt_ids(tokenizer, row.messages),
+            range(1),
+            seed_of(SEED, row.prompt_id, row.language),
+        )
+        for place, row in enumerate(rows)
     ]
     return [(rows[int(c.request.prompt_id)], c.token_ids) for c in engine.generate(requests)]
 
@@ -109,16 +99,17 @@ def _measure(
     model = job.engines.get(
         ("logps", slice_of(job.config)["model"], str(job.config.model.adapter)), lambda: _Model(job)
     )
-    sequences = [(text.prompt_ids(tokenizer, row[2]), ids) for row, ids in answers]
+    sequences = [(text.prompt_ids(tokenizer, row.messages), ids) for row, ids in answers]
     totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     results = []
     for batch in batches(sequences, job.config.model.max_length, job.config.engine.score_tokens):
         sums = summed_logps(model.model, [sequence for _, sequence in batch]).tolist()
         for (place, (_, ids)), total in zip(batch, sums, strict=True):
-            prompt_id, language, _, _ = answers[place][0]
-            totals[language][0] += total
-            totals[language][1] += len(ids)
-            results.append(Result("distance", system, prompt_id, language, place, "logp_per_token", total / len(ids)))
+            row = answers[place][0]
+            totals[row.language][0] += total
+            totals[row.language][1] += len(ids)
+            value = total / len(ids)
+            results.append(Result("distance", system, row.prompt_id, row.language, place, "logp_per_token", value))
     return results, {language: total / tokens for language, (total, tokens) in totals.items()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
@@ -15,20 +14,6 @@ from croco.stages.base import Job, Stage, pairs_wanted
 from croco.training import kept
 
 ADAPTER = "adapter"  # what training leaves at its end, below its folder
-
-
-def candidates_checkpoint(config: Config) -> Checkpoint:
-    """Whose answers are paired: the policy's, or another model's."""
-    if config.source.kind == "on_policy":
-        return factory.policy(config.model)
-    source = config.source
-    return replace(
-        factory.policy(config.model),
-        path=str(source.model),
-        revision=source.revision,
-        chat_template=None if source.adapter is None else config.model.chat_template,
-        adapter=None if source.adapter is None else Path(source.adapter),
-    )
 
 
 def evaluation_sampling(config: Config) -> SamplingConfig:
@@ -73,8 +58,8 @@ def _evaluates(config: Config) -> bool:
 STAGE = Stage(
     name="generations",
     needs=("prompts",),
-    config=lambda c: slice_of(c, candidates_checkpoint(c), "train", c.sampling),
-    fill=lambda job: fill(job, candidates_checkpoint(job.config), "train", job.config.sampling),
+    config=lambda c: slice_of(c, factory.candidates(c), "train", c.sampling),
+    fill=lambda job: fill(job, factory.candidates(job.config), "train", job.config.sampling),
     run=lambda job: seal(job, "train", job.config.sampling),
     version=1,
     per_language=True,

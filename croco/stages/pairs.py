@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 from croco.artifacts import records
 from croco.config import Config
+from croco.engines import factory
 from croco.errors import UserError
+from croco.language import text
+from croco.models.checkpoints import tokenizer_of
 from croco.pairing import levels, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
 from croco.stages.base import Job, Stage, languages_of, model_of, pairs_wanted
@@ -27,7 +31,8 @@ def slice_of(config: Config) -> dict[str, Any]:
 def run(job: Job) -> dict[str, Any]:
     config, source = job.config.pairing, job.config.source
     prompts = job.inputs["prompts"].table("prompts", PROMPT_COLUMNS)
-    summary = build(prompts, _sources(job), config, job.output.path / "pairs.parquet", source.shares)
+    path = job.output.path / "pairs.parquet"
+    summary = build(prompts, _sources(job), config, path, source.shares, _tokenise(job.config))
     job.progress.console.print(show.render(summary["report"]))
     return summary
 
@@ -37,6 +42,13 @@ def accept(config: Config, summary: dict[str, Any]) -> None:
     broken = levels.breaches(summary["report"], config.pairing.limits)
     if broken:
         raise UserError("; ".join(broken))
+
+
+def _tokenise(config: Config) -> dict[str, report.Tokenise]:
+    """How an answer's text would be encoded for training, for the sources whose sampled ids the policy can be trained on."""
+    tokenizer = tokenizer_of(factory.policy(config.model))
+    anew = functools.partial(text.answer_ids, tokenizer)
+    return {source: anew for source in ("on_policy", "off_policy") if factory.samples_as(config, source, tokenizer)}
 
 
 def _sources(job: Job) -> dict[str, Tables]:
@@ -63,5 +75,5 @@ STAGE = Stage(
     run=run,
     accept=accept,
     wanted=pairs_wanted,
-    version=1,
+    version=2,
 )

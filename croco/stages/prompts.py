@@ -130,10 +130,11 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
 
 
 def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[str]) -> list[Prompt]:
+    from croco.engines import factory
     from croco.language import text
+    from croco.models.checkpoints import tokenizer_of
 
-    model = config.model
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    tokenizer = tokenizer_of(factory.policy(config.model))
     kept = [p for p in prompts if len(text.prompt_ids(tokenizer, p.messages)) <= limit]
     dropped["too long"] += len(prompts) - len(kept)
     return kept

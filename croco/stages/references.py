@@ -8,8 +8,10 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
+from croco.engines import factory
 from croco.errors import UserError
 from croco.language import text
+from croco.models.checkpoints import tokenizer_of
 from croco.models.slices import tokenizer_slice
 from croco.stages.base import Job, Stage, pairs_wanted
 
@@ -38,8 +40,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _generations(config: Config, prompts: list[Prompt]) -> Iterator[Generation]:
-    model = config.model
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    tokenizer = tokenizer_of(factory.policy(config.model))
     for p in sorted(prompts, key=lambda p: p.prompt_id):
         assert p.reference is not None
         ids = text.answer_ids(tokenizer, p.messages, p.reference)

@@ -19,11 +19,14 @@ from croco.artifacts import reuse
 from croco.artifacts.records import Generation, Message, Prompt, Score
 from croco.artifacts.sharing import Cut, Key, Work, incomplete
 from croco.artifacts.store import Artifact, canonical
-from croco.config import Config
+from croco.config import Config, RewardConfig
 from croco.config.scorers import ENGLISH, ImplicitOptions, options_of, scoring_parts
+from croco.engines import factory as generators
 from croco.engines.base import Answered, scored
 from croco.errors import UserError
+from croco.language import text
 from croco.maths import length
+from croco.models.checkpoints import tokenizer_of
 from croco.rewards import factory
 from croco.stages.base import Job, Stage, pairs_wanted
 
@@ -32,7 +35,14 @@ COLUMNS = ("prompt_id", "sample")  # a row's key
 
 def slice_of(config: Config) -> dict[str, Any]:
     length = config.reward.length
-    return {**factory.depends_on(config.engine, config.reward), **({"length": length} if length is not None else {})}
+    depends = factory.depends_on(config.engine, config.reward)
+    depends |= {"length": length} if length is not None else {}
+    return depends | ({"tokens": config.method.tokens} if _implicit(config) else {})
+
+
+def _implicit(config: Config) -> list[RewardConfig]:
+    """The parts of the reward that read log-probs of the answers' ids."""
+    return [part for part in scoring_parts(config.reward) if part.kind == "implicit"]
 
 
 def also(config: Config) -> tuple[str, ...]:
@@ -103,7 +113,7 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
     name = reward.path or reward.function or ""
     which = canonical([slice_of(job.config), name, reward.options])
     scorer = job.engines.get(("scorer", which), lambda: factory.scorer(engine, reward))
-    english = _English.of(job)
+    english, exact = _English.of(job), _exact(job.config)
     units: list[list[Generation]] = []
 
     alone = reward.kind == "function"  # its calls know nothing of one another, and each may be the last
@@ -114,7 +124,7 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
             rows = [g for g in answers.rows(unit) if (g.prompt_id, g.sample) in missing]
             for part in [[row] for row in rows] if alone else [rows]:
                 units.append(part)
-                yield [english.answered(prompts[g.prompt_id], g) for g in part]
+                yield [english.answered(prompts[g.prompt_id], g, exact) for g in part]
 
     for number, rewards in scored(scorer, asked()):
         for g, rewarded in zip(units[number], rewards, strict=True):
@@ -151,11 +161,22 @@ class _English:
                 answers.setdefault(row["prompt_id"], []).append(row["text"])
         return cls(prompts, {prompt_id: tuple(texts) for prompt_id, texts in answers.items()})
 
-    def answered(self, prompt: Prompt, generation: Generation) -> Answered:
+    def answered(self, prompt: Prompt, generation: Generation, exact: bool) -> Answered:
+        """With the sampled ids where they are the scorer's, too (`exact`)."""
         english, answers = self.prompts.get(prompt.prompt_id, []), self.answers.get(prompt.prompt_id, ())
+        ids = tuple(generation.token_ids) if exact else None
         return Answered(
-            prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id, english, answers
+            prompt.messages, generation.text, prompt.language, prompt.meta, prompt.prompt_id, english, answers, ids
         )
+
+
+def _exact(config: Config) -> bool:
+    """Whether log-probs are read of the ids that were sampled: the answering model's and the reward's tokenizer are alike."""
+    parts = _implicit(config)
+    if not parts or config.method.tokens != "generated":
+        return False
+    tokenizer = tokenizer_of(generators.candidates(config))
+    return all(text.alike(tokenizer, tokenizer_of(factory.checkpoint(part))) for part in parts)
 
 
 def _control_length(job: Job) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def other_generations(generations: Stage) -> Stage:
 
 def other_scores(scores: Stage) -> Stage:
     """Their rewards."""
-    return _scores_of(scores, "other_scores", "other_generations", "off_policy")
+    stage = _scores_of(scores, "other_scores", "other_generations", "off_policy")
+    return seen_from(stage, lambda job: replace(job, config=_off_policy(job.config)))
 
 
 def reference_scores(scores: Stage) -> Stage:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import records
-from croco.artifacts.records import Message, Pair, Prompt
+from croco.artifacts.records import Prompt
 from croco.config import Config
 from croco.engines import factory
-from croco.errors import UserError
 from croco.language import text
+from croco.models.checkpoints import tokenizer_of
 from croco.models.slices import checkpoint_slice
 from croco.pairing.choose import draw
 from croco.stages.base import Job, Stage
 
 if TYPE_CHECKING:
     from croco.training.data import Probe
+    from croco.training.rows import Row
     from croco.training.start import Start
 
 WATCHED = 200  # validation pairs that are looked at, at most; the others are left out of training all the same
-Rows = list[tuple[str, list[Message], tuple[str, ...]]]
 
 
 def slice_of(config: Config) -> dict[str, Any]:
@@ -44,13 +45,20 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     """Train on the pairs from `start`; by default from the policy before training, which is also the reference."""
     from croco.training.data import Material, encode
     from croco.training.launch import train
+    from croco.training.rows import rows as rows_of
     from croco.training.start import Start
 
     model, method = job.config.model, job.config.method
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
-    rows = _rows(job)
-    held = {row[0] for row in rows if draw(job.config.seed, "validation", row[0]) < method.validation}
-    parts = [[(p, a) for prompt_id, p, a in rows if (prompt_id in held) is side] for side in (False, True)]
+    tokenizer = tokenizer_of(factory.policy(model))
+    rows = rows_of(job.config, job.inputs["prompts"], job.inputs["pairs"], tokenizer)
+    as_what = _tokens(rows)
+    if method.tokens == "generated" and method.trains_on != "reference" and (anew := as_what.get("text", 0)):
+        total = sum(as_what.values())
+        job.progress.say(
+            f"{job.label}: {anew:,} of {total:,} answers have no ids of this tokenizer: encoded from their text"
+        )
+    held = {row.prompt_id for row in rows if draw(job.config.seed, "validation", row.prompt_id) < method.validation}
+    parts = [[(r.messages, r.answers) for r in rows if (r.prompt_id in held) is side] for side in (False, True)]
     examples, counts = encode(tokenizer, parts[0] or parts[1], model.max_length)
     every = math.ceil(len(parts[1]) / WATCHED)  # over all languages, in whose order the pairs are
     watched, _ = encode(
@@ -70,6 +78,7 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
         "examples": len(examples),
         "validation": len(watched),
         "left_out": dict(counts),
+        "answers_as": as_what,
         "steps": done["steps"],
         "tokens": done["tokens"],
         "verdict": done["verdict"],
@@ -78,19 +87,10 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     }
 
 
-def _rows(job: Job) -> Rows:
-    """(prompt_id, prompt, answers): chosen and rejected, the chosen alone, or the data set's own answer."""
-    trains_on = job.config.method.trains_on
-    if trains_on == "reference":
-        prompts = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"]
-        rows: Rows = [(p.prompt_id, p.messages, (p.reference,)) for p in prompts if p.reference]
-        if not rows:
-            raise UserError("method.trains_on=reference: no prompt has a `reference` answer in this data")
-        return rows
-    pairs = job.inputs["pairs"].rows("pairs", Pair)
-    if trains_on == "chosen":
-        return [(p.prompt_id, p.prompt, (p.chosen[0]["content"],)) for p in pairs]
-    return [(p.prompt_id, p.prompt, (p.chosen[0]["content"], p.rejected[0]["content"])) for p in pairs]
+def _tokens(rows: Sequence[Row]) -> dict[str, int]:
+    """How many answers are trained on as what: `method.tokens`."""
+    counts = Counter("text" if isinstance(answer, str) else "generated" for row in rows for answer in row.answers)
+    return dict(counts)
 
 
 def _probes(job: Job, tokenizer: Any) -> list[Probe]:

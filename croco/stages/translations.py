@@ -12,8 +12,7 @@ from croco.artifacts.records import Prompt
 from croco.config import Config, SamplingConfig, TranslationConfig
 from croco.config.languages import spoken_of
 from croco.errors import UserError
-from croco.language import text
-from croco.models.checkpoints import Checkpoint, context_of
+from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
 from croco.models.slices import tokenizer_slice
 from croco.prompts import translation as translating
 from croco.stages.answers import fill, seal, slice_of
@@ -73,7 +72,7 @@ def ask(job: Job) -> dict[str, Any]:
     """Fill `prompts` with a row per text to translate, and `source` with the prompts that they make up."""
     translation, language = job.config.translation, str(job.language)
     model = checkpoint(translation)
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    tokenizer = tokenizer_of(model)
     most = min(translation.max_input_tokens, context_of(model) - 1)
     source = job.single(f"{SOURCE}@{translation.source}").rows("prompts", Prompt)
     dropped: Counter[str] = Counter()

@@ -16,6 +16,7 @@ from croco.artifacts.records import Message
 from croco.errors import UserError
 from croco.language import text
 from croco.maths.rounds import places
+from croco.training.rows import Answer, ids_of
 from croco.training.start import Start
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Example:
 
 def encode(
     tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[tuple[list[Message], tuple[str, ...]]],
+    rows: Sequence[tuple[list[Message], tuple[Answer, ...]]],
     max_length: int,
     may_be_empty: bool = False,
 ) -> tuple[list[Example], Counter[str]]:
@@ -49,6 +50,9 @@ def encode(
 
     An example whose prompt alone fills `max_length`, or whose two answers are the same after the cut, teaches nothing and is
     dropped.
+
+    Args:
+        rows: prompts with their answers; a text is encoded and closed, ids are what is trained on.
 
     Raises:
         UserError: nothing is left, and `may_be_empty` is false.
@@ -60,7 +64,7 @@ def encode(
         if len(prompt) >= max_length:
             counts["prompt too long"] += 1
             continue
-        whole = [text.answer_ids(tokenizer, messages, answer) for answer in answers]
+        whole = [ids_of(tokenizer, messages, answer) for answer in answers]
         cut = tuple(ids[: max_length - len(prompt)] for ids in whole)
         counts["answers cut"] += sum(len(a) < len(b) for a, b in zip(cut, whole, strict=True))
         if len(set(map(tuple, cut))) < len(cut):

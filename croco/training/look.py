@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from croco.config import Config
-from croco.language import text
+from croco.engines import factory
+from croco.models.checkpoints import tokenizer_of
 from croco.training import probe
 from croco.training.data import Material, packs
 from croco.training.forward import Forward
@@ -21,10 +22,7 @@ class Watch:
         self.reference: Tensor | None = None
         self.tokenizer = None
         if material.probes:
-            model = config.model
-            self.tokenizer = text.load_tokenizer(
-                model.path, model.revision, model.chat_template, model.trust_remote_code
-            )
+            self.tokenizer = tokenizer_of(factory.policy(config.model))
 
     def __call__(self, policy: Policy) -> dict[str, float]:
         found = self._validation(policy) if self.material.validation else {}

@@ -102,7 +102,7 @@ def test_an_engine_that_computes_something_else(
     config = config_of(policy, "sampling.max_new_tokens=8")
     monkeypatch.setattr(parity, "find_spec", lambda name: None)
     found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
-    assert found == {"engine's tokens": "ok", "engine's log-probs": state, "engine's adapter": state}
+    assert found == {"tokens": "ok", "engine's tokens": "ok", "engine's log-probs": state, "engine's adapter": state}
 
 
 def test_an_engine_that_does_not_take_the_adapter(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_an_engine_that_does_not_take_the_adapter(policy: Path, monkeypatch: pyt
     config = config_of(policy, "sampling.max_new_tokens=8")
     prompts = [Prompt("p", "en", ROWS[0][0], "train")]
     found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
-    assert found == {"engine's tokens": "ok", "engine's log-probs": "ok", "engine's adapter": "fail"}
+    assert found == {"tokens": "ok", "engine's tokens": "ok", "engine's log-probs": "ok", "engine's adapter": "fail"}
 
 
 @pytest.mark.parametrize("state", ["ok", "fail"])

@@ -43,6 +43,8 @@ def test_mono_pairs_within_a_language_and_keeps_the_way_back(tmp_path: Path) -> 
         "pool_mean": 3.0,
         "pool_std": pytest.approx(math.sqrt(8 / 3)),
         "source": "on_policy",
+        "chosen_token_ids": [11, 1],
+        "rejected_token_ids": [10, 1],
     }
     assert sides(rows)[1] == ("en", "p en 0", "p en 1")
     assert summary["rows"] == 2

@@ -50,6 +50,21 @@ def test_figures_by_hand(world: World) -> None:
     assert numbers["sources"] == {"on_policy": 3}
 
 
+def test_answers_that_are_other_ids_as_text_are_counted_by_language(world: World) -> None:
+    """World samples [10 + sample, 1]. Encoded anew, Danish answers become [10, 1]: sample 0 is the same, sample 1 is not; English
+    ones become [10, 2], which also ends otherwise."""
+
+    def anew(messages: list[dict[str, str]], said: str) -> list[int]:
+        return [10, 1 if messages[0]["content"].endswith("da") else 2]
+
+    numbers = world.build(tokenise={"on_policy": anew})[1]["report"]
+    assert numbers["other_ids_as_text"] == {
+        "da": {"answers": 4, "differ": 2, "get an end": 0},
+        "en": {"answers": 2, "differ": 2, "get an end": 2},
+    }
+    assert "66.7% of 6 answers looked at (33.3% get another end)" in str(show.tables(numbers)[0].rows)
+
+
 def test_small_pools_are_told_from_nothing_but_the_minimum(world: World) -> None:
     """Pools of 2: the bound -sqrt(K - 1) = -1 lies above -2, so the rejected is the minimum with certainty."""
     _, summary = world.build()

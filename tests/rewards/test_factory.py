@@ -68,6 +68,18 @@ def test_the_implicit_reward_is_the_log_ratio_of_the_whole_answer_under_the_engl
     assert scorer.score([shorter]) == [pytest.approx(rewards[1], abs=1e-5)]
 
 
+def test_the_implicit_reward_of_sampled_ids_is_that_of_these_ids(policy: Path, adapter: Path) -> None:
+    """The canonical ids give the text's reward; letter by letter, the same text without an end gives another."""
+    answered = Answered([{"role": "user", "content": "hvad?"}], "fox", "da", "{}", english=QUESTION)
+    scorer = ImplicitScorer(Checkpoint(str(policy), adapter=adapter), english_names(), "", 200, 400)
+    tokenizer = text.load_tokenizer(str(policy))
+    canonical = tuple(text.answer_ids(tokenizer, QUESTION, "fox"))
+    letters = tuple(tokenizer.convert_tokens_to_ids(list("fox")))
+    of_text, same, other = scorer.score([answered, *(replace(answered, token_ids=i) for i in (canonical, letters))])
+    assert of_text == pytest.approx(same, abs=1e-6)
+    assert of_text != pytest.approx(other, abs=1e-3)
+
+
 def test_english_answers_are_asked_without_a_prefix_and_long_ones_get_no_score(policy: Path, adapter: Path) -> None:
     checkpoint = Checkpoint(str(policy), adapter=adapter)
     english = Answered(QUESTION, "fox", "en", "{}")

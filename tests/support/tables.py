@@ -16,6 +16,7 @@ from croco.artifacts.records import Generation, Prompt, Score
 from croco.config import PairingConfig
 from croco.exchange.authors import pairing_config
 from croco.pairing.build import Tables, build
+from croco.pairing.report import Tokenise
 
 LANGUAGES = ["da", "de", "en"]
 
@@ -49,7 +50,7 @@ class World:
             key = (prompt_id, language, sample)
             reason = (reasons or {}).get(sample, "stop")
             self.generations.setdefault(language, []).append(
-                Generation(*key, answers[sample], [1], reason, 3, lengths[sample], 0, "model", "")
+                Generation(*key, answers[sample], [10 + sample, 1], reason, 3, lengths[sample], 0, "model", "")
             )
             self.scores.setdefault(language, []).append(Score(*key, reward, lengths[sample], reason, "reward"))
         return self
@@ -68,10 +69,13 @@ class World:
                 files[name].append(path)
         return Tables(files["generations"], files["scores"])
 
-    def build(self, *overrides: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def build(
+        self, *overrides: str, tokenise: Mapping[str, Tokenise] | None = None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """(rows of the pairs table, summary)."""
         path = self.folder / "pairs.parquet"
-        summary = build(self.prompt_table(), {"on_policy": self.write()}, config(*overrides), path)
+        sources = {"on_policy": self.write()}
+        summary = build(self.prompt_table(), sources, config(*overrides), path, tokenise=tokenise)
         return pq.read_table(path).to_pylist(), summary
 
     def prompt_table(self) -> pa.Table:

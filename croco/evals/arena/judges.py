@@ -16,7 +16,7 @@ from croco.engines.endpoint import Chat, ChatEndpoint
 from croco.errors import UserError
 from croco.evals.arena import judging
 from croco.language import text
-from croco.models.checkpoints import Checkpoint
+from croco.models.checkpoints import Checkpoint, tokenizer_of
 from croco.show.visible import whole
 
 
@@ -167,7 +167,7 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
         )
         return EndpointJudge(endpoint, judge.max_prompt)
     model = checkpoint(judge)
-    tokenizer = text.load_tokenizer(model.path, model.revision, model.chat_template, model.trust_remote_code)
+    tokenizer = tokenizer_of(model)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
     generator = factory.generator(with_options(engine, judge), model, tokenizer, sampling)
     return ModelJudge(generator, tokenizer, judge.max_prompt, dict(judge.template_options))

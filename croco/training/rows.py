@@ -1,0 +1,92 @@
+"""What a run trains on: prompts with their answers, as the ids that were sampled or as text.
+
+Departure from the authors' code:
+1. An answer of the policy is the ids that it sampled, and ends only where the model ended it (`method.tokens=generated`). Theirs
+   encodes the text anew, which at temperature 1 often gives other ids, and closes what was cut off, too (`text`). Answers of a
+   model with another tokenizer are texts in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from croco.artifacts.records import Message, Prompt
+from croco.config import Config
+from croco.engines import factory
+from croco.errors import UserError
+from croco.language import text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from croco.artifacts.store import Artifact, Artifacts
+
+SIDES = {"pairs": ("chosen", "rejected"), "chosen": ("chosen",)}
+Answer = str | Sequence[int] | np.ndarray
+"""Text, or ids with an end where there is to be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prompt with its answers: chosen and rejected, the chosen alone, or the data set's own answer."""
+
+    prompt_id: str
+    language: str
+    """Of the prompt."""
+    messages: list[Message]
+    answers: tuple[Answer, ...]
+
+
+def rows(
+    config: Config,
+    prompts: Artifact | Artifacts,
+    pairs: Artifact | Artifacts,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[Row]:
+    """In the order of the pairs (or, for `method.trains_on=reference`, of the prompts).
+
+    Raises:
+        UserError: the data set has no answers of its own, and the method trains on them.
+    """
+    if config.method.trains_on == "reference":
+        own = [p for p in prompts.rows("prompts", Prompt) if p.split == "train"]
+        found = [Row(p.prompt_id, p.language, p.messages, (p.reference,)) for p in own if p.reference]
+        if not found:
+            raise UserError("method.trains_on=reference: no prompt has a `reference` answer in this data")
+        return found
+    sides = SIDES[config.method.trains_on]
+    ids = [f"{side}_token_ids" for side in sides]
+    table = pairs.table("pairs", ["prompt_id", "language", "prompt", "source", *sides, *ids])
+    exact = set()
+    if config.method.tokens == "generated":
+        sources = table["source"].unique().to_pylist()
+        exact = {source for source in sources if factory.samples_as(config, source, tokenizer)}
+    return [row for batch in table.to_batches() for row in _of_batch(batch, sides, exact)]
+
+
+def _of_batch(batch: pa.RecordBatch, sides: Sequence[str], exact: set[str]) -> Iterator[Row]:
+    told = batch.select(["prompt_id", "language", "prompt", "source", *sides]).to_pylist()
+    sampled = [_lists(batch[f"{side}_token_ids"]) for side in sides]
+    for number, row in enumerate(told):
+        answers: list[Answer] = []
+        for side, lists in zip(sides, sampled, strict=True):
+            ids = lists[number] if row["source"] in exact else None
+            answers.append(row[side][0]["content"] if ids is None else ids)
+        yield Row(row["prompt_id"], row["language"], row["prompt"], tuple(answers))
+
+
+def _lists(column: Any) -> list[np.ndarray | None]:
+    """Each list of a column as an array of int32."""
+    offsets, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False).astype(np.int32)
+    there = column.is_valid().to_pylist()
+    return [values[a:b] if valid else None for a, b, valid in zip(offsets, offsets[1:], there, strict=False)]
+
+
+def ids_of(tokenizer: PreTrainedTokenizerBase, messages: list[Message], answer: Answer) -> list[int]:
+    """What an answer is trained on: its ids, or those of its text and of an end."""
+    return text.answer_ids(tokenizer, messages, answer) if isinstance(answer, str) else [int(i) for i in answer]
