@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from croco.engines.base import Answered, Completion, Request
-from croco.language import text
+from croco.language import frame
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,9 +23,13 @@ class FakeGenerator:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> None:
         special = set(tokenizer.all_special_ids)
         self.words = [i for i in range(len(tokenizer)) if i not in special]
-        self.end = text.end_of_turn(tokenizer)
+        self.end = list(frame.of(tokenizer).end)
         self.longest = min(LONGEST, max_new_tokens)
-        self.settings: dict[str, Any] = {"engine": "fake", "max_new_tokens": self.longest, "stop_token_ids": [self.end]}
+        self.settings: dict[str, Any] = {
+            "engine": "fake",
+            "max_new_tokens": self.longest,
+            "stop_token_ids": self.end[-1:],
+        }
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
@@ -34,7 +38,9 @@ class FakeGenerator:
                 length = int(draw.integers(1, self.longest + 1))
                 ids = [self.words[i] for i in draw.integers(len(self.words), size=length)]
                 stopped = bool(draw.integers(8))
-                yield Completion(request, sample, [*ids, self.end] if stopped else ids, "stop" if stopped else "length")
+                yield Completion(
+                    request, sample, [*ids, *self.end] if stopped else ids, "stop" if stopped else "length"
+                )
 
     def close(self) -> None:
         pass

@@ -98,7 +98,7 @@ def template(tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Iterator[Findin
     yield Finding(
         "BOS", "fail" if most > 1 else "ok", f"at most {most} in a prompt" if bos is not None else "the model has none"
     )
-    answers = [text.answer_ids(tokenizer, m, answer) for m, answer in rows]
+    answers = [text.answer_ids(tokenizer, answer) for m, answer in rows]
     end = text.end_of_turn(tokenizer)
     ended = sum(ids[-1] == end for ids in answers)
     detail = (
@@ -154,7 +154,7 @@ def lengths(config: Any, tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Fin
     from croco.language import text
 
     limit, room = config.model.max_length, config.sampling.max_new_tokens
-    sizes = [(len(text.prompt_ids(tokenizer, m)), len(text.answer_ids(tokenizer, m, a))) for m, a in rows]
+    sizes = [(len(text.prompt_ids(tokenizer, m)), len(text.answer_ids(tokenizer, a))) for m, a in rows]
     cut = sum(p + a > limit for p, a in sizes) / len(sizes)
     longest = max(p for p, _ in sizes) + room
     detail = f"model.max_length={limit} cuts {cut:.0%} of the reference answers; the longest prompt and answer may take {longest}"

@@ -1,19 +1,19 @@
 """The only place where a conversation becomes token ids.
 
-What is generated, scored, trained on and evaluated must be the same ids, so nothing else calls a chat template. Two rules:
-ids are made from the template directly (never from its text, which would add a second BOS), and an answer's ids are what
-follows the prompt's ids in the whole conversation, up to and including the token that ends the turn.
+What is generated, scored, trained on and evaluated must be the same ids, so nothing else calls a chat template
+(croco/language/frame.py asks it for the frame of a turn). Ids are made from the template directly, never from its text, which
+would add a second BOS.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from croco.artifacts.records import Message
 from croco.errors import UserError
+from croco.language import frame
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,66 +60,33 @@ def prompt_ids(
     tokenizer: PreTrainedTokenizerBase, messages: list[Message], options: Mapping[str, Any] | None = None
 ) -> list[int]:
     """Ids up to where the assistant's answer begins; `options` are what the template itself takes (`enable_thinking`)."""
-    return _ids(tokenizer, messages, add_generation_prompt=True, **(options or {}))
+    return frame.conversation(tokenizer, messages, True, options)
 
 
 def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
     """Ids of a finished conversation, as a reward model reads it."""
-    return _ids(tokenizer, messages, add_generation_prompt=False)
+    return frame.conversation(tokenizer, messages, False)
 
 
-def _ids(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], add_generation_prompt: bool, **options: Any
-) -> list[int]:
-    ids: Any = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False, **options
-    )
-    return list(ids)
-
-
-def answer_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message], answer: str) -> list[int]:
-    """Ids of `answer` after `messages`, closed by the end-of-turn token.
-
-    Where the template rewrites the prompt once an answer follows (so that the prompt's ids are no prefix of the whole), the
-    answer is encoded by itself.
-    """
-    prompt = prompt_ids(tokenizer, messages)
-    whole = conversation_ids(tokenizer, [*messages, {"role": "assistant", "content": answer}])
-    end = end_of_turn(tokenizer)
-    if whole[: len(prompt)] == prompt and end in whole[len(prompt) :]:
-        ids = whole[len(prompt) :]
-        return ids[: ids.index(end) + 1]
-    return [*tokenizer.encode(answer, add_special_tokens=False), end]
+def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
+    """Ids of an answer's text behind a prompt, closed as the template closes a turn; see `frame.answer`."""
+    return frame.answer(tokenizer, answer)
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token with which the template closes an assistant's turn; the EOS token where it writes none.
+    """The token with which the template ends an assistant's turn, behind which generation stops; EOS where it writes none.
 
     Raises:
         UserError: neither exists.
     """
-    return _end_of_turn(tokenizer, tokenizer.chat_template)
-
-
-@functools.lru_cache(maxsize=64)
-def _end_of_turn(tokenizer: PreTrainedTokenizerBase, _template: str) -> int:
-    user = {"role": "user", "content": "a"}
-    prompt = prompt_ids(tokenizer, [user])
-    whole = conversation_ids(tokenizer, [user, {"role": "assistant", "content": "b"}])
-    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    closing = [i for i in whole[len(prompt) :] if i in special]
-    if closing:
-        return closing[0]
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"{tokenizer.name_or_path}: neither its chat template nor its EOS token ends an answer")
-    return tokenizer.eos_token_id
+    return frame.of(tokenizer).end[-1]
 
 
 def alike(tokenizer: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether ids of answers mean the same to both: one vocabulary, and one token that ends a turn."""
-    return tokenizer.get_vocab() == other.get_vocab() and end_of_turn(tokenizer) == end_of_turn(other)
+    """Whether ids of answers mean the same to both: one vocabulary, and one end of a turn."""
+    return tokenizer.get_vocab() == other.get_vocab() and frame.of(tokenizer).end == frame.of(other).end
 
 
-def decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    """The answer's text, without special tokens and outer white space."""
-    return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
+def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The answer's text, without marks, thought and outer white space; see `frame.decode`."""
+    return frame.decode(tokenizer, ids).strip()

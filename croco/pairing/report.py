@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from croco.artifacts.records import Message
 from croco.config import PairingConfig
 from croco.language import fidelity
 from croco.maths import pairing
@@ -29,8 +28,8 @@ OTHER_IDS = {"answers": 0, "differ": 0, "get an end": 0}
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 Numbers = dict[str, Any]
-Tokenise = Callable[[list[Message], str], list[int]]
-"""From a prompt and an answer's text to the answer's ids, its end included."""
+Tokenise = Callable[[str], list[int]]
+"""From an answer's text to its ids, its end included."""
 
 
 class TextFacts:
@@ -80,7 +79,7 @@ class TextFacts:
         sampled = row[f"{side}_token_ids"]
         if sampled is None or row["source"] not in self.tokenise:
             return
-        anew = self.tokenise[row["source"]](row["prompt"], said)
+        anew = self.tokenise[row["source"]](said)
         counts = self.other_ids.setdefault(row[f"{side}_language"], Counter(OTHER_IDS))
         counts["answers"] += 1
         counts["differ"] += anew != sampled
@@ -102,7 +101,7 @@ class TextFacts:
 
 
 def _compared(side: str) -> tuple[str, ...]:
-    return "source", "prompt", f"{side}_language", f"{side}_token_ids"
+    return "source", f"{side}_language", f"{side}_token_ids"
 
 
 def numbers(pairs: Chosen, config: PairingConfig, facts: TextFacts) -> Numbers:

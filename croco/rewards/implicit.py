@@ -72,7 +72,7 @@ class ImplicitScorer:
         prompt = text.prompt_ids(self.tokenizer, messages)
         if answered.token_ids is not None:
             return prompt, list(answered.token_ids)
-        return prompt, text.answer_ids(self.tokenizer, messages, answered.answer)
+        return prompt, text.answer_ids(self.tokenizer, answered.answer)
 
     def close(self) -> None:
         del self.model

@@ -48,7 +48,7 @@ def run(job: Job) -> dict[str, Any]:
     tokenizer = tokenizer_of(factory.policy(job.config.model))
     rows = _rows(job, tokenizer)
     answers = {
-        "data": [(row, ids_of(tokenizer, row.messages, answer)) for row in rows for answer in row.answers],
+        "data": [(row, ids_of(tokenizer, answer)) for row in rows for answer in row.answers],
         "policy": _own(job, tokenizer, rows),
     }
     results: list[Result] = []

@@ -10,9 +10,9 @@ from croco.artifacts import records
 from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
-from croco.language import text
+from croco.language import frame, text
 from croco.models.checkpoints import tokenizer_of
-from croco.pairing import levels, show
+from croco.pairing import levels, report, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
 from croco.stages.base import Job, Stage, languages_of, model_of, pairs_wanted
 
@@ -47,6 +47,8 @@ def accept(config: Config, summary: dict[str, Any]) -> None:
 def _tokenise(config: Config) -> dict[str, report.Tokenise]:
     """How an answer's text would be encoded for training, for the sources whose sampled ids the policy can be trained on."""
     tokenizer = tokenizer_of(factory.policy(config.model))
+    if frame.of(tokenizer).opens_thought:
+        return {}  # no text is an answer to it
     anew = functools.partial(text.answer_ids, tokenizer)
     return {source: anew for source in ("on_policy", "off_policy") if factory.samples_as(config, source, tokenizer)}
 

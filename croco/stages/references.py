@@ -43,7 +43,7 @@ def _generations(config: Config, prompts: list[Prompt]) -> Iterator[Generation]:
     tokenizer = tokenizer_of(factory.policy(config.model))
     for p in sorted(prompts, key=lambda p: p.prompt_id):
         assert p.reference is not None
-        ids = text.answer_ids(tokenizer, p.messages, p.reference)
+        ids = text.answer_ids(tokenizer, p.reference.strip())
         yield Generation(
             prompt_id=p.prompt_id,
             language=p.language,

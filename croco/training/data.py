@@ -64,7 +64,7 @@ def encode(
         if len(prompt) >= max_length:
             counts["prompt too long"] += 1
             continue
-        whole = [ids_of(tokenizer, messages, answer) for answer in answers]
+        whole = [ids_of(tokenizer, answer) for answer in answers]
         cut = tuple(ids[: max_length - len(prompt)] for ids in whole)
         counts["answers cut"] += sum(len(a) < len(b) for a, b in zip(cut, whole, strict=True))
         if len(set(map(tuple, cut))) < len(cut):

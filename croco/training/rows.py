@@ -87,6 +87,6 @@ def _lists(column: Any) -> list[np.ndarray | None]:
     return [values[a:b] if valid else None for a, b, valid in zip(offsets, offsets[1:], there, strict=False)]
 
 
-def ids_of(tokenizer: PreTrainedTokenizerBase, messages: list[Message], answer: Answer) -> list[int]:
-    """What an answer is trained on: its ids, or those of its text and of an end."""
-    return text.answer_ids(tokenizer, messages, answer) if isinstance(answer, str) else [int(i) for i in answer]
+def ids_of(tokenizer: PreTrainedTokenizerBase, answer: Answer) -> list[int]:
+    """What an answer is trained on: its ids, or those of its text (without outer white space) and of an end."""
+    return text.answer_ids(tokenizer, answer.strip()) if isinstance(answer, str) else [int(i) for i in answer]

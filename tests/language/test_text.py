@@ -16,7 +16,7 @@ USER = [{"role": "user", "content": "hvad hedder du?"}]
 def test_prompt_is_a_prefix_and_the_answer_ends_once(tmp_path: Path) -> None:
     tokenizer = build_tokenizer(tmp_path)
     prompt = text.prompt_ids(tokenizer, USER)
-    answer = text.answer_ids(tokenizer, USER, "the quick fox")
+    answer = text.answer_ids(tokenizer, "the quick fox")
     whole = text.conversation_ids(tokenizer, [*USER, {"role": "assistant", "content": "the quick fox"}])
     assert prompt + answer == whole
     assert whole.count(tokenizer.bos_token_id) == 1
@@ -27,13 +27,13 @@ def test_prompt_is_a_prefix_and_the_answer_ends_once(tmp_path: Path) -> None:
 def test_what_follows_the_end_of_turn_is_no_part_of_the_answer(tmp_path: Path) -> None:
     """Many templates write a newline behind the end of a turn, which the model never samples."""
     tokenizer = build_tokenizer(tmp_path, TEMPLATE.replace("<|end|>{% endfor %}", "<|end|>\n{% endfor %}"))
-    assert text.answer_ids(tokenizer, USER, "fox")[-1] == text.end_of_turn(tokenizer)
+    assert text.answer_ids(tokenizer, "fox")[-1] == text.end_of_turn(tokenizer)
 
 
 def test_a_template_that_rewrites_the_prompt_still_gives_the_answer(tmp_path: Path) -> None:
     template = "{% if messages|length > 1 %}{{ bos_token }}{% endif %}" + TEMPLATE.replace("{{ bos_token }}", "")
     tokenizer = build_tokenizer(tmp_path, template)
-    ids = text.answer_ids(tokenizer, USER, "fox")
+    ids = text.answer_ids(tokenizer, "fox")
     assert text.decode(tokenizer, ids) == "fox"
     assert ids[-1] == text.end_of_turn(tokenizer)
 

@@ -52,10 +52,10 @@ def test_figures_by_hand(world: World) -> None:
 
 def test_answers_that_are_other_ids_as_text_are_counted_by_language(world: World) -> None:
     """World samples [10 + sample, 1]. Encoded anew, Danish answers become [10, 1]: sample 0 is the same, sample 1 is not; English
-    ones become [10, 2], which also ends otherwise."""
+    ones (and nothing) become [10, 2], which also ends otherwise."""
 
-    def anew(messages: list[dict[str, str]], said: str) -> list[int]:
-        return [10, 1 if messages[0]["content"].endswith("da") else 2]
+    def anew(said: str) -> list[int]:
+        return [10, 1 if said in (DANISH, GERMAN) else 2]
 
     numbers = world.build(tokenise={"on_policy": anew})[1]["report"]
     assert numbers["other_ids_as_text"] == {

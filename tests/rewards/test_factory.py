@@ -73,7 +73,7 @@ def test_the_implicit_reward_of_sampled_ids_is_that_of_these_ids(policy: Path, a
     answered = Answered([{"role": "user", "content": "hvad?"}], "fox", "da", "{}", english=QUESTION)
     scorer = ImplicitScorer(Checkpoint(str(policy), adapter=adapter), english_names(), "", 200, 400)
     tokenizer = text.load_tokenizer(str(policy))
-    canonical = tuple(text.answer_ids(tokenizer, QUESTION, "fox"))
+    canonical = tuple(text.answer_ids(tokenizer, "fox"))
     letters = tuple(tokenizer.convert_tokens_to_ids(list("fox")))
     of_text, same, other = scorer.score([answered, *(replace(answered, token_ids=i) for i in (canonical, letters))])
     assert of_text == pytest.approx(same, abs=1e-6)

@@ -22,7 +22,7 @@ USER = [{"role": "user", "content": "Hvad er hovedstaden i dette land: Frankrig?
 def test_prompts_are_prefixes_with_one_bos(name: str) -> None:
     tokenizer = text.load_tokenizer(str(MODELS / name))
     prompt = text.prompt_ids(tokenizer, USER)
-    answer = text.answer_ids(tokenizer, USER, "Hovedstaden er Paris.")
+    answer = text.answer_ids(tokenizer, "Hovedstaden er Paris.")
     assert prompt + answer == text.conversation_ids(
         tokenizer, [*USER, {"role": "assistant", "content": "Hovedstaden er Paris."}]
     )

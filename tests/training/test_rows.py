@@ -58,7 +58,7 @@ def test_sampled_ids_reach_training_as_they_are_and_texts_are_encoded_and_closed
         return encode(tokenizer, [(r.messages, r.answers) for r in rows(config, pairs, pairs, tokenizer)], 64)[0]
 
     assert examples()[0].answers == (ids, [*loose(tokenizer, "dog"), end])
-    expected = tuple(text.answer_ids(tokenizer, USER, said) for said in ("fox", "dog"))
+    expected = tuple(text.answer_ids(tokenizer, said) for said in ("fox", "dog"))
     assert examples("method.tokens=text")[0].answers == expected
     assert expected[0][-1] == end
     assert examples("method=max_r")[0].answers == (ids,)
@@ -108,7 +108,7 @@ def test_online_and_offline_give_the_same_loss_on_the_same_answers(policy: Path,
                 sampled[pair["prompt_id"], pair[f"{s}_language"], pair[f"{s}_sample"]] for s in ("chosen", "rejected")
             )
             examples.append(Example(text.prompt_ids(tokenizer, pair["prompt"]), answers))
-            moved += answers[0] != text.answer_ids(tokenizer, pair["prompt"], pair["chosen"][0]["content"])
+            moved += answers[0] != text.answer_ids(tokenizer, pair["chosen"][0]["content"])
         model = build_model(config, 0.0)
         begin(model, Start(adapter=ordered[number - 1] / "adapter" if number else None))
         with torch.no_grad():
