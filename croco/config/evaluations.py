@@ -32,6 +32,8 @@ class ChecksConfig:
     """A file in IFEval's format, or a folder of `<language>.jsonl`, whose prompts are asked too."""
     seed: int
     """Of our own prompts."""
+    topics: str
+    """Of our own prompts: `all`, or `heldout`, those that `prompts=checks` does not train on."""
     samples: int
     """Answers per prompt and language."""
     temperature: float

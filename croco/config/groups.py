@@ -52,6 +52,9 @@ class ModelConfig:
     """Longest prompt plus answer in tokens that training sees; a longer answer is cut, and counted."""
     learning_rate: LearningRateConfig
     lora: LoraConfig
+    size: str | None = None
+    """Which of `sizes` is `path`, for a family of checkpoints."""
+    sizes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -151,7 +154,7 @@ class PromptsConfig:
     """Where prompts come from and which are kept."""
 
     source: str
-    """`tiny`, `jsonl`, `parquet`, or `hub`."""
+    """`tiny`, `checks` (our own, with instructions a rule can check), `jsonl`, `parquet`, or `hub`."""
     path: str | None
     """A file with a language column, a folder with one file per language (`da.jsonl`), or a hub data set."""
     name: str | None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from croco.artifacts import addresses
+from croco.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
 CONF = next(folder / "conf" for folder in (PACKAGE.parent, PACKAGE) if (folder / "conf" / "config.yaml").is_file())
@@ -65,8 +66,35 @@ def union(*sets: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(itertools.chain(*sets)))
 
 
+def sized(size: str, sizes: Mapping[str, str]) -> str:
+    """The checkpoint of a size.
+
+    Raises:
+        UserError: there is none.
+    """
+    if str(size) not in sizes:
+        raise UserError(f"model.size: there is {', '.join(map(str, sizes))}, and no '{size}'; or give model.path")
+    return str(sizes[str(size)])
+
+
 OmegaConf.register_new_resolver("repository", lambda: str(CONF.parent), replace=True)
 OmegaConf.register_new_resolver("tiny_model", lambda name: str(MODELS / name), replace=True)
+
+
+def fetched_folder(name: str) -> Path:
+    """Where `croco fetch NAME` puts its checkpoint: below CROCO_CACHE, or the user's cache folder."""
+    cache = os.environ.get("CROCO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "croco"
+    return Path(cache) / "models" / name
+
+
+def fetched(name: str, hub: str) -> str:
+    """What `croco fetch` has brought, or else the hub's id."""
+    folder = fetched_folder(name)
+    return str(folder) if folder.is_dir() else hub
+
+
+OmegaConf.register_new_resolver("fetched", fetched, replace=True)
+OmegaConf.register_new_resolver("sized", sized, replace=True)
 OmegaConf.register_new_resolver("union", lambda sets: union(*sets.values()), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from croco.config import functions, languages
 from croco.config.arena import check_arena, check_judge
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
+from croco.config.paths import PACKAGE
 from croco.config.running import WorkersConfig
 from croco.config.scorers import check_reward, measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
 from croco.config.worlds import check_worlds
+
+CHECKED = PACKAGE / "evals" / "checks" / "data"  # languages with prompts of our own
 
 
 def check(config: Config) -> None:
@@ -73,7 +77,7 @@ def check(config: Config) -> None:
     check_shares(config.source)
     check_checkpoints(config)
     check_quality(config.evals.quality, config.prompts)
-    check_checks(config.evals.checks)
+    check_checks(config.evals.checks, config.prompts.source, config.lang.languages)
     check_euroeval(config.evals.euroeval, config.lang.languages)
 
     check_reward_ranking(config.evals.reward_ranking, known)
@@ -96,12 +100,15 @@ def check_targets(targets: Any) -> None:
 
 def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
     """Checks of one group; raises UserError with the key to change."""
-    one_of("prompts.source", prompts.source, ("tiny", "jsonl", "parquet", "hub"))
+    one_of("prompts.source", prompts.source, ("tiny", "checks", "jsonl", "parquet", "hub"))
     one_of("prompts.turns", prompts.turns, ("all", "first"))
     require(prompts.train >= 1, "prompts.train: must be at least 1")
     require(prompts.heldout >= 0, "prompts.heldout: must be at least 0")
     require(prompts.max_tokens is None or prompts.max_tokens >= 1, "prompts.max_tokens: must be at least 1, or null")
-    require(prompts.source == "tiny" or prompts.path is not None, f"prompts.path: prompts={prompts.source} needs one")
+    require(
+        prompts.source in ("tiny", "checks") or prompts.path is not None,
+        f"prompts.path: prompts={prompts.source} needs one",
+    )
     require(
         prompts.language is None or prompts.language in known,
         f"prompts.language: unknown language '{prompts.language}'; known are {', '.join(known)}",
@@ -160,7 +167,7 @@ def check_training(config: Config) -> None:
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
 
 
-def check_checks(checks: ChecksConfig | None) -> None:
+def check_checks(checks: ChecksConfig | None, source: str, languages: Sequence[str]) -> None:
     """Checks of one evaluation; raises UserError with the key to change."""
     if checks is None:
         return
@@ -169,8 +176,20 @@ def check_checks(checks: ChecksConfig | None) -> None:
         "evals.checks.prompts: nothing is asked; at least 1, or evals.checks.path=FILE",
     )
     require(checks.prompts >= 0, "evals.checks.prompts: must be at least 0")
+    there = {path.stem for path in CHECKED.glob("*.yaml")}
+    missing = ", ".join(sorted(set(languages) - there)) if checks.prompts else ""
+    require(
+        not missing,
+        f"evals.checks.prompts: no prompts of our own in {missing}; evals=none, or evals.checks.prompts=0 with "
+        "evals.checks.path=FILE in IFEval's format",
+    )
     require(
         checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"
+    )
+    one_of("evals.checks.topics", checks.topics, ("all", "heldout"))
+    require(
+        source != "checks" or checks.topics == "heldout" or not checks.prompts,
+        "evals.checks.topics: prompts=checks trains on some of all topics; heldout",
     )
     require(checks.samples >= 1, "evals.checks.samples: must be at least 1")
     require(

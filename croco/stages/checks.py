@@ -27,13 +27,14 @@ def _asked(config: Config) -> dict[str, Any]:
         return {}
     files = prompts.files(Path(checks.path)) if checks.path is not None else []
     read = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
-    return {"prompts": checks.prompts, "seed": checks.seed, "files": read}
+    topics = {} if checks.topics == "all" else {"topics": checks.topics}
+    return {"prompts": checks.prompts, "seed": checks.seed, **topics, "files": read}
 
 
 def _write(job: Job) -> dict[str, Any]:
     checks, language = job.config.evals.checks, str(job.language)
     assert checks is not None, "stages are asked whether they are wanted"
-    asked = list(prompts.own(language, checks.prompts, checks.seed)) if checks.prompts else []
+    asked = list(prompts.own(language, checks.prompts, checks.seed, checks.topics)) if checks.prompts else []
     own = len(asked)
     refused: list[str] = []
     if checks.path is not None:

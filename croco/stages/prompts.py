@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def run(job: Job) -> dict[str, Any]:
     dropped: Counter[str] = Counter()
     if "translations" in job.inputs:
         return _translated(job)
-    drawn = _tiny(config.prompts, language) if config.prompts.source == "tiny" else _read(config.prompts, dropped)
+    own = {"tiny": _tiny, "checks": _checks}.get(config.prompts.source)
+    drawn = own(config.prompts, language) if own else _read(config.prompts, dropped)
     prompts = [p for p in drawn if p.language == language]
     if drawn and not prompts:
         there = ", ".join(sorted({p.language for p in drawn}))
@@ -127,6 +129,14 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
         for split, prompts in drawn.items()
         for p in prompts
     ]
+
+
+def _checks(config: PromptsConfig, language: str) -> list[Prompt]:
+    """Our own prompts with checkable instructions, on the topics that `evals.checks.topics=heldout` leaves out."""
+    from croco.evals.checks import prompts
+
+    drawn = list(prompts.own(language, config.train + config.heldout, config.seed, "train"))
+    return [replace(p, split="train" if i < config.train else "heldout") for i, p in enumerate(drawn)]
 
 
 def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[str]) -> list[Prompt]:

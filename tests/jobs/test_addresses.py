@@ -48,6 +48,7 @@ BASES: dict[str, Sequence[str]] = {
 }
 BASES["trained"] = ("reward=trained", "lang=[en,da]", "evals=none", "reward.training.tune=lora")
 NO_ADDRESS = (
+    "model.size",
     "engine.isolate",
     "engine.prompts_per_unit",
     "engine.batch_size",

@@ -147,16 +147,22 @@ def texts_of(language: str) -> Texts:
     return {str(key): value for key, value in texts.items()}
 
 
-def own(language: str, count: int, seed: int) -> Iterator[Prompt]:
+TOPICS = {"all": slice(None), "train": slice(0, 8), "heldout": slice(8, None)}
+"""Which topics prompts are drawn from: those to train on and those to measure with share none."""
+
+
+def own(language: str, count: int, seed: int, topics: str = "all") -> Iterator[Prompt]:
     """The first `count` prompts of our own."""
     texts = texts_of(language)
+    texts = {**texts, "topics": texts["topics"][TOPICS[topics]]}
     for index in range(count):
         rng = random.Random(f"{seed}/{index}")
         task = rng.choice(texts["tasks"]).format(topic=rng.choice(texts["topics"]))
         chosen = [(name, KINDS[name].draw(rng, texts)) for name in _names(seed, index, rng)]
         sentences = [texts["instructions"][n].format(**KINDS[n].shows(arguments, texts)) for n, arguments in chosen]
         instructions = [(KINDS[name].id, arguments) for name, arguments in chosen]
-        yield _prompt(f"own-{seed}-{index:04d}", language, " ".join([task, *sentences]), instructions)
+        name = f"own-{seed}-{index:04d}" if topics == "all" else f"own-{topics}-{seed}-{index:04d}"
+        yield _prompt(name, language, " ".join([task, *sentences]), instructions)
 
 
 def _names(seed: int, index: int, rng: random.Random) -> list[str]:
