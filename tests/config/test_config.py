@@ -31,6 +31,7 @@ NEEDS = {
     ("translation", "translategemma_google"): REAL,
     ("evals", "arena_hard"): REAL,
     ("evals", "arena_paper"): REAL,
+    ("prompts", "checks"): ["evals=checks", "evals.checks.topics=heldout", "model=smollm2"],
     ("judge", "function"): ["judge.function=croco.errors:UserError"],
     ("judge", "model"): ["judge.path=x"],
     ("judge", "endpoint"): ["judge.path=x", "judge.url=http://localhost/v1"],
