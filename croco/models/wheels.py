@@ -98,7 +98,7 @@ def _converted(file: Path, folder: Path) -> None:
     quieten()
     read: dict[str, Any] = {"gguf_file": file.name}
     try:
-        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.bfloat16, **read)
+        model: Any = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.bfloat16, **read)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **read)
     except ImportError as error:
         raise UserError(f"{str(error).strip().splitlines()[0]} (`pip install croco[real]` brings it)") from None
