@@ -109,8 +109,6 @@ def strict(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "configuration"
         reason = str(error).splitlines()[0]
-        if isinstance(error.__cause__ or error.__context__, UserError):  # a resolver's own word
-            raise UserError(str(error.__cause__ or error.__context__)) from None
         raise UserError(f"{key}: {reason}") from None
     assert isinstance(config, Config)
     for key, kind in secrets.found(OmegaConf.to_container(merged)):
@@ -122,6 +120,9 @@ def strict(composed: DictConfig) -> Config:
 
 def _unresolved(composed: DictConfig, error: InterpolationResolutionError) -> str:
     """Names the key: an error in a resolver, like a variable that the environment lacks, does not."""
+    own = error.__cause__ or error.__context__
+    if isinstance(own, UserError):  # a resolver's own word
+        return str(own)
     reason = str(error).splitlines()[0]
     if (key := getattr(error, "full_key", None)) is None:
         key = next(_failing(composed, ""), "configuration")

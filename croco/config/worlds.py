@@ -45,8 +45,8 @@ def parts(config: Config) -> Iterator[Part]:
     prompts = config.prompts
     tiny = prompts.source == "tiny"
     yield Part(
-        "prompts" if tiny else "prompts.path",
-        prompts.source if tiny else str(prompts.path),
+        "prompts" if prompts.path is None else "prompts.path",
+        prompts.path or prompts.source,
         tiny,
         "prompts=dolci or prompts=jsonl prompts.path=FILE",
     )

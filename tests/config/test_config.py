@@ -31,7 +31,7 @@ NEEDS = {
     ("translation", "translategemma_google"): REAL,
     ("evals", "arena_hard"): REAL,
     ("evals", "arena_paper"): REAL,
-    ("prompts", "checks"): ["evals=checks", "evals.checks.topics=heldout", "model=smollm2"],
+    ("prompts", "checks"): ["evals=checks", "evals.checks.topics=heldout", *REAL],
     ("judge", "function"): ["judge.function=croco.errors:UserError"],
     ("judge", "model"): ["judge.path=x"],
     ("judge", "endpoint"): ["judge.path=x", "judge.url=http://localhost/v1"],
@@ -39,6 +39,7 @@ NEEDS = {
     ("reward", "judge"): ["reward.path=x", *REAL],
     ("reward", "custom"): ["reward.path=x", *REAL],
     ("reward", "skywork"): REAL,
+    **{("reward", path.stem): REAL for path in (CONF / "reward").glob("skywork_*.yaml")},
     ("reward", "mapo"): REAL,
 }
 
