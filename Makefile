@@ -103,7 +103,7 @@ tiny: setup  ## train the embedded models again, from nothing
 	$(RUN) -m croco.tiny.build
 
 bench: setup  ## the benchmarks, one table each under benchmarks/results
-	for name in pairs training generation scale; do $(RUN) benchmarks/$$name.py || exit 1; done
+	for name in pairs training training_plan generation scale; do $(RUN) benchmarks/$$name.py || exit 1; done
 	$(RUN) benchmarks/training.py --unmodified --shapes 128k --rows --sides "TRL, default" "TRL, hand-tuned" croco
 
 # EuroEval needs Python 3.12 and pins what croco does not. [generative] brings vLLM; without it only an endpoint can be measured.

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import generation, gpu, gpu_parts, training, training_data, training_memory
+from benchmarks import generation, gpu, gpu_parts, training, training_data, training_memory, training_plan
 from benchmarks.counting import Seconds, flops
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
@@ -144,3 +144,12 @@ def test_the_gpu_script_runs_dry(tmp_path: Path) -> None:
     assert "error" not in said
     for title in ("The card", "Families", "The embedded world", "A training step: nano", "The transformers engine"):
         assert title in said
+
+
+def test_what_a_run_plans_at_a_small_size() -> None:
+    """A step's plan within a millisecond, and packs nearly full."""
+    made = training_plan.table([2000])
+    cells = dict(zip(made.columns, made.rows[0], strict=True))
+    assert cells["pairs"] == "2,000"
+    assert float(cells["a step, ms"]) <= 1
+    assert float(cells["packs full"].rstrip("%")) > 95
