@@ -11,6 +11,7 @@ from croco.errors import UserError
 from croco.language import text
 from croco.training import metrics
 from croco.training.data import Example, encode
+from croco.training.verdict import verdict
 from tests.training.test_training import config_of, fit
 
 POLICY = tiny.MODELS / "policy"
@@ -41,14 +42,14 @@ def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Examp
     config = config_of(POLICY, "method.epochs=15", "method.warmup_ratio=0", *settings)
     with pytest.raises(UserError, match=r"collapsed at step \d+ .*method\.learning_rate"):
         fit(config, pairs, tmp_path / "run")
-    assert len(metrics.read(tmp_path / "run")) < 30  # of 60 steps
+    assert len(metrics.read(tmp_path / "run")) < 45  # of 60 steps; which one it is hangs on last digits
     assert not (tmp_path / "run" / "adapter").exists()
 
 
 def test_the_switch_lets_it_go_on(pairs: list[Example], tmp_path: Path) -> None:
-    config = config_of(
-        POLICY, "method.learning_rate=0.3", "method.epochs=3", "method.warmup_ratio=0", "trainer.stop_collapsed=false"
-    )
+    """To the last step, although it was collapsed on the way, where the runs above were stopped."""
+    settings = ("method=simpo", "method.learning_rate=0.02", "method.schedule=constant", "method.warmup_ratio=0")
+    config = config_of(POLICY, *settings, "method.epochs=8", "trainer.stop_collapsed=false")
     result, rows = fit(config, pairs, tmp_path / "run")
-    assert result["verdict"] == "collapsed"
-    assert len(rows) == result["steps"] == 12
+    assert "collapsed" in {verdict(rows[:n]) for n in range(1, 33)}
+    assert len(rows) == result["steps"] == 32
