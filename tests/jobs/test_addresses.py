@@ -49,6 +49,7 @@ BASES: dict[str, Sequence[str]] = {
 BASES["trained"] = ("reward=trained", "lang=[en,da]", "evals=none", "reward.training.tune=lora")
 NO_ADDRESS = (
     "model.size",
+    "model.sizes",
     "engine.isolate",
     "engine.prompts_per_unit",
     "engine.batch_size",
@@ -63,6 +64,7 @@ NO_ADDRESS = (
 )
 """Where, how fast, who is told: none of these may change an address."""
 ELSEWHERE = {
+    "preset": "what other choices take from the model's file: what they took is addressed",
     "lang.sets": "the sets that `languages` was made of",
     "model.learning_rate": "read by the method's presets: method.learning_rate is what is addressed",
     "reward.least_accuracy": "what a run stops at, or which languages it goes on without",
