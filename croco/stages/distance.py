@@ -65,7 +65,7 @@ def _rows(job: Job, tokenizer: Any) -> list[Row]:
     most = job.config.evals.distance
     assert most is not None, "stages are asked whether they are wanted"
     kept: dict[str, list[Row]] = defaultdict(list)
-    for row in rows_of(job.config, job.inputs["prompts"], job.inputs["pairs"], tokenizer):
+    for row in rows_of(job.config, job.inputs["prompts"], job.inputs.get("pairs"), tokenizer):
         if len(kept[row.language]) < most.prompts:
             kept[row.language].append(row)
     return [row for own in kept.values() for row in own]

@@ -50,7 +50,7 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
 
     model, method = job.config.model, job.config.method
     tokenizer = tokenizer_of(factory.policy(model))
-    rows = rows_of(job.config, job.inputs["prompts"], job.inputs["pairs"], tokenizer)
+    rows = rows_of(job.config, job.inputs["prompts"], job.inputs.get("pairs"), tokenizer)
     as_what = _tokens(rows)
     if method.tokens == "generated" and method.trains_on != "reference" and (anew := as_what.get("text", 0)):
         total = sum(as_what.values())

@@ -45,10 +45,10 @@ class Row:
 def rows(
     config: Config,
     prompts: Artifact | Artifacts,
-    pairs: Artifact | Artifacts,
+    pairs: Artifact | Artifacts | None,
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[Row]:
-    """In the order of the pairs (or, for `method.trains_on=reference`, of the prompts).
+    """In the order of the pairs (or, for `method.trains_on=reference`, which needs none, of the prompts).
 
     Raises:
         UserError: the data set has no answers of its own, and the method trains on them.
@@ -59,6 +59,7 @@ def rows(
         if not found:
             raise UserError("method.trains_on=reference: no prompt has a `reference` answer in this data")
         return found
+    assert pairs is not None, "all other methods are given pairs"
     sides = SIDES[config.method.trains_on]
     ids = [f"{side}_token_ids" for side in sides]
     table = pairs.table("pairs", ["prompt_id", "language", "prompt", "source", *sides, *ids])

@@ -18,7 +18,7 @@ from croco.evals.arena import judges, judging
 from croco.evals.arena.judges import Game
 from croco.tiny import world
 from tests.engines.test_endpoint import Server, server  # noqa: F401 - a fixture
-from tests.support.builders import build_policy
+from tests.support.builders import TEMPLATE, build_policy, build_tokenizer
 
 
 def config(*overrides: str) -> Config:
@@ -70,38 +70,31 @@ def test_a_real_model_is_asked_and_its_babble_is_unreadable(tmp_path: Path) -> N
     assert all(j.finish_reason in ("stop", "length") for j in found)
 
 
-class Tokenizer:
-    """Characters are tokens; keeps what the template was told."""
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-
-    def apply_chat_template(self, messages: list[dict[str, str]], **options: Any) -> list[int]:
-        self.options = options
-        return [ord(c) for c in messages[0]["content"]]
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        return "".join(map(chr, ids))
-
-
 class Generator:
-    """Prefers answer 1."""
+    """Prefers answer 1; keeps how a message begins."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.begins = tokenizer, set[int]()
 
     def generate(self, requests: list[Request]) -> Any:
         for request in reversed(requests):
-            yield Completion(request, 0, [ord(c) for c in "[[1]]"], "stop")
+            self.begins.add(request.token_ids[0])
+            yield Completion(request, 0, self.tokenizer.encode("[[1]]", add_special_tokens=False), "stop")
 
     def close(self) -> None:
         pass
 
 
-def test_the_templates_options_reach_it_and_answers_their_games() -> None:
-    tokenizer = Tokenizer()
-    judge = judges.ModelJudge(Generator(), tokenizer, 5000, {"enable_thinking": False})  # type: ignore[arg-type]
+def test_the_templates_options_reach_it_and_answers_their_games(tmp_path: Path) -> None:
+    """The template begins with <pad> where thinking is switched off."""
+    thinks = "{% if enable_thinking is defined and not enable_thinking %}<pad>{% endif %}"
+    tokenizer = build_tokenizer(tmp_path, thinks + TEMPLATE)
+    generator = Generator(tokenizer)
+    judge = judges.ModelJudge(generator, tokenizer, 5000, {"enable_thinking": False})  # type: ignore[arg-type]
     games = judges.games(prompt(), "ours", "theirs", "both", 0, 0)
     winners = {j.game.order: judging.winner(judging.verdict(j.text), j.game.order) for j in judge.judge(games)}
     assert winners == {"candidate_first": "candidate", "opponent_first": "opponent"}
-    assert tokenizer.options["enable_thinking"] is False
+    assert generator.begins == {tokenizer.pad_token_id}
 
 
 def test_a_judge_behind_a_server(server: Server) -> None:  # noqa: F811 - the fixture
