@@ -9,12 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from croco.evals.comparing import changes
 from croco.page import forest
 from croco.page.curves import Curve, curve, legend
 from croco.show.tables import Table, cell
 from croco.show.visible import visible
 
 HERE = Path(__file__).parent
+HEADINGS = {
+    changes.BETTER: "Better",
+    changes.WORSE: "Worse",
+    changes.OTHER: "Changed",
+    changes.SAME: "No difference seen",
+}
+ALWAYS = ("Better", "Worse")
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Page:
     warnings: Sequence[str] = ()
     forests: Mapping[str, forest.Forest] = field(default_factory=dict)
     """Title of a table -> the plot above it, instead of the table's own."""
+    changed: Sequence[changes.Change] = ()
+    """What got better, worse or neither, told before any table."""
     series: Sequence[str] = ()
     """Names of the series in `forests`, where there are several."""
 
@@ -62,10 +72,12 @@ def render(page: Page) -> str:
     )
     environment.filters["cell"] = cell
     environment.globals["plot"] = curve
+    environment.filters["sentence"] = changes.sentence
     script = (HERE / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(
         page=page,
         languages=_languages(page),
+        verdicts=_verdicts(page),
         forests={table.title: drawn for table in page.tables if (drawn := _forest(page, table))},
         settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
         style=(HERE / "page.css").read_text(encoding="utf-8"),
@@ -77,6 +89,14 @@ def render(page: Page) -> str:
 def _shown(value: Any) -> Any:
     """Text with what hides or turns it around written out, before it is escaped; what is HTML already stays."""
     return visible(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _verdicts(page: Page) -> list[tuple[str, list[changes.Change]]]:
+    """(heading, measures), the changes for better and worse first and always there where anything was measured."""
+    if not page.changed:
+        return []
+    told = [(heading, [one for one in page.changed if one.verdict == verdict]) for verdict, heading in HEADINGS.items()]
+    return [(heading, found) for heading, found in told if found or heading in ALWAYS]
 
 
 def _forest(page: Page, table: Table) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from croco import page
 from croco.artifacts import store
 from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
+from croco.evals.comparing import changes, paired
 from croco.page import lineage as origin
 from croco.page import trained
 from croco.page.curves import Curve
@@ -19,6 +21,8 @@ from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
 ANSWERS_PER_LANGUAGE = 8
+ON_PROMPTS = ("quality", "checks")
+RESAMPLES, CONFIDENCE = 10_000, 0.95  # of what changed
 EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
@@ -33,16 +37,24 @@ def run(job: Job) -> dict[str, Any]:
     training = job.single("training")
     shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
     store.write_atomically(job.output.path / "report.txt", shown)
+    changed = _changes(job)
     folders = lineage(job)
     store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
-    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated)))
+    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, changed)))
     return {
         "warnings": warnings(job),
         "metric": next((summary["metric"] for summary in evaluated.values()), None),
         "pairs": job.single("pairs").summary["rows"] if "pairs" in job.inputs else None,
         "steps": training.summary["steps"],
         "evaluated": {name: summary["headline"] for name, summary in evaluated.items()},
+        "changes": [asdict(change) for change in changed],
     }
+
+
+def _changes(job: Job) -> list[changes.Change]:
+    """Every measure that both systems have on prompts; benchmarks and judges bring verdicts of their own."""
+    measured = {name: job.single(name).table("results") for name in ON_PROMPTS if name in job.inputs}
+    return changes.changes(measured, job.config.lang.languages, paired.Settings(RESAMPLES, CONFIDENCE))
 
 
 def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
@@ -65,11 +77,12 @@ def lineage(job: Job) -> dict[str, str]:
     return folders
 
 
-def _page(job: Job, evaluated: Mapping[str, dict[str, Any]]) -> page.Page:
+def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], changed: Sequence[changes.Change]) -> page.Page:
     config = job.config
     pairs = _pairs(job)
     found = origin.ancestors(job.inputs)
     return page.Page(
+        changed=changed,
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
         tables=[*_results(evaluated), *(show.tables(pairs) if pairs else ())],
