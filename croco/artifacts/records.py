@@ -176,8 +176,12 @@ def as_dict(row: Any) -> dict[str, Any]:
     return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path, not_a_number: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, object) of every non-blank line.
+
+    Args:
+        not_a_number: let NaN and Infinity pass, which JSON does not have and other tools write for a score that is none; whoever
+            asks for them counts them.
 
     Raises:
         UserError: the file is missing, is not UTF-8 (a byte-order mark may begin it), or a line is not a JSON object with each
@@ -191,14 +195,16 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
-                    yield number, _row(f"{path}:{number}", line)
+                    yield number, _row(f"{path}:{number}", line, not_a_number)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _row(place: str, line: bytes) -> dict[str, Any]:
+def _row(place: str, line: bytes, not_a_number: bool) -> dict[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        row = json.loads(
+            line.decode("utf-8"), object_pairs_hook=_once, parse_constant=float if not_a_number else _no_number
+        )
     except RecursionError:
         raise UserError(f"{place}: not valid JSON (nested too deeply)") from None
     except ValueError as error:  # also a number of more digits than Python reads

@@ -72,6 +72,8 @@ def sized(size: str, sizes: Mapping[str, str]) -> str:
     Raises:
         UserError: there is none.
     """
+    if not sizes:
+        raise UserError("model.path: this choice leaves it to you; give model.path=...")
     if str(size) not in sizes:
         raise UserError(f"model.size: there is {', '.join(map(str, sizes))}, and no '{size}'; or give model.path")
     return str(sizes[str(size)])

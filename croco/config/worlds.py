@@ -26,17 +26,19 @@ class Part:
 
     key: str
     name: str
-    embedded: bool
+    embedded: bool | None
+    """None where it cannot be told: nothing is there, which is said where it is looked for."""
     instead: str
     """What to choose where the rest is real."""
 
 
-def embedded(path: str) -> bool:
-    """Whether a checkpoint is of the embedded world: its config.json says so, also of what was trained from one of its models."""
+def embedded(path: str) -> bool | None:
+    """Whether a checkpoint is of the embedded world: its config.json says so, also of what was trained from one of its models.
+    None where a folder is meant and holds none, or one that says nothing."""
     try:
         return bool(json.loads((Path(path) / "config.json").read_text(encoding="utf-8")).get(MARK, False))
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError, AttributeError):
+        return None if Path(path).is_dir() or path.startswith((".", "/", "~")) else False
 
 
 def parts(config: Config) -> Iterator[Part]:
@@ -95,7 +97,7 @@ def _function(key: str, name: str | None, instead: str) -> Iterator[Part]:
 
 def check_worlds(config: Config) -> None:
     """Raises UserError where parts of the embedded world stand beside others; the message names one of them."""
-    every = list(parts(config))
+    every = [part for part in parts(config) if part.embedded is not None]
     strange = [part for part in every if part.embedded != every[0].embedded]
     if not strange:
         return

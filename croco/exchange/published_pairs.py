@@ -37,7 +37,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".json" and path.is_file():
         yield from enumerate(json.loads(path.read_text(encoding="utf-8")), start=1)
     else:
-        yield from records.read_jsonl(path)
+        yield from records.read_jsonl(path, not_a_number=True)
 
 
 def _turn(path: Path, number: int, row: Row, role: str) -> str:

@@ -34,8 +34,8 @@ def _english(config: Config, reward: RewardConfig, options: ImplicitOptions) -> 
 def _train(config: Config, store: Store, progress: Progress, trackers: Trackers) -> Artifact:
     from croco.stages import stages
 
-    names = [stage.name for stage in stages()]
+    last = max(number for number, stage in enumerate(stages()) if stage.name == "training")
     chain = Chain(config, store, progress, trackers.part("english"))
-    training = chain.run(stages()[: names.index("training") + 1])["training"]
+    training = chain.run(stages()[: last + 1])["training"]
     assert isinstance(training, Artifact)
     return training

@@ -111,7 +111,7 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
     engine, reward = job.config.engine, job.reward
     prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
     name = reward.path or reward.function or ""
-    which = canonical([slice_of(job.config), name, reward.options])
+    which = canonical([slice_of(job.config), name])
     scorer = job.engines.get(("scorer", which), lambda: factory.scorer(engine, reward))
     english, exact = _English.of(job), _exact(job.config)
     units: list[list[Generation]] = []

@@ -33,6 +33,7 @@ from croco.jobs.chain import Chain
 from croco.jobs.job import execute
 from croco.show.progress import Progress
 from croco.stages import stages
+from tests.support.builders import real
 
 
 def composed(policy: Path, reward: Path, runs: Path, *more: str):
@@ -162,6 +163,7 @@ def test_an_added_prompt_costs_itself_and_a_changed_one_too(
 ) -> None:
     texts = {f"p{i}": f"hi {i}" for i in range(8)}
     file = tmp_path / "mine.jsonl"
+    policy, reward = real(policy, tmp_path / "own_policy"), real(reward, tmp_path / "own_reward")
     answers(composed(policy, reward, tmp_path, *own(file, texts)), tmp_path / "a")
     before = {prompt for prompt, _ in made["generated"]}
     changed = sorted(before)[0]

@@ -134,6 +134,9 @@ def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can
 
     Where the prompts are all that is wanted, nothing to share follows them.
     """
+    from tests.support.builders import real
+
+    policy, reward = real(policy, tmp_path / "own_policy"), real(reward, tmp_path / "own_reward")
     rows = [{"id": f"q{n}", "language": "en", "prompt": f"why does fox {n} jump?"} for n in range(12)]
     (tmp_path / "en.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     own = [f"prompts=jsonl prompts.path={tmp_path / 'en.jsonl'} prompts.heldout=4 translation=plain"]

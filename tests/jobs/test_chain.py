@@ -22,7 +22,7 @@ from croco.jobs.job import execute
 from croco.show.progress import Progress
 from tests.evals.benchmarks import stub
 from tests.support import interrupts
-from tests.support.builders import build_reward
+from tests.support.builders import build_reward, real
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +52,11 @@ def command(policy: Path, reward: Path, runs: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "croco.run", *overrides_of(policy, reward, runs, *more)]
 
 
+def reals(policy: Path, reward: Path, folder: Path) -> tuple[Path, Path]:
+    """Both, as checkpoints of one's own."""
+    return real(policy, folder / "own_policy"), real(reward, folder / "own_reward")
+
+
 def report_of(out: str) -> str:
     """The table, from its head to the line that says where the artifacts are."""
     return out[out.index("language prompts") : out.index("artifacts:")]
@@ -69,8 +74,6 @@ def test_sft_on_the_data_sets_answers_makes_no_others(policy: Path, reward: Path
 
 
 def test_own_answers_that_are_not_there_are_said_at_the_start(policy: Path, reward: Path, tmp_path: Path) -> None:
-    from tests.support.builders import real
-
     (tmp_path / "da.jsonl").write_text("".join(f'{{"id": "{i}", "prompt": "spørgsmål {i}"}}\n' for i in range(9)))
     own = ["prompts=jsonl", f"prompts.path={tmp_path / 'da.jsonl'}", "prompts.language=da", "lang.languages=[da]"]
     model = [f"model.path={real(policy, tmp_path / 'policy')}", f"reward.path={real(reward, tmp_path / 'reward')}"]
@@ -199,7 +202,7 @@ def test_malformed_prompts_name_file_and_line(policy: Path, reward: Path, tmp_pa
     file = tmp_path / "mine.jsonl"
     file.write_text('{"prompt": "hi", "language": "en"}\n{"prompt": \n')
     with pytest.raises(UserError, match=r"mine\.jsonl:2"):
-        run(policy, reward, tmp_path / "runs", "prompts=jsonl", f"prompts.path={file}", "evals=none")
+        run(*reals(policy, reward, tmp_path), tmp_path / "runs", "prompts=jsonl", f"prompts.path={file}", "evals=none")
 
 
 def test_too_few_prompts_to_hold_any_out_stop_before_anything_is_generated(
@@ -209,7 +212,7 @@ def test_too_few_prompts_to_hold_any_out_stop_before_anything_is_generated(
     file.write_text("".join(json.dumps({"id": i, "prompt": f"hi {i}", "language": "en"}) + "\n" for i in range(3)))
     own = ["prompts=jsonl", f"prompts.path={file}", "evals.quality.grader=croco.errors:UserError"]
     with pytest.raises(UserError, match=r"prompts\.heldout: no prompt is held out"):
-        run(policy, reward, tmp_path / "runs", *own, "lang.languages=[en]")
+        run(*reals(policy, reward, tmp_path), tmp_path / "runs", *own, "lang.languages=[en]")
     assert not list((tmp_path / "runs").glob("generations/*/manifest.json"))
 
 
@@ -218,8 +221,7 @@ def test_a_prompt_longer_than_the_context_is_named(policy: Path, reward: Path, t
     file.write_text(json.dumps({"id": "long", "prompt": "x " * 400, "language": "en"}) + "\n")
     with pytest.raises(UserError, match=r"prompt long \(en\)"):
         run(
-            policy,
-            reward,
+            *reals(policy, reward, tmp_path),
             tmp_path / "runs",
             "prompts=jsonl",
             f"prompts.path={file}",

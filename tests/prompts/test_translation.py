@@ -28,7 +28,10 @@ GEMMA = (
 def composed(*overrides: str) -> Config:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return strict(
-            compose("config", overrides=["lang.languages=[en,da,no,mt]", "model=custom", "model.path=x", *overrides])
+            compose(
+                "config",
+                overrides=["lang.languages=[en,da,no,mt]", "model=custom", "model.path=x", "evals=none", *overrides],
+            )
         )
 
 
@@ -181,6 +184,6 @@ def test_a_language_without_a_code_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_papers_prompts_bring_the_papers_translator() -> None:
     assert composed().translation.model == "Infomaniak-AI/vllm-translategemma-27b-it"
-    assert composed("model=eurollm").translation.model == "Infomaniak-AI/vllm-translategemma-27b-it"
-    assert composed("model=eurollm", "translation=none").translation.model is None
-    assert composed("model=eurollm", "prompts=jsonl", "prompts.path=x").translation.model is None
+    assert composed("model=eurollm", "evals=none").translation.model == "Infomaniak-AI/vllm-translategemma-27b-it"
+    assert composed("model=eurollm", "evals=none", "translation=none").translation.model is None
+    assert composed("model=eurollm", "evals=none", "prompts=jsonl", "prompts.path=x").translation.model is None

@@ -76,7 +76,7 @@ def read(file: Path) -> list[Measured]:
         UserError: no file, or a row that has neither schema, or whose totals are not those of its iterations, with file and line.
     """
     found: dict[tuple[object, ...], Measured] = {}
-    for number, row in records.read_jsonl(file):
+    for number, row in records.read_jsonl(file, not_a_number=True):
         try:
             measured = _every_eval_ever(row) if "schema_version" in row else _flat(row)
         except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
