@@ -39,7 +39,7 @@ def check_choices(chosen: Mapping[str, Any], words: Sequence[str], config: Confi
             one_choice(group)
     for group, path in (("model", config.model.path), ("reward", config.reward.path)):
         require(
-            chosen.get(group) != "tiny" or path is None or embedded(path),
+            chosen.get(group) != "tiny" or path is None or embedded(path) is not False,
             f"{group}.path: {group}=tiny has the settings of the embedded one, which {path} is not; "
             f"{group}=custom {group}.path={path}",
         )
