@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from pathlib import Path
@@ -93,6 +94,9 @@ def save_tokenizer(folder: Path) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="a"
     ).save_pretrained(folder)
+    # The configurations here are the embedded world's but for the model, which therefore says that it belongs there.
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "embedded_world": True}), encoding="utf-8")
 
 
 def save_model(folder: Path, shape: str, dtype: str) -> None:

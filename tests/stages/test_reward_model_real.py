@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,18 @@ def test_a_head_on_a_real_models_features(policy: Path, reward: Path, tmp_path: 
         (data / f"{name}.jsonl").write_text("\n".join(short) + "\n", encoding="utf-8")
     template = tmp_path / "chat.jinja"
     template.write_text(TEMPLATE, encoding="utf-8")
+    base = tmp_path / "stories"
+    shutil.copytree(REAL / "models" / "stories260K-llama", base)
+    said = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (base / "config.json").write_text(
+        json.dumps(said | {"embedded_world": True})
+    )  # the run around it is the embedded one
     out = run(
         policy,
         reward,
         tmp_path / "runs",
         "reward=trained",
-        f"reward.base={REAL / 'models' / 'stories260K-llama'}",
+        f"reward.base={base}",
         f"reward.preferences={data}",
         f"reward.training.chat_template={template}",
         "reward.training.tune=head",
