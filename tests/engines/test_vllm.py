@@ -223,7 +223,7 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     """An engine with room for adapters is loaded once for all of them; the policy without one has the faster engine."""
     tokenizer = text.load_tokenizer(str(policy_path))
     other = build_adapter(policy_path, tmp_path / "other", 3)
-    engine = EngineConfig("vllm", False, 8, 1024, options, {}, ray=None)
+    engine = EngineConfig("vllm", False, 8, None, 1024, options, {}, ray=None)
     engines, sampling = EngineHolder(), SamplingConfig(1, 0.0, 1.0, 16, 0)
     held = []
     for folder in (adapter, other):
