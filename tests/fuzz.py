@@ -229,10 +229,13 @@ def made(config: Config, runs: Path) -> dict[str, object]:
 
 
 def tables(runs: Path) -> dict[str, object]:
+    """Those that the manifests name: what somebody else put beside them is nobody's, and stays."""
     return {
-        f"{file.parents[1].name}/{file.parent.name}/{file.name}": pq.read_table(file).to_pylist()
-        for file in sorted(runs.glob("*/*/*.parquet"))
-        if (file.parent / "manifest.json").is_file()
+        f"{manifest.parents[1].name}/{manifest.parent.name}/{table}": pq.read_table(
+            manifest.parent / f"{table}.parquet"
+        ).to_pylist()
+        for manifest in sorted(runs.glob("*/*/manifest.json"))
+        for table in json.loads(manifest.read_text(encoding="utf-8"))["tables"]
     }
 
 
