@@ -99,7 +99,9 @@ class Policy(lightning.LightningModule):
         if isinstance(parts[0], FSDPModule):
             return
         for part in parts:
-            fully_shard(part, mesh=self.device_mesh["data_parallel"])  # type: ignore[index]
+            # Said, since what stands under no other sharded module would stay whole behind a look without gradients: as it was
+            # before the update that follows, for the next forward pass to use.
+            fully_shard(part, mesh=self.device_mesh["data_parallel"], reshard_after_forward=True)  # type: ignore[index]
 
     def sharded_modules(self) -> list[Any]:
         """The layers: embeddings and output layer stay whole, as the chunked log-probs read the latter directly."""
