@@ -241,7 +241,7 @@ def tables(runs: Path) -> dict[str, object]:
 
 def damage(chance: random.Random, runs: Path) -> str:
     """Do something to something below; returns what."""
-    there = [path for path in runs.rglob("*") if not path.name.startswith(".")]
+    there = [path for path in runs.rglob("*") if not path.name.startswith(".") and not path.is_symlink()]
     path = chance.choice(sorted(there))
     kind = chance.choice(["cut", "byte", "empty", "gone", "folder", "link", "file", "extra"])
     if path.is_dir():
