@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from croco.config.arena import ArenaConfig
+from croco.config.paths import PACKAGE
+
+CHECKED = PACKAGE / "evals" / "checks" / "data"  # languages with prompts of our own
 
 
 @dataclass
@@ -95,6 +99,13 @@ class DistanceConfig:
 
     prompts: int
     """Prompts per language whose answers are measured."""
+
+
+def checked(checks: ChecksConfig | None, languages: Sequence[str]) -> list[str]:
+    """The languages in which checks ask anything: those with prompts of our own, or all where a file brings its own."""
+    if checks is None or checks.path is not None:
+        return list(languages)
+    return [language for language in languages if (CHECKED / f"{language}.yaml").is_file()]
 
 
 @dataclass

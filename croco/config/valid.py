@@ -8,16 +8,13 @@ from typing import Any
 
 from croco.config import functions, languages
 from croco.config.arena import check_arena, check_judge
-from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig
+from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig, checked
 from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
-from croco.config.paths import PACKAGE
 from croco.config.running import WorkersConfig
 from croco.config.scorers import check_reward, measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
 from croco.config.worlds import check_worlds
-
-CHECKED = PACKAGE / "evals" / "checks" / "data"  # languages with prompts of our own
 
 
 def check(config: Config) -> None:
@@ -176,12 +173,10 @@ def check_checks(checks: ChecksConfig | None, source: str, languages: Sequence[s
         "evals.checks.prompts: nothing is asked; at least 1, or evals.checks.path=FILE",
     )
     require(checks.prompts >= 0, "evals.checks.prompts: must be at least 0")
-    there = {path.stem for path in CHECKED.glob("*.yaml")}
-    missing = ", ".join(sorted(set(languages) - there)) if checks.prompts else ""
     require(
-        not missing,
-        f"evals.checks.prompts: no prompts of our own in {missing}; evals=none, or evals.checks.prompts=0 with "
-        "evals.checks.path=FILE in IFEval's format",
+        len(checked(checks, languages)) > 0,
+        f"evals.checks.prompts: no prompts of our own in {', '.join(sorted(languages))}; evals=none, or "
+        "evals.checks.prompts=0 with evals.checks.path=FILE in IFEval's format",
     )
     require(
         checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"

@@ -82,7 +82,9 @@ def _stage(wanted: Sequence[Measured], steps: Sequence[int]) -> Stage:
         found: list[by_step.Point] = []
         for one in wanted:
             of_steps = {step: scores[one.metric, by_step.system(step, total)] for step in steps}
-            found += by_step.points(one.metric, of_steps, job.config.lang.languages, _settings(job.config, one))
+            # Checks may ask in some of the languages only.
+            there = [language for language in job.config.lang.languages if language in of_steps[steps[0]]]
+            found += by_step.points(one.metric, of_steps, there, _settings(job.config, one))
         return {"rows": count, "steps": list(steps)} | _summary(found, _settings(job.config, wanted[0]).confidence)
 
     return Stage(

@@ -12,6 +12,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt, Result
 from croco.config import Config
+from croco.config.evaluations import checked
 from croco.errors import UserError
 from croco.evals.checks import prompts, score
 from croco.evals.comparing import base_and_tuned
@@ -66,10 +67,14 @@ def _compare(job: Job) -> dict[str, Any]:
     results = graded(job, {system: f"checked_{system}" for system in base_and_tuned.SYSTEMS})
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, results))
     table = job.output.table("results")
+    left_out = [language for language in job.config.lang.languages if language not in languages(job.config)]
+    if left_out:
+        job.progress.say(f"{job.label}: left out, no prompts of our own: {', '.join(left_out)}")
     found = score.comparisons(table, job.config.lang.languages, checks.resamples, checks.confidence)
     macro = found[score.PRIMARY][-1]
     return {
         "rows": count,
+        "without_prompts": left_out,
         "comparison": {measure: [asdict(row) for row in rows] for measure, rows in found.items()},
         "headline": f"Checks {macro.base:.3f} before, {macro.tuned:.3f} after: {macro.difference:+.3f} "
         f"({macro.low:+.3f} to {macro.high:+.3f}).",
@@ -82,9 +87,15 @@ def _wanted(config: Config) -> bool:
     return config.evals.checks is not None
 
 
+def languages(config: Config) -> list[str]:
+    """Those in which anything is asked."""
+    return checked(config.evals.checks, config.lang.languages)
+
+
 PROMPTS = Stage(
     name="checks_prompts",
     needs=(),
+    languages=languages,
     words=lambda config: ("checks",),
     config=_asked,
     run=_write,

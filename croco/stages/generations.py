@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from croco.config import Config, SamplingConfig
+from croco.config.evaluations import checked
 from croco.engines import factory
 from croco.models.checkpoints import Checkpoint
 from croco.stages.answers import fill, seal, slice_of
@@ -89,6 +90,7 @@ CHECKED_BASE = replace(
     config=lambda c: slice_of(c, factory.policy(c.model), "checks", checks_sampling(c)),
     fill=functools.partial(_fill_checked, adapter=None),
     run=lambda job: seal(job, "checks", checks_sampling(job.config), "checks_prompts"),
+    languages=lambda c: checked(c.evals.checks, c.lang.languages),
     wanted=lambda c: c.evals.checks is not None,
 )
 CHECKED_TUNED = replace(

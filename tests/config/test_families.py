@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from transformers import AutoModelForCausalLM
 
 from croco.config import CONF, Config, paths, strict
+from croco.config.evaluations import checked
 from croco.errors import UserError
 from tests.support.builders import config_of_family
 
@@ -65,9 +66,10 @@ def test_what_was_fetched_comes_before_the_hub(tmp_path: Path, monkeypatch: pyte
     assert composed("model=smollm2").model.path == str(tmp_path / "models" / "smollm2")
 
 
-def test_checks_refuse_a_language_without_prompts_before_anything_runs() -> None:
+def test_checks_ask_where_there_are_prompts_and_refuse_a_set_without_any() -> None:
+    assert checked(composed("model=eurollm", "lang.languages=[en,mt,cy]").evals.checks, ["en", "mt", "cy"]) == ["en"]
     with pytest.raises(UserError, match=r"evals\.checks\.prompts: no prompts of our own in cy, mt"):
-        composed("model=eurollm", "lang.languages=[en,mt,cy]")
+        composed("model=eurollm", "lang.languages=[mt,cy]")
 
 
 def test_training_on_our_own_prompts_asks_for_other_topics_in_the_checks() -> None:

@@ -255,6 +255,18 @@ def test_checks_beside_quality(policy: Path, reward: Path, tmp_path: Path) -> No
     assert "answers_base" not in again
 
 
+def test_checks_leave_out_a_language_without_prompts(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """Trained in Danish and Welsh, checked in Danish, and Welsh is said."""
+    rows = [{"id": f"q{i}", "language": code, "prompt": f"hi {i}"} for code in ("da", "cy") for i in range(9)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = ["prompts=jsonl", f"prompts.path={tmp_path / 'mine.jsonl'}", "prompts.heldout=2", "lang.languages=[da,cy]"]
+    checks = ["evals=checks", "evals.checks.prompts=3", "evals.checks.resamples=20"]
+    said = run(*reals(policy, reward, tmp_path), tmp_path / "runs", *own, *checks)
+    assert "checks: left out, no prompts of our own: cy" in said
+    assert "checks_prompts/da: made" in said
+    assert "checks_prompts/cy" not in said
+
+
 @pytest.mark.slow
 def test_euroeval_of_base_and_tuned(policy: Path, reward: Path, tmp_path: Path) -> None:
     """With a stand-in for its command; the tuned model is merged into a folder that is gone afterwards."""
