@@ -16,7 +16,7 @@ from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
 from croco.jobs import outcomes, summary
 from croco.jobs.outcomes import DONE
-from croco.page import comparison
+from croco.page import comparison, multiples
 from croco.page.marks import SERIES
 from croco.show import tables
 from croco.show.tables import Table
@@ -131,11 +131,11 @@ def markdown(made: Experiment) -> str:
 
 
 def html(made: Experiment) -> str:
-    """The same as a page, with a forest plot per evaluation: by language for few jobs, else their means over languages."""
+    """The same as a page, with a plot per evaluation: a column per job, a row per language."""
     forests = {}
     for one in made.compared:
-        draw = comparison.by_language if len(one.rows) <= SERIES else comparison.of_means
-        forests[against_base(one, made.primary)[0].title] = draw(f"{one.metric}, tuned minus {one.baseline}", one.rows)
+        what = f"{one.metric}, tuned minus {one.baseline}"
+        forests[against_base(one, made.primary)[0].title] = multiples.of_systems(what, one.rows)
     few = len(made.runs) <= SERIES
     runs = made.compared[0].runs if made.compared else made.runs
     return page.render(
@@ -144,7 +144,6 @@ def html(made: Experiment) -> str:
             headline=made.about.split("\n\n")[0],
             tables=[made.jobs, *([comparison.settings(runs)] if few and made.runs else []), *made.tables[1:]],
             forests=forests,
-            series=list(made.compared[0].rows) if few and made.compared else [],
             curves=comparison.curves(runs),
             settings={run.name: run.report.manifest.get("run", {}) for run in runs[:1]},
             more=comparison.origins(runs) if runs else [],

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from croco.evals.comparing import changes
-from croco.page import forest
-from croco.page.curves import Curve, curve, legend
+from croco.page import forest, multiples
+from croco.page.curves import Curve, curve
 from croco.show.tables import Table, cell
 from croco.show.visible import visible
 
@@ -44,6 +44,10 @@ class Page:
     headline: str
     tables: Sequence[Table]
     """Results; one with a column before its `low` and `high` has its plot above it."""
+    measures: Sequence[multiples.Multiples] = ()
+    """Measures by language, before any table."""
+    numbers: Sequence[Table] = ()
+    """Tables whose numbers `measures` draw: shut at first."""
     curves: Sequence[Curve] = ()
     answers: Sequence[Answer] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -51,12 +55,10 @@ class Page:
     """Tables that are shut at first: lineage, costs."""
     verdict: str = ""
     warnings: Sequence[str] = ()
-    forests: Mapping[str, forest.Forest] = field(default_factory=dict)
+    forests: Mapping[str, forest.Forest | multiples.Multiples] = field(default_factory=dict)
     """Title of a table -> the plot above it, instead of the table's own."""
     changed: Sequence[changes.Change] = ()
     """What got better, worse or neither, told before any table."""
-    series: Sequence[str] = ()
-    """Names of the series in `forests`, where there are several."""
 
 
 def render(page: Page) -> str:
@@ -71,14 +73,14 @@ def render(page: Page) -> str:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters["cell"] = cell
-    environment.globals["plot"] = curve
+    environment.globals |= {"plot": curve, "multiply": multiples.render}
     environment.filters["sentence"] = changes.sentence
     script = (HERE / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(
         page=page,
         languages=_languages(page),
         verdicts=_verdicts(page),
-        forests={table.title: drawn for table in page.tables if (drawn := _forest(page, table))},
+        forests={table.title: drawn for table in page.tables if (drawn := _drawn(page, table))},
         settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -99,17 +101,20 @@ def _verdicts(page: Page) -> list[tuple[str, list[changes.Change]]]:
     return [(heading, found) for heading, found in told if found or heading in ALWAYS]
 
 
-def _forest(page: Page, table: Table) -> str:
-    given = page.forests.get(table.title)
-    drawn = given or forest.of_table(table)
+def _drawn(page: Page, table: Table) -> str:
+    """The picture above a table, where it has one: of several measures a column each, for each its own axis."""
+    drawn = page.forests.get(table.title) or multiples.of_table(table) or forest.of_table(table)
     if drawn is None:
         return ""
-    return forest.svg(drawn) + (legend(page.series) if given and len(page.series) > 1 else "")
+    if isinstance(drawn, multiples.Multiples):
+        return multiples.render(drawn)
+    return forest.svg(drawn)
 
 
 def _languages(page: Page) -> list[str]:
     """Those a reader can choose: of the results and of the answers."""
     found = dict.fromkeys(answer.language for answer in page.answers)
+    found |= dict.fromkeys(language for one in page.measures for column in one.columns for language in column.cells)
     for table in page.tables:
         if "language" in table.columns:
             place = list(table.columns).index("language")

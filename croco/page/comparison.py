@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from croco.evals.comparing import grid, paired, stored
-from croco.page import Page, lineage, trained
+from croco.page import Page, lineage, multiples, trained
 from croco.page.forest import Forest, Interval
 from croco.page.marks import SERIES
 from croco.show.tables import Table
@@ -20,8 +20,7 @@ def of_grid(made: grid.Grid) -> Page:
         title=f"croco: {len(made.runs)} {'run' if len(made.runs) == 1 else 'runs'} compared on {made.evaluation}",
         headline=f"{made.metric}, against {made.baseline}, mean over languages: {'; '.join(macro)}.",
         tables=[settings(made.runs), means, languages],
-        forests={means.title: of_means(what, made.rows), languages.title: by_language(what, made.rows)},
-        series=list(made.rows),
+        forests={means.title: of_means(what, made.rows), languages.title: multiples.of_systems(what, made.rows)},
         curves=curves(made.runs),
         settings={run.name: run.report.manifest.get("run", {}) for run in made.runs},
         more=origins(made.runs),
@@ -39,29 +38,11 @@ def settings(runs: Sequence[stored.Run]) -> Table:
 
 def of_means(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Forest:
     """A row per system: its mean over languages."""
+    means = {name: of_system[-1] for name, of_system in rows.items()}
     return Forest(
-        what, [_interval(name, of_system[-1], number) for number, (name, of_system) in enumerate(rows.items())]
+        what,
+        [Interval(name, e.difference, e.low, e.high, series=n) for n, (name, e) in enumerate(means.items())],
     )
-
-
-def by_language(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Forest:
-    """Language by language, the mean last: all systems under one heading, or for a single system a row each."""
-    languages = dict.fromkeys(effect.language for of_system in rows.values() for effect in of_system[:-1])
-    made = []
-    for language in (*languages, paired.MACRO):
-        for number, (name, of_system) in enumerate(rows.items()):
-            found = [effect for effect in of_system if effect.language == language]
-            if len(rows) == 1:
-                made += [_interval(language, effect, 0) for effect in found]
-            else:
-                made += [_interval(name, effect, number, language) for effect in found]
-    return Forest(what, made)
-
-
-def _interval(label: str, effect: paired.Effect, series: int, group: str = "") -> Interval:
-    total = effect.language == paired.MACRO
-    language = "" if total else effect.language
-    return Interval(label, effect.difference, effect.low, effect.high, language, group, series, total)
 
 
 def curves(runs: Sequence[stored.Run]) -> list[trained.Curve]:

@@ -13,7 +13,7 @@ from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
 from croco.evals.comparing import changes, paired
 from croco.page import lineage as origin
-from croco.page import trained
+from croco.page import multiples, trained
 from croco.page.curves import Curve
 from croco.pairing import levels, show
 from croco.show import tables
@@ -21,8 +21,11 @@ from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
 ANSWERS_PER_LANGUAGE = 8
-ON_PROMPTS = ("quality", "checks")
-RESAMPLES, CONFIDENCE = 10_000, 0.95  # of what changed
+ON_PROMPTS = {
+    "quality": "Answers to held-out prompts",
+    "checks": "Answers to prompts with instructions that are checked",
+}
+"""Evaluations of base and tuned answers, prompt by prompt."""
 EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
@@ -37,10 +40,11 @@ def run(job: Job) -> dict[str, Any]:
     training = job.single("training")
     shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
     store.write_atomically(job.output.path / "report.txt", shown)
-    changed = _changes(job)
+    measured = _measured(job)
+    changed = changes.changes(measured)
     folders = lineage(job)
     store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
-    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, changed)))
+    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, measured)))
     return {
         "warnings": warnings(job),
         "metric": next((summary["metric"] for summary in evaluated.values()), None),
@@ -51,10 +55,17 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
-def _changes(job: Job) -> list[changes.Change]:
+def _measured(job: Job) -> list[changes.Measured]:
     """Every measure that both systems have on prompts; benchmarks and judges bring verdicts of their own."""
-    measured = {name: job.single(name).table("results") for name in ON_PROMPTS if name in job.inputs}
-    return changes.changes(measured, job.config.lang.languages, paired.Settings(RESAMPLES, CONFIDENCE))
+    found = []
+    for name in ON_PROMPTS:
+        if name in job.inputs:
+            own = getattr(
+                job.config.evals, name
+            )  # the same draws as in the evaluation's own tables: the same intervals
+            settings = paired.Settings(own.resamples, own.confidence)
+            found += changes.measured({name: job.single(name).table("results")}, job.config.lang.languages, settings)
+    return found
 
 
 def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
@@ -77,15 +88,23 @@ def lineage(job: Job) -> dict[str, str]:
     return folders
 
 
-def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], changed: Sequence[changes.Change]) -> page.Page:
+def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[changes.Measured]) -> page.Page:
     config = job.config
     pairs = _pairs(job)
+    drawn = {name: summary for name, summary in evaluated.items() if name in ON_PROMPTS}
+    others = {name: summary for name, summary in evaluated.items() if name not in drawn}
     found = origin.ancestors(job.inputs)
     return page.Page(
-        changed=changed,
+        changed=changes.changes(measured),
+        measures=[
+            multiples.of_measured(words, of_evaluation)
+            for name, words in ON_PROMPTS.items()
+            if (of_evaluation := [one for one in measured if one.evaluation == name])
+        ],
+        numbers=_results(drawn),
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
-        tables=[*_results(evaluated), *(show.tables(pairs) if pairs else ())],
+        tables=[*_results(others), *(show.tables(pairs) if pairs else ())],
         curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
@@ -146,5 +165,5 @@ STAGE = Stage(
     ),
     config=slice_of,
     run=run,
-    version=3,
+    version=4,
 )

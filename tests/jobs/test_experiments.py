@@ -121,8 +121,8 @@ def test_an_experiment_writes_its_table(policy: Path, reward: Path, tmp_path: Pa
     assert made.returncode == 0, made.stderr
     assert f"page: {tmp_path / 'methods_tiny.html'}" in made.stdout
     html = (tmp_path / "methods_tiny.html").read_text()
-    assert html.count('<svg class="forest"') == 1
-    assert html.count("max_r") > 3, "forest, legend, tables, curves"
+    assert html.count('<table class="multiples"') == 1
+    assert html.count("max_r") > 3, "plot, legend, tables, curves"
     page = (tmp_path / "methods_tiny.md").read_text()
     assert len(re.findall(r"^\| (?:dpo|max_r|sft) \| 2 \| [-+]\d\.\d{3}\*? \| ", page, re.MULTILINE)) == 3
     assert len(re.findall(r"^\| (?:dpo|max_r|sft) \| [-+]\d\.\d{3} \\?\[", page, re.MULTILINE)) == 3

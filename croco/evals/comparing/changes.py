@@ -52,35 +52,57 @@ class Change:
     """`better`, `worse`, `other` (changed, and neither is better) or `no difference seen`."""
 
 
-def changes(results: Mapping[str, pa.Table], languages: Sequence[str], settings: paired.Settings) -> list[Change]:
+@dataclass(frozen=True)
+class Measured:
+    """One measure of one evaluation, tuned against base."""
+
+    evaluation: str
+    measure: str
+    """As results call it."""
+    effects: Sequence[paired.Effect]
+    """By language, then the mean over them; p Holm-adjusted over the languages."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls the measure."""
+        return NAMES.get(self.measure, self.measure)
+
+
+def measured(results: Mapping[str, pa.Table], languages: Sequence[str], settings: paired.Settings) -> list[Measured]:
     """Every measure that both systems have, evaluations and measures in the order in which they come.
 
     Args:
         results: rows of records.Result by evaluation, with the systems `base` and `tuned`.
         languages: the run's; a measure is averaged over those in which both systems have it.
     """
-    found: list[tuple[str, str, paired.Effect]] = []
+    found = []
     for evaluation, table in results.items():
         scores = paired.scores(table)
         for measure in dict.fromkeys(name for name, _ in scores if not name.startswith(PART)):
             base, tuned = (scores.get((measure, system), {}) for system in ("base", "tuned"))
             shared = [one for one in languages if base.get(one, {}).keys() & tuned.get(one, {}).keys()]
             if shared:
-                found.append((evaluation, measure, paired.effects(base, tuned, shared, settings)[-1]))
-    adjusted = statistics.adjusted([effect.p for _, _, effect in found], "holm") if found else []
+                found.append(Measured(evaluation, measure, paired.effects(base, tuned, shared, settings)))
+    return found
+
+
+def changes(found: Sequence[Measured]) -> list[Change]:
+    """What the means over languages say, corrected over all of them."""
+    means = [one.effects[-1] for one in found]
+    adjusted = statistics.adjusted([mean.p for mean in means], "holm") if found else []
     return [
         Change(
-            evaluation,
-            NAMES.get(measure, measure),
-            effect.first,
-            effect.second,
-            effect.difference,
-            effect.low,
-            effect.high,
+            one.evaluation,
+            one.name,
+            mean.first,
+            mean.second,
+            mean.difference,
+            mean.low,
+            mean.high,
             p,
-            verdict(measure, effect.difference, p),
+            verdict(one.measure, mean.difference, p),
         )
-        for (evaluation, measure, effect), p in zip(found, adjusted, strict=True)
+        for one, mean, p in zip(found, means, adjusted, strict=True)
     ]
 
 
@@ -94,8 +116,9 @@ def verdict(measure: str, difference: float, p: float) -> str:
 
 
 def sentence(change: Change) -> str:
-    """`right language 0.844 -> 0.932: +0.088 [+0.030, +0.147], p 0.007`."""
+    """`right language 0.844 → 0.932: +0.088 [+0.030, +0.147], p 0.007`."""
+    d = ".3f" if 0 <= change.base <= 1 and 0 <= change.tuned <= 1 else ".3g"  # shares, and anything else
     return (
-        f"{change.measure} {change.base:.3g} → {change.tuned:.3g}: {change.difference:+.3g} "
-        f"[{change.low:+.3g}, {change.high:+.3g}], p {change.p:.3f}"
+        f"{change.measure} {change.base:{d}} → {change.tuned:{d}}: {change.difference:+{d}} "
+        f"[{change.low:+{d}}, {change.high:+{d}}], p {change.p:.3f}"
     )

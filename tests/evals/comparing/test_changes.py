@@ -27,7 +27,7 @@ def test_verdicts() -> None:
     """Twelve equal differences of one sign: sign flips give p = 2 / 2^12, times four measures 0.002. More repetition is
     worse, more tokens is neither, no difference is p = 1."""
     given = {"language": (0.0, 1.0), "repetition": (0.2, 0.4), "tokens": (10.0, 12.0), "ended": (1.0, 1.0)}
-    found = changes.changes({"checks": table(given)}, ["da"], SETTINGS)
+    found = changes.changes(changes.measured({"checks": table(given)}, ["da"], SETTINGS))
     assert [(one.measure, one.verdict) for one in found] == [
         ("right language", changes.BETTER),
         ("repetition", changes.WORSE),
@@ -40,12 +40,14 @@ def test_verdicts() -> None:
 
 def test_many_measures_are_many_tests() -> None:
     """Six prompts, one sign: p = 2 / 2^6 = 0.031 alone is a difference, and times two measures none."""
-    alone = changes.changes({"a": table({"language": (0.0, 0.5)}, prompts=6)}, ["da"], SETTINGS)
+    alone = changes.changes(changes.measured({"a": table({"language": (0.0, 0.5)}, prompts=6)}, ["da"], SETTINGS))
     assert alone[0].p == pytest.approx(2 / 64, abs=0.02)
-    two = changes.changes({"a": table({"language": (0.0, 0.5), "ended": (0.5, 1.0)}, prompts=6)}, ["da"], SETTINGS)
+    two = changes.changes(
+        changes.measured({"a": table({"language": (0.0, 0.5), "ended": (0.5, 1.0)}, prompts=6)}, ["da"], SETTINGS)
+    )
     assert {one.verdict for one in two} == {changes.SAME}
 
 
 def test_a_language_that_only_one_system_has_is_left_out() -> None:
-    found = changes.changes({"a": table({"language": (0.0, 1.0)})}, ["da", "de"], SETTINGS)
+    found = changes.changes(changes.measured({"a": table({"language": (0.0, 1.0)})}, ["da", "de"], SETTINGS))
     assert len(found) == 1

@@ -229,7 +229,7 @@ def test_formats_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert shown["latex"].count(r"\begin{tabular}") == shown["latex"].count(r"\end{tabular}") == 3
     html = page.read_text(encoding="utf-8")
     assert "against one" in html
-    assert html.count('<svg class="forest"') == 2
+    assert html.count('<svg class="forest"') == html.count('<table class="multiples"') == 1
     assert "-0.200 [-0.200, -0.200]" in html, "two against one in Danish"
     assert "http" not in html.replace("http-equiv", "")
 

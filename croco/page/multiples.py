@@ -1,0 +1,205 @@
+"""Small multiples: a column of little plots per measure, a row per language; measures of one unit share one axis.
+
+A table, so that it scrolls, wraps and reads aloud as one; every plot has its numbers in words beneath.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from croco.evals.comparing import changes, paired
+from croco.page.forest import HIGH, LOW, TOTALS
+from croco.page.marks import ticks
+from croco.show.tables import Table
+from croco.show.visible import visible
+
+WIDTH, HEIGHT, SIDE, AXIS, SIZE = 160, 22, 14, 18, 4.5
+ABREAST = 6  # columns beside one another; more stand below, in rows of about one length
+SHARE = "share"
+MEASURE = ("measure", "metric")
+"""Columns that name what a row measures."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measure in one language: two levels, or an estimate between its bounds."""
+
+    first: float | None
+    second: float | None
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measure, or one system."""
+
+    name: str
+    unit: str
+    cells: Mapping[str, Cell]
+    """By language."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Multiples:
+    """Columns of cells."""
+
+    title: str
+    columns: Sequence[Column]
+    levels: bool = True
+    """Whether the two levels are drawn besides their difference."""
+
+
+def of_measured(title: str, found: Sequence[changes.Measured]) -> Multiples:
+    """The measures of one evaluation."""
+    return Multiples(title, [_column(one) for one in found])
+
+
+def _column(one: changes.Measured) -> Column:
+    cells = _cells(one.effects)
+    note = "less is better" if one.measure in changes.LESS_IS_BETTER else ""
+    return Column(one.name, unit(one.name, cells.values()), cells, note)
+
+
+def of_table(table: Table) -> Multiples | None:
+    """A table of several measures by language, base, tuned and difference with its bounds; None for any other."""
+    heads = list(table.columns)
+    named = [name for name in MEASURE if name in heads]
+    if not named or not {"language", "base", "tuned", "difference", LOW, HIGH} <= set(heads):
+        return None
+    found: dict[str, dict[str, Cell]] = {}
+    for row in (dict(zip(heads, values, strict=True)) for values in table.rows):
+        numbers = [row[name] for name in ("base", "tuned", "difference", LOW, HIGH)]
+        if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            found.setdefault(row[named[0]], {})[row["language"]] = Cell(*numbers)
+    if not found:
+        return None
+    return Multiples(table.title, [Column(name, unit(name, cells.values()), cells) for name, cells in found.items()])
+
+
+def of_systems(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Multiples:
+    """A column per system, all on one axis: what is compared is the same."""
+    found = {name: _cells(of_system) for name, of_system in rows.items()}
+    alike = unit(what, [cell for cells in found.values() for cell in cells.values()])
+    return Multiples(what, [Column(name, alike, cells) for name, cells in found.items()], levels=False)
+
+
+def _cells(effects: Sequence[paired.Effect]) -> dict[str, Cell]:
+    return {e.language: Cell(e.first, e.second, e.difference, e.low, e.high) for e in effects}
+
+
+def unit(name: str, cells: Iterable[Cell]) -> str:
+    """Shares are measured alike; anything else by itself."""
+    levels = [level for cell in cells for level in (cell.first, cell.second)]
+    return SHARE if all(level is not None and 0 <= level <= 1 for level in levels) else name
+
+
+def render(made: Multiples) -> str:
+    """The HTML: levels as dumbbells where there are any, then differences with their intervals."""
+    abreast = math.ceil(len(made.columns) / math.ceil(len(made.columns) / ABREAST))
+    blocks = [made.columns[i : i + abreast] for i in range(0, len(made.columns), abreast)]
+    parts = []
+    if made.levels:
+        key = '<svg class="sample" viewBox="0 0 34 16" aria-hidden="true">' + _dumbbell(8, 26, 8) + "</svg>"
+        parts.append(f'<p class="legend"><span class="key">{key}base (hollow) to tuned (filled)</span></p>')
+        parts += [_block(made, block, abreast, levels=True) for block in blocks]
+    parts.append('<p class="legend">difference with its interval, filled where the interval leaves 0 out</p>')
+    return "".join([*parts, *(_block(made, block, abreast, levels=False) for block in blocks)])
+
+
+def _block(made: Multiples, columns: Sequence[Column], abreast: int, levels: bool) -> str:
+    # Columns of the other blocks count, too: what has one unit has one axis.
+    axes = {one.name: _axis([other for other in made.columns if other.unit == one.unit], levels) for one in columns}
+    languages = dict.fromkeys(language for one in made.columns for language in one.cells)
+    ordered = [*(one for one in languages if one not in TOTALS), *(one for one in languages if one in TOTALS)]
+    heads = "".join(
+        f'<th scope="col">{_text(one.name)}{f"<small>{one.note}</small>" if one.note else ""}</th>' for one in columns
+    )
+    lines = []
+    for language in ordered:
+        total = language in TOTALS
+        marked = ' class="total"' if total else f' data-language="{_text(language)}"'
+        cells = "".join(_cell(one, language, axes[one.name], levels) for one in columns)
+        lines.append(f'<tr{marked}><th scope="row">{_text(language)}</th>{cells}</tr>')
+    feet = "".join(f"<td>{_ticks(axes[one.name], signed=not levels)}</td>" for one in columns)
+    what = "levels" if levels else "differences"
+    wide = f' style="--columns:{len(columns)};--abreast:{abreast}"'
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(made.title)}, {what}">'
+        f'<table class="multiples"{wide}><thead><tr><th scope="col">language</th>{heads}</tr></thead>'
+        f'<tbody>{"".join(lines)}</tbody><tfoot aria-hidden="true"><tr><td></td>{feet}</tr></tfoot></table></div>'
+    )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        return SIDE + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * SIDE)
+
+    @property
+    def ticks(self) -> list[float]:
+        return ticks(self.low, self.high, 4)
+
+
+def _axis(columns: Sequence[Column], levels: bool) -> _Axis:
+    cells = [cell for one in columns for cell in one.cells.values()]
+    ends = [end for cell in cells for end in ((cell.first, cell.second) if levels else (cell.low, cell.high, 0.0))]
+    low, high = (bound(end for end in ends if end is not None) for bound in (min, max))
+    margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
+    return _Axis(low - margin, high + margin)
+
+
+def _cell(column: Column, language: str, axis: _Axis, levels: bool) -> str:
+    cell, digits = column.cells.get(language), ".3f" if column.unit == SHARE else ".3g"
+    if cell is None or (levels and (cell.first is None or cell.second is None)):
+        return "<td>–</td>"
+    drawn = [_vertical("grid", axis.x(value)) for value in axis.ticks]
+    if levels:
+        assert cell.first is not None
+        assert cell.second is not None
+        drawn.append(_dumbbell(axis.x(cell.first), axis.x(cell.second), HEIGHT / 2))
+        said = f"{cell.first:{digits}} → {cell.second:{digits}}"
+    else:
+        told = not cell.low <= 0 <= cell.high
+        ends = f'x1="{axis.x(cell.low):.1f}" x2="{axis.x(cell.high):.1f}" y1="{HEIGHT / 2}" y2="{HEIGHT / 2}"'
+        drawn += [
+            _vertical("zero", axis.x(0)),
+            f'<line class="c0 {"total" if language in TOTALS else "interval"}" {ends}/>',
+        ]
+        drawn.append(_dot(axis.x(cell.difference), HEIGHT / 2, told))
+        said = f"{cell.difference:+{digits}} [{cell.low:+{digits}}, {cell.high:+{digits}}]"
+    picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(drawn)}</svg>'
+    return f"<td>{picture}{said}</td>"
+
+
+def _vertical(kind: str, x: float) -> str:
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}"/>'
+
+
+def _dumbbell(first: float, second: float, y: float) -> str:
+    bar = f'<line class="bar" x1="{first:.1f}" x2="{second:.1f}" y1="{y}" y2="{y}"/>'
+    return bar + _dot(first, y, filled=False) + _dot(second, y, filled=True)
+
+
+def _dot(x: float, y: float, filled: bool) -> str:
+    return f'<circle class="mark c0{" filled" if filled else ""}" cx="{x:.1f}" cy="{y}" r="{SIZE}"/>'
+
+
+def _ticks(axis: _Axis, signed: bool) -> str:
+    marks = []
+    for value in axis.ticks:
+        sign = "+" if signed and value else ""
+        marks.append(f'<text x="{axis.x(value):.1f}" y="12" text-anchor="middle">{value:{sign}.3g}</text>')
+    return f'<svg viewBox="0 0 {WIDTH} {AXIS}">{"".join(marks)}</svg>'
+
+
+def _text(text: str) -> str:
+    return html.escape(visible(text))
