@@ -42,7 +42,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     """Every check, as it is done."""
     from croco.config import strict
     from croco.engines import factory
-    from croco.jobs.job import preflight
+    from croco.jobs.preflight import preflight
     from croco.models.checkpoints import tokenizer_of
     from croco.training.data import encode
     from croco.training.model import build_model

@@ -20,14 +20,13 @@ from croco import tracking
 from croco.artifacts import addresses, locks, store
 from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
-from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
 from croco.errors import UserError
 from croco.exchange import hub
 from croco.jobs import english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
+from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
 from croco.models import commits
-from croco.models.checkpoints import check_base_folder, check_reward_folder
 from croco.show.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -102,12 +101,14 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
+    artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
+    for warning in ahead(config, artifact_store):
+        progress.say(f"warning: {warning}")
     trackers = tracking.Trackers(_told(config), root / "wandb", run_id, name, resolved)
     exit_code = 1
     try:
         from croco.stages import stages
 
-        artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
         config = english.prepared(config, artifact_store, progress, trackers)
         chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
@@ -183,86 +184,3 @@ def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
     progress.say(f"page: {report.path / 'report.html'}")
     for warning in report.summary["warnings"]:
         progress.say(f"warning: {warning}")
-
-
-def preflight(config: Config) -> None:
-    """What a run needs that can be told before any work: a device, and models that are there.
-
-    Raises:
-        UserError: one line that says what is missing and what to choose instead.
-    """
-    if config.trainer.accelerator == "gpu":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError(
-                "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
-                "trainer=cpu engine=hf with a small model"
-            )
-    for key, path in (
-        ("model.path", config.model.path),
-        *((f"{key}.path", part.path) for key, part in parts_of(config.reward) if part.kind in CHECKPOINTS),
-        *((f"{key}.base", part.base) for key, part in parts_of(config.reward) if part.kind == "trained"),
-        ("translation.model", _translator(config)),
-        ("source.model", config.source.model if config.source.kind == "off_policy" else None),
-        *_of_arena(config),
-    ):
-        if path is not None:
-            _there(key, path)
-    if config.engine.name != "fake":
-        for _, part in parts_of(config.reward):
-            if part.kind == "sequence_classification" and Path(str(part.path)).is_dir():
-                check_reward_folder(Path(str(part.path)))
-    for key, part in parts_of(config.reward):
-        if part.kind == "trained":
-            check_base_folder(Path(str(part.base)))
-            for number, source in enumerate(preferences_of(part, key)):
-                hub_id = not source.path.startswith((".", "/", "~")) and source.path.count("/") == 1
-                if source.path != TINY and not hub_id and not Path(source.path).exists():
-                    raise UserError(f"{key}.preferences[{number}]: {source.path}: no such file, folder or hub data set")
-
-
-def _translator(config: Config) -> str | None:
-    return config.translation.model if config.translation.targets(config.lang.languages) else None
-
-
-def _of_arena(config: Config) -> list[tuple[str, str | None]]:
-    """The checkpoints an arena needs, after its adapters and the judge's key are seen to be there."""
-    arena, judge = config.evals.arena, config.judge
-    if arena is None:
-        return []
-    if judge.kind == "endpoint" and judge.api_key_env is not None and not os.environ.get(judge.api_key_env):
-        raise UserError(
-            f"judge.api_key_env: the environment has no {judge.api_key_env}; set it, or judge.api_key_env=null for a server "
-            "that wants no key"
-        )
-    systems = {"candidate": arena.candidate, "opponent": arena.opponent}
-    for role, system in systems.items():
-        if (
-            system.adapter not in (None, "trained")
-            and not (Path(str(system.adapter)) / "adapter_config.json").is_file()
-        ):
-            raise UserError(f"evals.arena.{role}.adapter: {system.adapter}: no adapter_config.json there")
-        for language in config.lang.languages if system.answers is not None else []:
-            if not (Path(str(system.answers)) / f"{language}.json").is_file():
-                raise UserError(f"evals.arena.{role}.answers: {system.answers}: no {language}.json there")
-    paths = [(f"evals.arena.{role}.path", system.path) for role, system in systems.items()]
-    return [*paths, ("judge.path", judge.path if judge.kind == "model" else None)]
-
-
-def _there(key: str, path: str) -> None:
-    """A folder with a config.json, or a hub id that can be resolved."""
-    if Path(path).is_dir():
-        if not (Path(path) / "config.json").is_file():
-            raise UserError(f"{key}: {path}: no config.json there, so it is no checkpoint")
-        return
-    if path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise UserError(f"{key}: {path}: no such folder")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        hf_hub_download(path, "config.json")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None

@@ -79,7 +79,7 @@ def test_own_answers_that_are_not_there_are_said_at_the_start(policy: Path, rewa
     model = [f"model.path={real(policy, tmp_path / 'policy')}", f"reward.path={real(reward, tmp_path / 'reward')}"]
     with pytest.raises(UserError, match=r"method\.trains_on: the data set's own answers are wanted"):
         run(policy, reward, tmp_path / "runs", *own, *model, "method=sft", "evals=none")
-    assert sorted(p.name for p in (tmp_path / "runs").iterdir() if p.is_dir()) == ["prompts"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_run_find_and_share(policy: Path, reward: Path, tmp_path: Path) -> None:

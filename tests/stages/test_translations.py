@@ -23,7 +23,7 @@ from croco.config import CONF, Config, strict
 from croco.engines.base import Completion, Request
 from croco.engines.hf import HFGenerator
 from croco.errors import UserError
-from croco.jobs import checkup, job
+from croco.jobs import checkup, preflight
 from croco.jobs.chain import Chain
 from croco.language import text
 from croco.prompts import translation as translating
@@ -195,8 +195,8 @@ def test_too_little_room_is_one_line(world: World) -> None:
 
 def test_a_translator_that_is_not_there_is_one_line_before_any_work(world: World) -> None:
     with pytest.raises(UserError, match=r"translation\.model: \./nowhere: no such folder"):
-        job.preflight(world.config("lang.languages=[da]", "translation.model=./nowhere"))
-    job.preflight(world.config("lang.languages=[en]", "translation.model=./nowhere"))
+        preflight.preflight(world.config("lang.languages=[da]", "translation.model=./nowhere"))
+    preflight.preflight(world.config("lang.languages=[en]", "translation.model=./nowhere"))
 
 
 def test_the_doctor_does_not_wait_for_translations(world: World) -> None:

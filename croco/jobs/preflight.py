@@ -1,0 +1,320 @@
+"""What the stages of a chain will ask for, asked before the first of them runs.
+
+`preflight` looks at what a configuration names and loads no model's library. `ahead` goes through the stages that still have work
+to do and loads what is small of what they will load: tokenizers, whose templates must show what is asked. `ASKED` says
+what each stage asks for. Planning them asks for the rest, since it stands in addresses: files, adapters, functions, EuroEval.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from croco import tracking
+from croco.artifacts.store import Artifact, Artifacts, Store
+from croco.config import Config
+from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
+from croco.engines import factory
+from croco.errors import UserError
+from croco.jobs.chain import Chain
+from croco.models.checkpoints import (
+    Checkpoint,
+    check_base_folder,
+    check_reward_folder,
+    check_reward_template,
+    tokenizer_of,
+)
+from croco.show.progress import Progress
+
+Ask = Callable[[Config], list[str]]
+"""Returns warnings, raises UserError."""
+BYTES_PER_TOKEN = 19  # of an answer in journal and table while it is sealed (docs/scale.md), with its text
+USUAL = 0.4  # of `max_new_tokens` that an answer has
+PATIENCE = 2.0  # seconds for a server to take a connection
+
+
+def preflight(config: Config) -> None:
+    """What a run needs that can be told before any work: a device, and models that are there.
+
+    Raises:
+        UserError: one line that says what is missing and what to choose instead.
+    """
+    if config.trainer.accelerator == "gpu":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
+                "trainer=cpu engine=hf with a small model"
+            )
+    translation, source = config.translation, config.source
+    for key, path, revision in (
+        ("model.path", config.model.path, config.model.revision),
+        *((f"{key}.base", part.base, part.revision) for key, part in parts_of(config.reward) if part.kind == "trained"),
+        ("translation.model", _translator(config), translation.revision),
+        ("source.model", source.model if _others_answer(config) else None, source.revision),
+        *_of_arena(config),
+    ):
+        if path is not None:
+            _there(key, path, revision)
+    for key, adapter in _adapters(config):
+        if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
+            raise UserError(f"{key}: {adapter}: no adapter_config.json there")
+    for key, part in parts_of(config.reward):
+        if part.kind in CHECKPOINTS:
+            folder = _there(f"{key}.path", str(part.path), part.revision)
+            if part.kind == "sequence_classification" and config.engine.name != "fake":
+                check_reward_folder(folder)
+        if part.kind == "trained":
+            check_base_folder(Path(str(part.base)))
+            for number, given in enumerate(preferences_of(part, key)):
+                hub_id = not given.path.startswith((".", "/", "~")) and given.path.count("/") == 1
+                if given.path != TINY and not hub_id and not Path(given.path).exists():
+                    raise UserError(f"{key}.preferences[{number}]: {given.path}: no such file, folder or hub data set")
+
+
+def ahead(config: Config, artifacts: Store) -> list[str]:
+    """What the stages that have work to do will ask for; returns warnings.
+
+    Raises:
+        UserError: one line that says what is missing and what to choose instead.
+    """
+    from croco.stages import stages
+
+    planned = Chain(config, artifacts, Progress(), tracking.silence()).plan(stages())
+    asked: dict[Ask, None] = {}
+    for name, made in planned.items():
+        if not _sealed(made):
+            asked |= dict.fromkeys(ASKED[name])
+    return [warning for ask in asked for warning in ask(config)]
+
+
+def _sealed(made: Artifact | Artifacts) -> bool:
+    several = made.by_language.values() if isinstance(made, Artifacts) else (made,)
+    return all(one.sealed for one in several)
+
+
+def _others_answer(config: Config) -> bool:
+    return config.source.kind == "off_policy" or "off_policy" in (config.source.shares or {})
+
+
+def _adapters(config: Config) -> Iterator[tuple[str, str | None]]:
+    """The PEFT folders that are named, with their keys."""
+    yield "model.adapter", config.model.adapter
+    yield "source.adapter", config.source.adapter if _others_answer(config) else None
+    for key, part in parts_of(config.reward):
+        if part.kind == "implicit":
+            yield f"{key}.options.adapter", part.options.get("adapter")
+
+
+def _room(config: Config) -> list[str]:
+    """Enough of it for the answers that are asked for, as far as they can be counted."""
+    folder = Path(config.paths.artifacts).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"paths.artifacts: {folder}: nothing can be written there; make it writable, or name another")
+    answers = config.prompts.train * config.sampling.samples * len(config.lang.languages)
+    needed = int(answers * config.sampling.max_new_tokens * USUAL * BYTES_PER_TOKEN)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        return [
+            f"paths.artifacts: {folder} has {free / 1e9:.1f} GB free, and {answers:,} answers may take {needed / 1e9:.1f} GB; "
+            "what is written is kept when there is no room, and the same command goes on"
+        ]
+    return []
+
+
+def _own_answers(config: Config) -> list[str]:
+    """That files have the answers which training on the data set's own needs: before anything is made of their prompts."""
+    from croco.prompts import parsing, reading
+
+    shares = config.source.shares or {}
+    if config.method.trains_on != "reference" and "reference" not in shares:
+        return []
+    key = "method.trains_on" if config.method.trains_on == "reference" else "source.shares"
+    targets = config.translation.targets(config.lang.languages)
+    missing = set(config.lang.languages) - set(targets) | ({config.translation.source} if targets else set())
+    if config.prompts.source in ("jsonl", "parquet"):
+        for prompt in parsing.parse(config.prompts, reading.read(config.prompts), Counter()):
+            if prompt.reference and prompt.reference.strip():
+                missing.discard(prompt.language)
+            if not missing:
+                return []
+    elif config.prompts.source != "checks":  # the hub's are asked when they are read, before anything is generated
+        return []
+    raise UserError(
+        f"{key}: the data set's own answers are wanted, and no prompt in {', '.join(sorted(missing))} has one (a `reference` "
+        "column, or a last assistant turn); choose method=max_r or method=dpo with source=on_policy, or data with answers"
+    )
+
+
+def _asks(checkpoint: Checkpoint, options: Mapping[str, Any] | None = None) -> list[str]:
+    """A tokenizer, and a template that opens an answer."""
+    from croco.language import text
+
+    tokenizer = tokenizer_of(checkpoint)
+    text.prompt_ids(tokenizer, [{"role": "user", "content": "croco"}], options)
+    text.end_of_turn(tokenizer)
+    return []
+
+
+def _policy(config: Config) -> list[str]:
+    return _asks(factory.policy(config.model))
+
+
+def _candidates(config: Config) -> list[str]:
+    return _policy(config) if config.source.kind == "on_policy" else _others(config)
+
+
+def _others(config: Config) -> list[str]:
+    return _asks(factory.candidates(replace(config, source=replace(config.source, kind="off_policy"))))
+
+
+def _translators(config: Config) -> list[str]:
+    from croco.stages.translations import checkpoint
+
+    tokenizer_of(checkpoint(config.translation))
+    return []
+
+
+def _rewards(config: Config) -> list[str]:
+    """Templates through which a reward sees question and answer."""
+    from croco.rewards.factory import checkpoint
+
+    for _, part in parts_of(config.reward) if config.engine.name != "fake" else ():
+        if part.kind == "sequence_classification":
+            check_reward_template(checkpoint(part), tokenizer_of(checkpoint(part)))
+        elif part.kind in ("judge", "implicit"):
+            _asks(checkpoint(part))
+    return []
+
+
+def _systems(config: Config) -> list[str]:
+    """The templates of the arena's sides that are no policy of this run."""
+    arena = config.evals.arena
+    assert arena is not None, "stages are asked whether they are wanted"
+    for system in (arena.candidate, arena.opponent):
+        if system.answers is None and system.path is not None:
+            own = replace(factory.policy(config.model), adapter=None)
+            _asks(replace(own, path=system.path, revision=system.revision, chat_template=system.chat_template))
+    return []
+
+
+def _judge(config: Config) -> list[str]:
+    """A judging model's template; a server that takes connections, which may be started later."""
+    from croco.evals.arena.judges import checkpoint
+
+    judge = config.judge
+    if judge.kind == "model":
+        return _asks(checkpoint(judge), judge.template_options)
+    if judge.kind == "endpoint" and (reason := _silent(str(judge.url))):
+        return [f"judge.url: {judge.url} takes no connection now ({reason}); the arena asks it at the end"]
+    return []
+
+
+def _silent(url: str) -> str | None:
+    """Why a server takes no connection; None where it does, or where a proxy stands between."""
+    import socket
+    from urllib.request import getproxies
+
+    parts = urlsplit(url)
+    try:
+        if parts.scheme not in getproxies() and parts.hostname:
+            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+            socket.create_connection((parts.hostname, port), PATIENCE).close()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+NOTHING: tuple[Ask, ...] = ()
+SCORES = (_room, _rewards)
+ASKED: Mapping[str, tuple[Ask, ...]] = {
+    "preferences": (_room,),
+    "reward_model": (_room,),  # its base: `preflight`
+    "source_prompts": (_room, _own_answers),
+    "translation_requests": (_translators,),
+    "translations": (_room, _translators),
+    "prompts": (_room, _own_answers),
+    "reward_ranking": SCORES,
+    "checks_prompts": NOTHING,
+    "euroeval_data": NOTHING,  # its address asks for the installed version
+    "arena_prompts": NOTHING,  # its address asks for the files
+    "generations": (_room, _candidates),
+    "scores": SCORES,
+    "other_generations": (_room, _others),
+    "other_scores": SCORES,
+    "references": (_policy,),
+    "reference_scores": SCORES,
+    "pairs": (_policy,),
+    "training": (_room, _policy),
+    "answers_base": (_room, _policy),
+    "answers_tuned": (_room, _policy),
+    "quality": NOTHING,  # its address asks for the grader
+    "checked_base": (_room, _policy),
+    "checked_tuned": (_room, _policy),
+    "checks": NOTHING,
+    "euroeval_base": (_room, _policy),
+    "euroeval_tuned": (_room, _policy),
+    "euroeval": NOTHING,
+    "distance": (_policy,),
+    "arena_candidate": (_room, _systems),
+    "arena_opponent": (_room, _systems),
+    "arena_verdicts": (_room, _judge),
+    "arena": NOTHING,
+    "report": NOTHING,
+}
+"""Stage -> what it will ask for."""
+
+
+def _translator(config: Config) -> str | None:
+    return config.translation.model if config.translation.targets(config.lang.languages) else None
+
+
+def _of_arena(config: Config) -> list[tuple[str, str | None, str | None]]:
+    """The checkpoints an arena needs, after its adapters and the judge's key are seen to be there."""
+    arena, judge = config.evals.arena, config.judge
+    if arena is None:
+        return []
+    if judge.kind == "endpoint" and judge.api_key_env is not None and not os.environ.get(judge.api_key_env):
+        raise UserError(
+            f"judge.api_key_env: the environment has no {judge.api_key_env}; set it, or judge.api_key_env=null for a server "
+            "that wants no key"
+        )
+    systems = {"candidate": arena.candidate, "opponent": arena.opponent}
+    for role, system in systems.items():
+        if (
+            system.adapter not in (None, "trained")
+            and not (Path(str(system.adapter)) / "adapter_config.json").is_file()
+        ):
+            raise UserError(f"evals.arena.{role}.adapter: {system.adapter}: no adapter_config.json there")
+        for language in config.lang.languages if system.answers is not None else []:
+            if not (Path(str(system.answers)) / f"{language}.json").is_file():
+                raise UserError(f"evals.arena.{role}.answers: {system.answers}: no {language}.json there")
+    paths = [(f"evals.arena.{role}.path", system.path, system.revision) for role, system in systems.items()]
+    return [*paths, ("judge.path", judge.path if judge.kind == "model" else None, judge.revision)]
+
+
+def _there(key: str, path: str, revision: str | None) -> Path:
+    """A folder with a config.json, of this machine or what the hub has of it."""
+    if Path(path).is_dir():
+        if not (Path(path) / "config.json").is_file():
+            raise UserError(f"{key}: {path}: no config.json there, so it is no checkpoint")
+        return Path(path)
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise UserError(f"{key}: {path}: no such folder")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(path, "config.json", revision=revision)).parent
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None
