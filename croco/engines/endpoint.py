@@ -1,30 +1,33 @@
 """Chat completions of an OpenAI-compatible server (vLLM's own, or a provider's), several at a time, with patience.
 
-The standard library suffices. The key is read from the environment when a request is made and stands in no message.
+OpenAI's client asks, waits where the server says so (`Retry-After`) and asks again. Its event loop has a thread of its own, in
+which requests under way are given up when nobody waits for them any more: neither an error nor Ctrl-C waits for a server. The
+key is read from the environment when requests are made and stands in no message.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
+import asyncio
+import logging
 import os
 import queue
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from croco.engines.base import Message
 from croco.errors import UserError
 from croco.show.visible import whole
 
-PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # statuses that another attempt may not meet
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
 SHOWN = 200  # characters of a server's complaint
+TALKATIVE = ("openai", "httpx", "httpx2")  # loggers that name every request
+LONGEST_CONNECT = 30.0  # seconds; an answer may take longer, a connection does not
+UNSENT = ("OpenAI-Organization", "OpenAI-Project")  # the client takes them from the environment, for whatever server
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Chat:
 class Reply:
     text: str
     finish_reason: str
+
+
+Numbered = tuple[int, Reply] | BaseException
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,6 @@ class ChatEndpoint:
     """Seconds for one attempt."""
     parallel: int
     """Requests under way at once."""
-    sleep: Callable[[float], None] = time.sleep
 
     def complete(self, chats: Sequence[Chat]) -> Iterator[tuple[int, Reply]]:
         """(position, reply) of every chat, in the order in which they come.
@@ -64,82 +69,109 @@ class ChatEndpoint:
         Raises:
             UserError: the server refuses, or fails more often than `retries` allows.
         """
-        waiting: queue.SimpleQueue[tuple[int, Chat]] = queue.SimpleQueue()
-        come: queue.SimpleQueue[tuple[int, Reply | BaseException]] = queue.SimpleQueue()
-        for numbered in enumerate(chats):
-            waiting.put(numbered)
-        over = threading.Event()
+        key = self._key()
+        come: queue.SimpleQueue[Numbered] = queue.SimpleQueue()
+        loop = asyncio.new_event_loop()
+        asking = loop.create_task(self._ask(chats, key, come.put))
 
-        def ask() -> None:
-            with suppress(queue.Empty):
-                while not over.is_set():
-                    number, chat = waiting.get_nowait()
-                    try:
-                        come.put((number, self._patiently(chat)))
-                    except BaseException as error:
-                        come.put((number, error))
+        def work() -> None:
+            asyncio.set_event_loop(loop)
+            try:
+                loop.run_until_complete(asking)
+            except asyncio.CancelledError:
+                pass
+            except BaseException as error:  # also what no server says: of the client itself
+                come.put(error)
+            finally:
+                loop.close()
 
-        # Not a pool of the standard library: at the program's end that one waits for requests under way, minutes each.
-        for _ in range(min(self.parallel, len(chats))):
-            threading.Thread(target=ask, name="endpoint", daemon=True).start()
+        worker = threading.Thread(target=work, name="endpoint", daemon=True)
+        worker.start()
         try:
             for _ in chats:
-                number, reply = come.get()
-                if isinstance(reply, BaseException):
-                    raise reply
-                yield number, reply
+                found = come.get()
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
         finally:
-            over.set()
+            with suppress(RuntimeError):  # the loop is closed: all is done
+                loop.call_soon_threadsafe(asking.cancel)
 
-    def _patiently(self, chat: Chat) -> Reply:
-        for attempt in range(self.retries + 1):
-            try:
-                return self._once(chat)
-            except urllib.error.HTTPError as error:
-                reason, wait = self._reason(error), error.headers.get("Retry-After", "")
-                if error.code not in PASSING:
-                    raise UserError(f"judge.url: {self.url} refuses the request ({reason})") from None
-            except (OSError, http.client.HTTPException) as error:  # no connection, a broken one, or no answer in time
-                reason, wait = f"{type(error).__name__}: {error}", ""
-            if attempt < self.retries:
-                seconds = float(wait) if wait.isdigit() else FIRST_WAIT * 2**attempt
-                self.sleep(min(seconds, LONGEST_WAIT))
+    async def _ask(self, chats: Sequence[Chat], key: str | None, put: Any) -> None:
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        waiting = iter(enumerate(chats))
+
+        async def one_after_another(client: AsyncOpenAI) -> None:
+            for number, chat in waiting:
+                try:
+                    put((number, await self._reply(client, chat, key)))
+                except UserError as error:  # ends the asking, from outside
+                    put(error)
+
+        async with self._client(key) as client:
+            await asyncio.gather(*(one_after_another(client) for _ in range(min(self.parallel, len(chats)))))
+
+    def _client(self, key: str | None) -> AsyncOpenAI:
+        from openai import AsyncOpenAI, Timeout
+
+        patience = Timeout(self.timeout, connect=min(self.timeout, LONGEST_CONNECT))
+        return AsyncOpenAI(base_url=self.url, api_key=key or "none", timeout=patience, max_retries=self.retries)
+
+    async def _reply(self, client: AsyncOpenAI, chat: Chat, key: str | None) -> Reply:
+        import openai
+
+        body = {"seed": chat.seed, **self.settings}
+        unsent: dict[str, Any] = dict.fromkeys(UNSENT if key else (*UNSENT, "Authorization"), openai.Omit())
+        create = client.chat.completions.with_raw_response.create
+        try:
+            raw = await create(
+                model=self.model,
+                messages=chat.messages,  # type: ignore[arg-type]
+                extra_headers=unsent,
+                extra_body=body,
+            )
+        except openai.APIStatusError as error:
+            reason = self._reason(error, key)
+            if error.status_code < 500 and error.status_code not in (408, 409, 429):
+                raise UserError(f"judge.url: {self.url} refuses the request ({reason})") from None
+        except (openai.APIConnectionError, OSError) as error:  # no connection, a broken one, or no answer in time
+            cause = error.__cause__ or error
+            reason = f"{type(cause).__name__}: {_without(key, str(cause) or str(error))}"
+        else:
+            return self._read(raw.content, key)
         raise UserError(
-            f"judge.url: {self.url} failed {self.retries + 1} times in a row, last with {self._without_key(reason)}; "
+            f"judge.url: {self.url} failed {self.retries + 1} times in a row, last with {reason}; "
             "the same command goes on where it stopped"
         )
 
-    def _once(self, chat: Chat) -> Reply:
-        body = {"model": self.model, "messages": chat.messages, "seed": chat.seed, **self.settings}
-        request = urllib.request.Request(
-            f"{self.url.rstrip('/')}/chat/completions",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        if self.api_key_env is not None:
-            request.add_unredirected_header("Authorization", f"Bearer {self._key()}")
-        with urllib.request.urlopen(request, timeout=self.timeout) as response:
-            raw = response.read()
+    def _read(self, content: bytes, key: str | None) -> Reply:
+        import json
+
         try:
-            choice = json.loads(raw)["choices"][0]
+            choice = json.loads(content)["choices"][0]
             said = str(choice["message"].get("content") or "")
             return Reply(whole(said), str(choice.get("finish_reason") or "stop"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            said = self._without_key(raw[:SHOWN].decode(errors="replace"))
+            said = _without(key, content[:SHOWN].decode(errors="replace"))
             raise UserError(f"judge.url: {self.url} answers with no chat completion: {said!r}") from None
 
-    def _key(self) -> str:
-        key = os.environ.get(str(self.api_key_env), "")
+    def _key(self) -> str | None:
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise UserError(f"judge.api_key_env: the environment has no {self.api_key_env}")
+        if not (key.isascii() and key.isprintable()):
+            raise UserError(f"judge.api_key_env: {self.api_key_env} holds characters that no key has")
         return key
 
-    def _reason(self, error: urllib.error.HTTPError) -> str:
-        if error.code in (401, 403):  # providers repeat parts of a wrong key
-            return f"status {error.code}: the key in {self.api_key_env or 'judge.api_key_env'} will not do"
-        said = " ".join(error.read(SHOWN).decode(errors="replace").split())
-        return f"status {error.code}: {self._without_key(said)}"
+    def _reason(self, error: APIStatusError, key: str | None) -> str:
+        if error.status_code in (401, 403):  # providers repeat parts of a wrong key
+            return f"status {error.status_code}: the key in {self.api_key_env or 'judge.api_key_env'} will not do"
+        said = " ".join(_without(key, error.response.text).split())[:SHOWN]
+        return f"status {error.status_code}: {said}"
 
-    def _without_key(self, said: str) -> str:
-        key = os.environ.get(self.api_key_env or "", "")
-        return said.replace(key, "<key>") if key else said
+
+def _without(key: str | None, said: str) -> str:
+    return said.replace(key, "<key>") if key else said
