@@ -11,6 +11,7 @@ from typing import Any
 
 from croco.evals.comparing import changes
 from croco.page import forest, multiples
+from croco.page import pairs as drawn_pairs
 from croco.page.curves import Curve, curve
 from croco.show.tables import Table, cell
 from croco.show.visible import visible
@@ -46,8 +47,9 @@ class Page:
     """Results; one with a column before its `low` and `high` has its plot above it."""
     measures: Sequence[multiples.Multiples] = ()
     """Measures by language, before any table."""
+    pairs: drawn_pairs.Pairs | None = None
     numbers: Sequence[Table] = ()
-    """Tables whose numbers `measures` draw: shut at first."""
+    """Tables whose numbers `measures` and `pairs` draw: shut at first."""
     curves: Sequence[Curve] = ()
     answers: Sequence[Answer] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +75,7 @@ def render(page: Page) -> str:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters["cell"] = cell
-    environment.globals |= {"plot": curve, "multiply": multiples.render}
+    environment.globals |= {"plot": curve, "multiply": multiples.render, "draw_pairs": drawn_pairs.render}
     environment.filters["sentence"] = changes.sentence
     script = (HERE / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(

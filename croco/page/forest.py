@@ -17,7 +17,7 @@ LOW, HIGH = "low", "high"
 NO_EFFECT = {"difference": 0.0, "offset": 0.0, "win rate": 0.5}
 """Column -> where nothing is better or worse; a plot of another column has no such line."""
 SIGNED = ("difference", "offset")
-TOTALS = ("macro", "mean")
+TOTALS = ("macro", "mean", "all")
 
 
 @dataclass(frozen=True)

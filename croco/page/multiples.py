@@ -1,22 +1,21 @@
 """Small multiples: a column of little plots per measure, a row per language; measures of one unit share one axis.
 
-A table, so that it scrolls, wraps and reads aloud as one; every plot has its numbers in words beneath.
+Every plot has its numbers in words beneath.
 """
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from croco.evals.comparing import changes, paired
+from croco.page import cells
+from croco.page.cells import HEIGHT, Axis, vertical
 from croco.page.forest import HIGH, LOW, TOTALS
-from croco.page.marks import ticks
 from croco.show.tables import Table
-from croco.show.visible import visible
 
-WIDTH, HEIGHT, SIDE, AXIS, SIZE = 160, 22, 14, 18, 4.5
+SIZE = 4.5
 ABREAST = 6  # columns beside one another; more stand below, in rows of about one length
 SHARE = "share"
 MEASURE = ("measure", "metric")
@@ -61,9 +60,9 @@ def of_measured(title: str, found: Sequence[changes.Measured]) -> Multiples:
 
 
 def _column(one: changes.Measured) -> Column:
-    cells = _cells(one.effects)
+    found = _cells(one.effects)
     note = "less is better" if one.measure in changes.LESS_IS_BETTER else ""
-    return Column(one.name, unit(one.name, cells.values()), cells, note)
+    return Column(one.name, unit(one.name, found.values()), found, note)
 
 
 def of_table(table: Table) -> Multiples | None:
@@ -79,23 +78,23 @@ def of_table(table: Table) -> Multiples | None:
             found.setdefault(row[named[0]], {})[row["language"]] = Cell(*numbers)
     if not found:
         return None
-    return Multiples(table.title, [Column(name, unit(name, cells.values()), cells) for name, cells in found.items()])
+    return Multiples(table.title, [Column(name, unit(name, of_one.values()), of_one) for name, of_one in found.items()])
 
 
 def of_systems(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Multiples:
     """A column per system, all on one axis: what is compared is the same."""
     found = {name: _cells(of_system) for name, of_system in rows.items()}
-    alike = unit(what, [cell for cells in found.values() for cell in cells.values()])
-    return Multiples(what, [Column(name, alike, cells) for name, cells in found.items()], levels=False)
+    alike = unit(what, [cell for of_one in found.values() for cell in of_one.values()])
+    return Multiples(what, [Column(name, alike, of_one) for name, of_one in found.items()], levels=False)
 
 
 def _cells(effects: Sequence[paired.Effect]) -> dict[str, Cell]:
     return {e.language: Cell(e.first, e.second, e.difference, e.low, e.high) for e in effects}
 
 
-def unit(name: str, cells: Iterable[Cell]) -> str:
+def unit(name: str, found: Iterable[Cell]) -> str:
     """Shares are measured alike; anything else by itself."""
-    levels = [level for cell in cells for level in (cell.first, cell.second)]
+    levels = [level for cell in found for level in (cell.first, cell.second)]
     return SHARE if all(level is not None and 0 <= level <= 1 for level in levels) else name
 
 
@@ -117,51 +116,23 @@ def _block(made: Multiples, columns: Sequence[Column], abreast: int, levels: boo
     axes = {one.name: _axis([other for other in made.columns if other.unit == one.unit], levels) for one in columns}
     languages = dict.fromkeys(language for one in made.columns for language in one.cells)
     ordered = [*(one for one in languages if one not in TOTALS), *(one for one in languages if one in TOTALS)]
-    heads = "".join(
-        f'<th scope="col">{_text(one.name)}{f"<small>{one.note}</small>" if one.note else ""}</th>' for one in columns
-    )
-    lines = []
-    for language in ordered:
-        total = language in TOTALS
-        marked = ' class="total"' if total else f' data-language="{_text(language)}"'
-        cells = "".join(_cell(one, language, axes[one.name], levels) for one in columns)
-        lines.append(f'<tr{marked}><th scope="row">{_text(language)}</th>{cells}</tr>')
-    feet = "".join(f"<td>{_ticks(axes[one.name], signed=not levels)}</td>" for one in columns)
-    what = "levels" if levels else "differences"
-    wide = f' style="--columns:{len(columns)};--abreast:{abreast}"'
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(made.title)}, {what}">'
-        f'<table class="multiples"{wide}><thead><tr><th scope="col">language</th>{heads}</tr></thead>'
-        f'<tbody>{"".join(lines)}</tbody><tfoot aria-hidden="true"><tr><td></td>{feet}</tr></tfoot></table></div>'
-    )
+    rows = {language: [_cell(one, language, axes[one.name], levels) for one in columns] for language in ordered}
+    feet = [axes[one.name].drawn(signed=not levels) for one in columns]
+    what = f"{made.title}, {'levels' if levels else 'differences'}"
+    return cells.table(what, [(one.name, one.note) for one in columns], rows, feet, abreast)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-
-    def x(self, value: float) -> float:
-        return SIDE + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * SIDE)
-
-    @property
-    def ticks(self) -> list[float]:
-        return ticks(self.low, self.high, 4)
+def _axis(columns: Sequence[Column], levels: bool) -> Axis:
+    found = [cell for one in columns for cell in one.cells.values()]
+    ends = [end for cell in found for end in ((cell.first, cell.second) if levels else (cell.low, cell.high, 0.0))]
+    return Axis.around(end for end in ends if end is not None)
 
 
-def _axis(columns: Sequence[Column], levels: bool) -> _Axis:
-    cells = [cell for one in columns for cell in one.cells.values()]
-    ends = [end for cell in cells for end in ((cell.first, cell.second) if levels else (cell.low, cell.high, 0.0))]
-    low, high = (bound(end for end in ends if end is not None) for bound in (min, max))
-    margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
-    return _Axis(low - margin, high + margin)
-
-
-def _cell(column: Column, language: str, axis: _Axis, levels: bool) -> str:
+def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
     cell, digits = column.cells.get(language), ".3f" if column.unit == SHARE else ".3g"
     if cell is None or (levels and (cell.first is None or cell.second is None)):
-        return "<td>–</td>"
-    drawn = [_vertical("grid", axis.x(value)) for value in axis.ticks]
+        return cells.EMPTY
+    drawn = [vertical("grid", axis.x(value)) for value in axis.ticks]
     if levels:
         assert cell.first is not None
         assert cell.second is not None
@@ -171,17 +142,12 @@ def _cell(column: Column, language: str, axis: _Axis, levels: bool) -> str:
         told = not cell.low <= 0 <= cell.high
         ends = f'x1="{axis.x(cell.low):.1f}" x2="{axis.x(cell.high):.1f}" y1="{HEIGHT / 2}" y2="{HEIGHT / 2}"'
         drawn += [
-            _vertical("zero", axis.x(0)),
+            vertical("zero", axis.x(0)),
             f'<line class="c0 {"total" if language in TOTALS else "interval"}" {ends}/>',
         ]
         drawn.append(_dot(axis.x(cell.difference), HEIGHT / 2, told))
         said = f"{cell.difference:+{digits}} [{cell.low:+{digits}}, {cell.high:+{digits}}]"
-    picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(drawn)}</svg>'
-    return f"<td>{picture}{said}</td>"
-
-
-def _vertical(kind: str, x: float) -> str:
-    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT}"/>'
+    return cells.cell(drawn, said)
 
 
 def _dumbbell(first: float, second: float, y: float) -> str:
@@ -191,15 +157,3 @@ def _dumbbell(first: float, second: float, y: float) -> str:
 
 def _dot(x: float, y: float, filled: bool) -> str:
     return f'<circle class="mark c0{" filled" if filled else ""}" cx="{x:.1f}" cy="{y}" r="{SIZE}"/>'
-
-
-def _ticks(axis: _Axis, signed: bool) -> str:
-    marks = []
-    for value in axis.ticks:
-        sign = "+" if signed and value else ""
-        marks.append(f'<text x="{axis.x(value):.1f}" y="12" text-anchor="middle">{value:{sign}.3g}</text>')
-    return f'<svg viewBox="0 0 {WIDTH} {AXIS}">{"".join(marks)}</svg>'
-
-
-def _text(text: str) -> str:
-    return html.escape(visible(text))

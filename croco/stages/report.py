@@ -14,6 +14,7 @@ from croco.config import Config
 from croco.evals.comparing import changes, paired
 from croco.page import lineage as origin
 from croco.page import multiples, trained
+from croco.page import pairs as drawn_pairs
 from croco.page.curves import Curve
 from croco.pairing import levels, show
 from croco.show import tables
@@ -26,6 +27,8 @@ ON_PROMPTS = {
     "checks": "Answers to prompts with instructions that are checked",
 }
 """Evaluations of base and tuned answers, prompt by prompt."""
+SCORED = {"off_policy": "other_scores", "reference": "reference_scores"}
+"""Source of answers -> their scores, where pairs take them besides the policy's."""
 EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
 """Stages that measure; each has `headline`, `metric` and `tables` in its summary. The first one's metric is the run's."""
 
@@ -101,10 +104,11 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[
             for name, words in ON_PROMPTS.items()
             if (of_evaluation := [one for one in measured if one.evaluation == name])
         ],
-        numbers=_results(drawn),
+        pairs=_drawn_pairs(job),
+        numbers=[*_results(drawn), *(show.tables(pairs) if pairs else ())],
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
-        tables=[*_results(others), *(show.tables(pairs) if pairs else ())],
+        tables=_results(others),
         curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),
@@ -117,6 +121,19 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[
 def _pairs(job: Job) -> dict[str, Any] | None:
     """The pair report, where the run made pairs."""
     return job.single("pairs").summary["report"] if "pairs" in job.inputs else None
+
+
+def _drawn_pairs(job: Job) -> drawn_pairs.Pairs | None:
+    if "pairs" not in job.inputs:
+        return None
+    scored = {job.config.source.kind: "scores", **SCORED}
+    scores = {
+        source: job.inputs[name].table("scores", drawn_pairs.SCORE_COLUMNS)
+        for source, name in scored.items()
+        if name in job.inputs
+    }
+    pairs = job.single("pairs")
+    return drawn_pairs.of_tables(pairs.table("pairs", drawn_pairs.PAIR_COLUMNS), scores, pairs.summary["report"])
 
 
 def warnings(job: Job) -> list[str]:
@@ -153,6 +170,8 @@ STAGE = Stage(
         "prompts",
         "generations",
         "scores",
+        "other_scores",
+        "reference_scores",
         "pairs",
         "training",
         "answers_base",

@@ -1,0 +1,218 @@
+"""Pairs as pictures: rewards with what was chosen and rejected, margins, lengths, cut-off answers; and whose languages met."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from croco.page import cells
+from croco.page.cells import Axis, vertical
+
+ALL = "all"
+BINS, TALL = 48, 40
+EDGE = 0.001  # of the values, on either side, stand at the end of their axis: one outlier would squeeze all others
+ROOM = 0.05  # a smaller share than this is small, and looks so
+SIDES = ("chosen", "rejected")
+PAIR_COLUMNS = ["prompt_id", "language", "source"] + [
+    f"{side}_{name}" for side in SIDES for name in ("score", "language", "sample", "tokens")
+]
+SCORE_COLUMNS = ["prompt_id", "language", "sample", "reward", "finish_reason"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is drawn."""
+
+    rewards: Mapping[str, Mapping[str, Floats]]
+    """Language of the answers -> `all`, `chosen`, `rejected` -> rewards."""
+    margins: Mapping[str, Floats]
+    """Language of the prompt -> chosen minus rejected reward."""
+    longer: Mapping[str, Floats]
+    """Language of the prompt -> tokens of the chosen answer minus those of the rejected."""
+    cut: Mapping[str, Mapping[str, float | None]]
+    """Language of the answers -> `all`, `chosen`, `rejected` -> share that was cut off."""
+    languages: Mapping[str, Mapping[str, int]]
+    """Language of the chosen answer -> language of the rejected -> pairs."""
+
+
+def of_tables(pairs: pa.Table, scores: Mapping[str, pa.Table], report: Mapping[str, Any]) -> Pairs:
+    """From the rows on disk.
+
+    Args:
+        pairs: PAIR_COLUMNS of records.Pair.
+        scores: SCORE_COLUMNS of records.Score, by source of the answers.
+        report: the pair report.
+    """
+    rewards: dict[str, dict[str, Any]] = {}
+    cut: dict[str, dict[str, Any]] = {}
+    if scores:  # pairs that were brought have none
+        answers = pa.concat_tables(
+            table.append_column("source", pa.array([source] * len(table), pa.string()))
+            for source, table in scores.items()
+        )
+        rewards[ALL], cut[ALL] = _by(answers, "language", "reward"), _by(answers, "language", "finish_reason")
+        cut |= {side: _by(_answers(pairs, answers, side), "language", "finish_reason") for side in SIDES}
+    rewards |= {side: _by(pairs, f"{side}_language", f"{side}_score") for side in SIDES}
+    margins = np.subtract(*(pairs[f"{side}_score"].to_numpy() for side in SIDES))
+    longer = np.subtract(*(pairs[f"{side}_tokens"].to_numpy() for side in SIDES)).astype(float)
+    asked = pairs["language"].to_numpy(zero_copy_only=False)
+    order = [*(name for name in report["languages"]["of_prompts"]), ALL]
+    return Pairs(
+        {one: {kind: of[one] for kind, of in rewards.items() if one in of} for one in order},
+        {one: _known(margins if one == ALL else margins[asked == one]) for one in order},
+        {one: longer if one == ALL else longer[asked == one] for one in order},
+        {one: {kind: _share(of.get(one)) for kind, of in cut.items()} for one in order},
+        report["languages"]["chosen_by_rejected"],
+    )
+
+
+def _answers(pairs: pa.Table, answers: pa.Table, side: str) -> pa.Table:
+    """The scored answers that were chosen, or rejected."""
+    wanted = _keys(pairs, "prompt_id", "source", f"{side}_language", f"{side}_sample")
+    places = pc.index_in(wanted, value_set=_keys(answers, "prompt_id", "source", "language", "sample"))
+    return answers.take(pc.drop_null(places))
+
+
+def _keys(table: pa.Table, *names: str) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(*(pc.cast(table[name], pa.string()) for name in names), "\t")
+
+
+def _by(table: pa.Table, language: str, values: str) -> dict[str, Any]:
+    """Language -> its values that there are; ALL of them last."""
+    spoken, found = (table[name].to_numpy(zero_copy_only=False) for name in (language, values))
+    if found.dtype.kind == "f":
+        spoken, found = spoken[np.isfinite(found)], _known(found)
+    return {**{str(one): found[spoken == one] for one in np.unique(spoken)}, ALL: found}
+
+
+def _known(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
+
+
+def _share(reasons: NDArray[Any] | None) -> float | None:
+    return None if reasons is None or not len(reasons) else float(np.mean(reasons == "length"))
+
+
+def render(made: Pairs) -> str:
+    """The HTML: a row per language, and the languages that met where there are several."""
+    heads = [
+        ("rewards", "by the language of the answer; medians"),
+        ("margin", "chosen minus rejected reward; median"),
+        ("longer by", "tokens, chosen minus rejected"),
+        ("cut off", "share of answers"),
+    ]
+    rewards = _axis([values for of in made.rewards.values() for values in of.values()])
+    margins, longer = _axis([*made.margins.values(), np.zeros(1)]), _axis([*made.longer.values(), np.zeros(1)])
+    shares = Axis.around(
+        [0.0, ROOM, *(share for of in made.cut.values() for share in of.values() if share is not None)]
+    )
+    rows = {
+        language: [
+            _rewards(of, rewards),
+            _distribution(made.margins[language], margins, _median),
+            _distribution(made.longer[language], longer, _more),
+            _cut(made.cut[language], shares),
+        ]
+        for language, of in made.rewards.items()
+    }
+    feet = [rewards.drawn(), margins.drawn(), longer.drawn(signed=True), shares.drawn()]
+    key = "".join(
+        f'<span class="key"><svg class="sample" viewBox="0 0 34 16" aria-hidden="true">{_block(kind)}</svg>{words}</span>'
+        for kind, words in (("any", "all answers"), ("c0", "chosen"), ("c1", "rejected"))
+    )
+    drawn = cells.table("pairs by language", heads, rows, feet, len(heads))
+    return f'<p class="legend">{key}</p>{drawn}{_matrix(made.languages)}'
+
+
+def _block(kind: str) -> str:
+    return f'<path class="area {kind}" d="M3 15L10 5L17 2L24 5L31 15Z"/>'
+
+
+def _axis(groups: Sequence[Floats]) -> Axis:
+    values = np.concatenate([*groups, np.zeros(0)])
+    if not len(values):
+        return Axis(0.0, 1.0)
+    return Axis.around(np.quantile(values, [EDGE, 1 - EDGE]).tolist())
+
+
+def _area(values: Floats, axis: Axis, kind: str) -> str:
+    """A histogram as tall as its plot, whatever the number of values."""
+    if not len(values):
+        return ""
+    step = (axis.high - axis.low) / BINS
+    whole = bool((values == np.rint(values)).all())  # counts: a bar for one, or for the same number of them
+    width, start = (math.ceil(step), math.floor(axis.low) - 0.5) if whole else (step, axis.low)
+    edges = start + width * np.arange(math.ceil((axis.high - start) / width) + 1)
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    points = [f"M{axis.x(axis.low):.1f} {TALL}"]
+    for count, left, right in zip(counts, edges, edges[1:], strict=False):
+        top = TALL - count / counts.max() * (TALL - 3)
+        points.append(f"L{axis.x(left):.1f} {top:.1f}H{axis.x(right):.1f}")
+    return f'<path class="area {kind}" d="{"".join(points)}V{TALL}Z"/>'
+
+
+def _rewards(of: Mapping[str, Floats], axis: Axis) -> str:
+    kinds = {ALL: "any", "chosen": "c0", "rejected": "c1"}
+    drawn = [_area(of[kind], axis, colour) for kind, colour in kinds.items() if kind in of]
+    medians = [f"{kind} {np.median(of[kind]):.3g}" for kind in SIDES if kind in of and len(of[kind])]
+    return cells.cell([*axis.grid(TALL), *drawn], ", ".join(medians) or "–", TALL)
+
+
+def _distribution(values: Floats, axis: Axis, words: Any) -> str:
+    if not len(values):
+        return cells.EMPTY
+    middle = f'<circle class="mark c0 filled" cx="{axis.x(float(np.median(values))):.1f}" cy="{TALL - 4}" r="3.5"/>'
+    drawn = [*axis.grid(TALL), vertical("zero", axis.x(0), TALL), _area(values, axis, "c0"), middle]
+    return cells.cell(drawn, words(values), TALL)
+
+
+def _median(values: Floats) -> str:
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return f"{middle:.3g} (90 % from {low:.3g} to {high:.3g})"
+
+
+def _more(values: Floats) -> str:
+    return f"{np.mean(values > 0):.0%} longer, {np.mean(values < 0):.0%} shorter, median {np.median(values):+.3g}"
+
+
+def _cut(shares: Mapping[str, float | None], axis: Axis) -> str:
+    marks = {ALL: "any", "chosen": "c0 filled", "rejected": "c1 filled"}
+    heights = dict(zip(marks, (10, 20, 30), strict=True))
+    known = {kind: share for kind, share in shares.items() if share is not None}
+    drawn = [
+        f'<circle class="mark {marks[kind]}" cx="{axis.x(share):.1f}" cy="{heights[kind]}" r="4"/>'
+        for kind, share in known.items()
+    ]
+    return cells.cell(
+        [*axis.grid(TALL), *drawn], ", ".join(f"{kind} {share:.1%}" for kind, share in known.items()), TALL
+    )
+
+
+def _matrix(pairs: Mapping[str, Mapping[str, int]]) -> str:
+    """Chosen by rejected language, darker where there are more pairs."""
+    total = sum(sum(row.values()) for row in pairs.values())
+    if len(pairs) < 2 or total == sum(row.get(name, 0) for name, row in pairs.items()):
+        return '<p class="note">In every pair both answers are in one language.</p>' if len(pairs) > 1 else ""
+    most = max(max(row.values()) for row in pairs.values())
+    heads = "".join(f'<th scope="col">{cells.text(name)}</th>' for name in pairs)
+    rows = []
+    for name, row in pairs.items():
+        shown = "".join(
+            f'<td style="--share:{row.get(other, 0) / most:.2f}">{row.get(other, 0):,}</td>' for other in pairs
+        )
+        rows.append(f'<tr><th scope="row">{cells.text(name)}</th>{shown}<td>{sum(row.values()):,}</td></tr>')
+    sums = "".join(f"<td>{sum(row.get(other, 0) for row in pairs.values()):,}</td>" for other in pairs)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="languages of the pairs"><table class="matrix">'
+        "<caption>Pairs by the language of the chosen answer (down) and of the rejected one (across)</caption>"
+        f'<thead><tr><th scope="col">chosen</th>{heads}<th scope="col">all</th></tr></thead>'
+        f'<tbody>{"".join(rows)}<tr class="total"><th scope="row">all</th>{sums}<td>{total:,}</td></tr></tbody></table></div>'
+    )
