@@ -51,24 +51,25 @@ def of_tables(pairs: pa.Table, scores: Mapping[str, pa.Table], report: Mapping[s
         scores: SCORE_COLUMNS of records.Score, by source of the answers.
         report: the pair report.
     """
-    rewards: dict[str, dict[str, Any]] = {}
-    cut: dict[str, dict[str, Any]] = {}
+    rewards: dict[str, dict[str, Floats]] = {}
+    cut: dict[str, dict[str, Floats]] = {}
     if scores:  # pairs that were brought have none
         answers = pa.concat_tables(
             table.append_column("source", pa.array([source] * len(table), pa.string()))
             for source, table in scores.items()
         )
-        rewards[ALL], cut[ALL] = _by(answers, "language", "reward"), _by(answers, "language", "finish_reason")
-        cut |= {side: _by(_answers(pairs, answers, side), "language", "finish_reason") for side in SIDES}
+        answers = answers.append_column("cut", pc.equal(answers["finish_reason"], "length"))
+        rewards[ALL], cut[ALL] = _by(answers, "language", "reward"), _by(answers, "language", "cut")
+        cut |= {side: _by(_answers(pairs, answers, side), "language", "cut") for side in SIDES}
     rewards |= {side: _by(pairs, f"{side}_language", f"{side}_score") for side in SIDES}
-    margins = np.subtract(*(pairs[f"{side}_score"].to_numpy() for side in SIDES))
-    longer = np.subtract(*(pairs[f"{side}_tokens"].to_numpy() for side in SIDES)).astype(float)
-    asked = pairs["language"].to_numpy(zero_copy_only=False)
+    margins = np.subtract(*(_floats(pairs[f"{side}_score"]) for side in SIDES))
+    longer = np.subtract(*(_floats(pairs[f"{side}_tokens"]) for side in SIDES))
+    codes, names = _coded(pairs["language"])
     order = [*(name for name in report["languages"]["of_prompts"]), ALL]
     return Pairs(
         {one: {kind: of[one] for kind, of in rewards.items() if one in of} for one in order},
-        {one: _known(margins if one == ALL else margins[asked == one]) for one in order},
-        {one: longer if one == ALL else longer[asked == one] for one in order},
+        {one: _known(margins if one == ALL else margins[codes == names.get(one)]) for one in order},
+        {one: longer if one == ALL else longer[codes == names.get(one)] for one in order},
         {one: {kind: _share(of.get(one)) for kind, of in cut.items()} for one in order},
         report["languages"]["chosen_by_rejected"],
     )
@@ -85,20 +86,29 @@ def _keys(table: pa.Table, *names: str) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(*(pc.cast(table[name], pa.string()) for name in names), "\t")
 
 
-def _by(table: pa.Table, language: str, values: str) -> dict[str, Any]:
+def _by(table: pa.Table, language: str, values: str) -> dict[str, Floats]:
     """Language -> its values that there are; ALL of them last."""
-    spoken, found = (table[name].to_numpy(zero_copy_only=False) for name in (language, values))
-    if found.dtype.kind == "f":
-        spoken, found = spoken[np.isfinite(found)], _known(found)
-    return {**{str(one): found[spoken == one] for one in np.unique(spoken)}, ALL: found}
+    (codes, names), found = _coded(table[language]), _floats(table[values])
+    return {**{name: _known(found[codes == code]) for name, code in names.items()}, ALL: _known(found)}
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    """With NaN for null; not by way of pandas, whose import takes a second."""
+    return pc.fill_null(pc.cast(column, pa.float64()), float("nan")).combine_chunks().to_numpy()
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """A code per row, and the code of each text."""
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.indices.to_numpy(), {name: code for code, name in enumerate(coded.dictionary.to_pylist())}
 
 
 def _known(values: Floats) -> Floats:
     return values[np.isfinite(values)]
 
 
-def _share(reasons: NDArray[Any] | None) -> float | None:
-    return None if reasons is None or not len(reasons) else float(np.mean(reasons == "length"))
+def _share(cut: Floats | None) -> float | None:
+    return None if cut is None or not len(cut) else float(cut.mean())
 
 
 def render(made: Pairs) -> str:
@@ -110,7 +120,7 @@ def render(made: Pairs) -> str:
         ("cut off", "share of answers"),
     ]
     rewards = _axis([values for of in made.rewards.values() for values in of.values()])
-    margins, longer = _axis([*made.margins.values(), np.zeros(1)]), _axis([*made.longer.values(), np.zeros(1)])
+    margins, longer = _axis(list(made.margins.values()), 0.0), _axis(list(made.longer.values()), 0.0)
     shares = Axis.around(
         [0.0, ROOM, *(share for of in made.cut.values() for share in of.values() if share is not None)]
     )
@@ -136,11 +146,11 @@ def _block(kind: str) -> str:
     return f'<path class="area {kind}" d="M3 15L10 5L17 2L24 5L31 15Z"/>'
 
 
-def _axis(groups: Sequence[Floats]) -> Axis:
+def _axis(groups: Sequence[Floats], *also: float) -> Axis:
     values = np.concatenate([*groups, np.zeros(0)])
     if not len(values):
         return Axis(0.0, 1.0)
-    return Axis.around(np.quantile(values, [EDGE, 1 - EDGE]).tolist())
+    return Axis.around([*np.quantile(values, [EDGE, 1 - EDGE]).tolist(), *also])
 
 
 def _area(values: Floats, axis: Axis, kind: str) -> str:
