@@ -12,6 +12,8 @@ from typing import Any
 from croco.evals.comparing import changes
 from croco.page import forest, multiples
 from croco.page import pairs as drawn_pairs
+from croco.page.answers import Answer as Answer
+from croco.page.answers import both
 from croco.page.curves import Curve, curve
 from croco.show.tables import Table, cell
 from croco.show.visible import visible
@@ -24,17 +26,6 @@ HEADINGS = {
     changes.SAME: "No difference seen",
 }
 ALWAYS = ("Better", "Worse")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The same prompt answered by base and tuned policy."""
-
-    language: str
-    prompt: str
-    base: str
-    tuned: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,12 +66,14 @@ def render(page: Page) -> str:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     environment.filters["cell"] = cell
-    environment.globals |= {"plot": curve, "multiply": multiples.render, "draw_pairs": drawn_pairs.render}
+    environment.globals |= {"plot": curve, "multiply": multiples.render, "draw_pairs": drawn_pairs.render, "both": both}
     environment.filters["sentence"] = changes.sentence
     script = (HERE / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(
         page=page,
         languages=_languages(page),
+        outcomes=sorted({answer.outcome for answer in page.answers} - {""}),
+        checks=sorted({check for answer in page.answers for check in answer.checks}),
         verdicts=_verdicts(page),
         forests={table.title: drawn for table in page.tables if (drawn := _drawn(page, table))},
         settings=yaml.safe_dump(dict(page.settings), sort_keys=False, allow_unicode=True),

@@ -118,7 +118,7 @@ def _block(made: Multiples, columns: Sequence[Column], abreast: int, levels: boo
     ordered = [*(one for one in languages if one not in TOTALS), *(one for one in languages if one in TOTALS)]
     rows = {language: [_cell(one, language, axes[one.name], levels) for one in columns] for language in ordered}
     feet = [axes[one.name].drawn(signed=not levels) for one in columns]
-    what = f"{made.title}, {'levels' if levels else 'differences'}"
+    what = f"{made.title}, {'levels' if levels else 'differences'} of {', '.join(one.name for one in columns)}"
     return cells.table(what, [(one.name, one.note) for one in columns], rows, feet, abreast)
 
 

@@ -1,11 +1,12 @@
 "use strict";
 // What the reader chose stands in the address after the #: sorted columns (name of the table = column + a or d), sections opened
-// or shut against their default (turned), the language (lang), an answer (answer). Who opens that address sees the same.
+// or shut against their default (turned), the language (lang), an answer (answer), and which are shown (outcome, check). Who opens that address sees the same.
 const tables = [...document.querySelectorAll("table[id]")];
 const sections = [...document.querySelectorAll("details[id]")];
 const answers = [...document.querySelectorAll(".answer")];
 const spoken = [...document.querySelectorAll("[data-language]")];
 const picker = document.getElementById("language");
+const filters = ["outcome", "check"].map(name => document.getElementById(name)).filter(found => found);
 const rowsOf = new Map(tables.map(table => [table, [...table.tBodies[0].rows]]));
 const openAtFirst = new Map(sections.map(section => [section, section.open]));
 let chosen = new URLSearchParams(location.hash.slice(1));
@@ -42,6 +43,12 @@ function sort(table, column, down) {
   });
 }
 
+// Sets a list to a value and returns it; "" where it has no such value.
+function pick(list, value) {
+  list.value = [...list.options].some(option => option.value === value) ? value : "";
+  return list.value;
+}
+
 function show() {
   for (const table of tables) {
     const saved = chosen.get(table.id) || "";
@@ -51,10 +58,18 @@ function show() {
   const turned = (chosen.get("turned") || "").split(",");
   for (const section of sections) section.open = openAtFirst.get(section) !== turned.includes(section.id);
   const language = chosen.get("lang") || "";
-  if (picker) picker.value = language;
-  const known = picker && [...picker.options].some(option => option.value === language) ? language : "";
+  const known = picker ? pick(picker, language) : "";
   for (const part of spoken) part.classList.toggle("other", known !== "" && !["", known].includes(part.dataset.language));
-  for (const answer of answers) answer.classList.toggle("chosen", answer.id === chosen.get("answer"));
+  const wanted = filters.map(filter => [filter.id, pick(filter, chosen.get(filter.id) || "")]);
+  const has = (answer, [name, value]) => value === "" ||
+    (name === "outcome" ? answer.dataset.outcome === value : answer.dataset.checks.split("\n").includes(value));
+  for (const answer of answers) {
+    answer.classList.toggle("chosen", answer.id === chosen.get("answer"));
+    answer.classList.toggle("unwanted", !wanted.every(one => has(answer, one)));
+  }
+  const seen = answers.filter(answer => !answer.matches(".other, .unwanted")).length;
+  const counted = document.getElementById("shown");
+  if (counted) counted.textContent = seen === answers.length ? `${seen} answers` : `${seen} of ${answers.length} answers`;
 }
 
 for (const table of tables) {
@@ -66,6 +81,7 @@ for (const table of tables) {
 }
 for (const section of sections) section.addEventListener("toggle", () =>
   keep("turned", sections.filter(s => s.open !== openAtFirst.get(s)).map(s => s.id).join(",")));
+for (const filter of filters) filter.addEventListener("change", () => { keep(filter.id, filter.value); show(); });
 if (picker) picker.addEventListener("change", () => { keep("lang", picker.value); show(); });
 for (const answer of answers) answer.querySelector("button").addEventListener("click", () => {
   keep("answer", chosen.get("answer") === answer.id ? "" : answer.id);

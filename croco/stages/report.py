@@ -12,6 +12,7 @@ from croco.artifacts import store
 from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
 from croco.evals.comparing import changes, paired
+from croco.page import answers as shown
 from croco.page import lineage as origin
 from croco.page import multiples, trained
 from croco.page import pairs as drawn_pairs
@@ -27,6 +28,15 @@ ON_PROMPTS = {
     "checks": "Answers to prompts with instructions that are checked",
 }
 """Evaluations of base and tuned answers, prompt by prompt."""
+ANSWERED = {
+    "quality": ("prompts", ("answers_base", "answers_tuned"), ("quality",)),
+    "checks": (
+        "checks_prompts",
+        ("checked_base", "checked_tuned"),
+        ("prompt_strict", "instruction_strict", "language"),
+    ),
+}
+"""Evaluation -> its prompts, the answers of both systems, and by what these fared, the first that there is."""
 SCORED = {"off_policy": "other_scores", "reference": "reference_scores"}
 """Source of answers -> their scores, where pairs take them besides the policy's."""
 EVALUATIONS = ("quality", "arena", "distance", "checks", "reward_ranking", "euroeval", "checkpoints")
@@ -41,8 +51,8 @@ def run(job: Job) -> dict[str, Any]:
     """Write report.txt, report.html and lineage.json from what the run made."""
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training = job.single("training")
-    shown = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
-    store.write_atomically(job.output.path / "report.txt", shown)
+    told = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
+    store.write_atomically(job.output.path / "report.txt", told)
     measured = _measured(job)
     changed = changes.changes(measured)
     folders = lineage(job)
@@ -148,19 +158,34 @@ def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
 
 
 def answers(job: Job) -> Iterator[page.Answer]:
-    """The first held-out prompts of each language with both answers."""
-    if "answers_base" not in job.inputs:
-        return
-    prompts = {(p.prompt_id, p.language): p for p in job.inputs["prompts"].rows("prompts", Prompt)}
+    """Of each evaluation and language the held-out prompts that lost most and those that gained most, with both answers."""
+    for evaluation, (asked, answered, metrics) in ANSWERED.items():
+        if answered[0] in job.inputs:
+            results = job.single(evaluation).table("results") if evaluation in job.inputs else None
+            metric, fared = shown.fared(results, metrics) if results is not None else ("", {})
+            yield from _answers(job, asked, answered, metric, fared)
+
+
+def _answers(
+    job: Job, asked: str, answered: Sequence[str], metric: str, fared: Mapping[shown.Key, shown.Fared]
+) -> Iterator[page.Answer]:
+    prompts = {(p.language, p.prompt_id): p for p in job.inputs[asked].rows("prompts", Prompt)}
     both = [
         {(g.language, g.prompt_id): g for g in job.inputs[name].rows("generations", Generation) if g.sample == 0}
-        for name in ("answers_base", "answers_tuned")
+        for name in answered
     ]
     for language in job.config.lang.languages:
-        keys = sorted(key for key in both[0] if key[0] == language and key in both[1])[:ANSWERS_PER_LANGUAGE]
+        known = {key: value for key, value in fared.items() if key in both[0] and key in both[1]}
+        keys = shown.worst_and_best(known, language, ANSWERS_PER_LANGUAGE // 2)
+        # What nothing measured is shown as it comes.
+        keys = keys or sorted(key for key in both[0] if key[0] == language and key in both[1])[:ANSWERS_PER_LANGUAGE]
         for key in keys:
-            question = prompts[key[1], language].messages[-1]["content"]
-            yield page.Answer(language, question, both[0][key].text, both[1][key].text)
+            texts = prompts[key].messages[-1]["content"], both[0][key].text, both[1][key].text
+            if (one := known.get(key)) is None:
+                yield page.Answer(language, *texts)
+            else:
+                checks = list(one.checks) or [metric]
+                yield page.Answer(language, *texts, one.told(changes.NAMES.get(metric, metric)), one.outcome, checks)
 
 
 STAGE = Stage(
@@ -176,6 +201,9 @@ STAGE = Stage(
         "training",
         "answers_base",
         "answers_tuned",
+        "checks_prompts",
+        "checked_base",
+        "checked_tuned",
         "arena_prompts",
         "arena_candidate",
         "arena_opponent",

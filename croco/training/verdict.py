@@ -45,7 +45,7 @@ def verdict(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) ->
 def judged(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) -> tuple[str, list[str]]:
     """The verdict, and why: what a person should look at, none where all is well."""
     of_pairs, why = _of_pairs(metrics, limits)
-    answers = answers_against_start(metrics, limits)
+    answers = list(answers_against_start(metrics, limits).values())
     if answers and of_pairs in ("healthy", "unknown"):
         return "worse answers", answers
     return of_pairs, [*why, *answers]
@@ -70,20 +70,20 @@ def _of_pairs(metrics: Sequence[Mapping[str, float]], limits: Limits) -> tuple[s
     return "healthy", []
 
 
-def answers_against_start(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) -> list[str]:
-    """What became worse in the answers to held-out prompts between the first look and the last, one line each."""
+def answers_against_start(metrics: Sequence[Mapping[str, float]], limits: Limits = DEFAULT) -> dict[str, str]:
+    """What became worse in the answers to held-out prompts between the first look and the last: measure -> a line."""
     looks = [r for r in metrics if "heldout_answer_ended" in r]
     if len(looks) < 2:
-        return []
+        return {}
     first, last = looks[0], looks[-1]
-    lines = []
+    lines = {}
     for name, words, sign in SHARES:
         before, after = first.get(f"heldout_answer_{name}"), last.get(f"heldout_answer_{name}")
         if before is not None and after is not None and sign * (after - before) > limits.share:
-            lines.append(f"{after:.0%} {words}, {before:.0%} before training")
+            lines[f"heldout_answer_{name}"] = f"{after:.0%} {words}, {before:.0%} before training"
     before, after = first["heldout_answer_tokens"], last["heldout_answer_tokens"]
     if before > 0 and not 1 / limits.longer < after / before < limits.longer:
-        lines.append(f"held-out answers have {after:.0f} tokens, {before:.0f} before training")
+        lines["heldout_answer_tokens"] = f"held-out answers have {after:.0f} tokens, {before:.0f} before training"
     return lines
 
 

@@ -9,7 +9,8 @@ import pytest
 from croco import page
 from croco.page.curves import Curve
 from croco.show.tables import Table
-from tests.support import browser
+from tests.page import samples
+from tests.support import axe, browser
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,6 +51,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     file = tmp_path_factory.mktemp("page") / "page.html"
     file.write_text(page.render(made), encoding="utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with all that a run's may have."""
+    file = tmp_path_factory.mktemp("everything") / "page.html"
+    file.write_text(page.render(samples.page_of_all()), encoding="utf-8")
     return file.as_uri()
 
 
@@ -98,6 +107,46 @@ def test_the_keyboard_sorts(tab: browser.Tab, address: str) -> None:
     tab.tell("document.querySelectorAll('#t1 th button')[2].focus()")
     tab.press("Enter", 13)
     assert tab.tell(COLUMN.format(0)) == ["da", "en", "macro", "mt"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(tab: browser.Tab, everything: str, scheme: str) -> None:
+    """Contrast, names, order of headings, keyboards' reach, on a page with every kind of picture, all sections open."""
+    program = axe.program()
+    if program is None:
+        pytest.skip("axe-core cannot be fetched")
+    tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    tab.goto(everything)
+    assert axe.violations(tab, program) == []
+    tab.goto("about:blank")
+    tab.tell("(() => { document.body.innerHTML = '<button></button>'; })()")
+    assert axe.violations(tab, program), "it would find something"
+
+
+def test_answers_are_filtered(tab: browser.Tab, everything: str) -> None:
+    """Three answers: one in Danish got better, of two in English one, and each was checked for something."""
+    choose = (
+        "(list => {{ list.value = {!r}; list.dispatchEvent(new Event('change')); }})(document.getElementById({!r}))"
+    )
+    tab.goto(everything)
+    assert tab.tell("document.getElementById('shown').textContent") == "3 answers"
+    tab.tell(choose.format("better", "outcome"))
+    assert tab.tell(SEEN) == ["da-1", "en-2"]
+    tab.tell(choose.format("length", "check"))
+    assert tab.tell(SEEN) == ["en-2"]
+    tab.goto(tab.tell("location.href"))
+    assert tab.tell(SEEN) == ["en-2"]
+    assert tab.tell("document.getElementById('shown').textContent") == "1 of 3 answers"
+    tab.tell(choose.format("", "outcome"))
+    assert tab.tell(SEEN) == ["en-1", "en-2"]
+
+
+def test_no_table_is_wider_than_the_page(tab: browser.Tab, everything: str) -> None:
+    tab.resize(1400, 900, mobile=False)
+    tab.goto(everything)
+    tab.tell("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    wide = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1).length"
+    assert tab.tell(wide) == 0
 
 
 def test_a_link_shows_the_same(tab: browser.Tab, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -84,9 +85,39 @@ def test_training_of_runs_over_one_another(tmp_path: Path) -> None:
     (tmp_path / "b").write_text('{"step": 0, "loss": 2.0}\n{"step": 1, "loss": 1.5}\n')
     made = trained.overlaid({"a": tmp_path / "a", "b": tmp_path / "b", "gone": tmp_path / "c"})
     assert made == [
-        Curve("loss", [0, 1, 2], {"a": [1.0, None, 0.5], "b": [2.0, 1.5, None]}),
-        Curve("heldout kl (nats per token)", [2], {"a": [0.1]}),
+        Curve("loss: training", [0, 1, 2], {"a": [1.0, None, 0.5], "b": [2.0, 1.5, None]}, log=True),
+        Curve("KL to the reference on held-out answers (nats per token)", [2], {"a": [0.1]}, reference=0.0),
     ]
+
+
+def test_warnings_are_marked_on_the_curve_they_are_of(tmp_path: Path) -> None:
+    """The chosen answers lose 30 nats over 10 tokens, 3 a token; answers no longer end."""
+    recorded = [(0, 0.0, 0.0, 0.0, 1.0), (1, -30.0, -50.0, 5.0, 0.25)]
+    names = ("step", "chosen_against_reference", "rejected_against_reference", "margin", "heldout_answer_ended")
+    more = {"chosen_tokens": 10.0, "rejected_tokens": 10.0, "heldout_answer_tokens": 9.0}
+    rows = [dict(zip(names, row, strict=True)) | more for row in [recorded[0], *[recorded[1]] * 5]]
+    (tmp_path / "m").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = {one.title: one.warned for one in trained.curves(tmp_path / "m") if one.warned}
+    (moved,), (ended,) = found["against the reference (nats per token)"], found["held-out answers (shares)"]
+    assert (moved.step, moved.value, moved.why[:9]) == (1, -3.0, "collapsed")
+    assert (ended.value, ended.why) == (0.25, "25% of the held-out answers ended by themselves, 100% before training")
+    drawn = curve(next(one for one in trained.curves(tmp_path / "m") if "shares" in one.title))
+    assert drawn.count('class="warned"') == drawn.count('class="warning"') == 1
+
+
+def test_a_logarithmic_axis_where_it_helps() -> None:
+    """From 0.001 to 1 there are 1,000 between; from 0.1 to 1 ten, and 0 has no place on one."""
+    for values, numbers in (([1.0, 0.001], ["0.001", "0.01", "0.1", "1"]), ([1.0, 0.1], None), ([1.0, 0.0], None)):
+        drawn = curve(Curve("x", [0, 1], {"a": values}, log=True))
+        shown = [t for t in texts(drawn) if t not in ("0", "1") or numbers]
+        assert (shown[:4] == numbers) is (numbers is not None)
+
+
+def test_names_at_the_ends_of_lines_do_not_meet() -> None:
+    drawn = curve(Curve("x", [0, 1], {"a": [0.0, 1.0], "b": [0.5, 1.0], "c": [1.0, 1.0]}))
+    heights = [float(t.get("y", 0)) for t in ElementTree.fromstring(drawn).iter("text") if t.text in ("a", "b", "c")]
+    assert len(heights) == 3
+    assert min(b - a for a, b in zip(sorted(heights), sorted(heights)[1:], strict=False)) > 13.9
 
 
 def test_lineage_goes_back_to_the_first_artifact(tmp_path: Path) -> None:

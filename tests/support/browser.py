@@ -86,9 +86,9 @@ class Tab:
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text="\r" * (code == 13)
             )
 
-    def resize(self, width: int, height: int) -> None:
-        """A phone's screen, as far as layout goes."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
+    def resize(self, width: int, height: int, mobile: bool = True) -> None:
+        """A screen, by default a phone's, as far as layout goes."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
 
 
 @contextmanager
