@@ -147,9 +147,11 @@ def test_the_gpu_script_runs_dry(tmp_path: Path) -> None:
 
 
 def test_what_a_run_plans_at_a_small_size() -> None:
-    """A step's plan within a millisecond, and packs nearly full."""
+    """A step's plan within a millisecond, packs nearly full, and ids in four bytes and little beside them."""
     made = training_plan.table([2000])
     cells = dict(zip(made.columns, made.rows[0], strict=True))
     assert cells["pairs"] == "2,000"
     assert float(cells["a step, ms"]) <= 1
     assert float(cells["packs full"].rstrip("%")) > 95
+    first = training_plan.started(40, training_plan.MODELS / "policy", as_text=False)
+    assert 4 <= float(first[-1]) <= 6

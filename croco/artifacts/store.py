@@ -223,6 +223,14 @@ class Artifact:
         """All rows of a table as `row_type`."""
         return [row_type(**row) for row in self.table(table).to_pylist()]
 
+    def batches(self, table: str, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """A table that memory need not hold, at most so many rows at a time."""
+        file = self.path / f"{table}.parquet"
+        try:
+            yield from pq.ParquetFile(file).iter_batches(batch_size=rows, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(file, error) from None
+
     def verify(self, rows_alone: bool = False) -> None:
         """See that the files are those that were sealed: all are there and have their size, and the content of those up to 64 MiB
         is what it was. With `rows_alone`, the tables alone.
@@ -274,6 +282,11 @@ class Artifacts:
 
     def table(self, table: str, columns: list[str] | None = None) -> pa.Table:
         return pa.concat_tables(artifact.table(table, columns) for artifact in self.by_language.values())
+
+    def batches(self, table: str, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """A table that memory need not hold, at most so many rows at a time."""
+        for artifact in self.by_language.values():
+            yield from artifact.batches(table, columns, rows)
 
     def rows(self, table: str, row_type: type) -> list[Any]:
         """All rows of a table as `row_type`."""

@@ -44,7 +44,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     from croco.engines import factory
     from croco.jobs.preflight import preflight
     from croco.models.checkpoints import tokenizer_of
-    from croco.training.data import encode
+    from croco.training.encoding import encode
     from croco.training.model import build_model
 
     config = strict(composed)

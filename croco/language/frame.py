@@ -183,10 +183,31 @@ def conversation(
     options: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Ids of a conversation, up to where an answer begins or finished."""
+    return conversations(tokenizer, [messages], add_generation_prompt, options)[0]
+
+
+def conversations(
+    tokenizer: PreTrainedTokenizerBase,
+    many: Sequence[Sequence[Message]],
+    add_generation_prompt: bool,
+    options: Mapping[str, Any] | None = None,
+) -> list[list[int]]:
+    """Each as `conversation` gives it; what comes several times is encoded once, all outside Python's lock, on all cores."""
     in_parts = of(tokenizer).in_parts
-    if any(spells(tokenizer, text) for message in messages for text in _texts(message)):
-        return in_pieces(tokenizer, messages, add_generation_prompt, options)
-    return list(_render(tokenizer, messages, add_generation_prompt, in_parts, options, tokenize=True))
+    found: list[list[int]] = [[] for _ in many]
+    rendered: dict[str, list[int]] = {}
+    for place, messages in enumerate(many):
+        if any(spells(tokenizer, text) for message in messages for text in _texts(message)):
+            found[place] = in_pieces(tokenizer, messages, add_generation_prompt, options)
+        else:
+            text = _render(tokenizer, messages, add_generation_prompt, in_parts, options)
+            rendered.setdefault(text, []).append(place)
+    if rendered:  # encoded as `apply_chat_template` does what it has rendered
+        made = tokenizer(list(rendered), add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        for ids, places in zip(made, rendered.values(), strict=True):
+            for place in places:
+                found[place] = list(ids)
+    return found
 
 
 def _texts(message: Mapping[str, Any]) -> Iterator[str]:
@@ -287,10 +308,15 @@ def _encode(tokenizer: PreTrainedTokenizerBase, stretches: Sequence[tuple[str, b
 
 def plain(tokenizer: PreTrainedTokenizerBase, text: str, first: bool = False) -> list[int]:
     """Ids of a text in which no mark is a token; `first` where it begins the whole."""
+    return plains(tokenizer, [text], first)[0]
+
+
+def plains(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], first: bool = False) -> list[list[int]]:
+    """Each as `plain` gives it; a batch is encoded outside Python's lock, on all cores."""
     made = _plain(tokenizer, str(tokenizer.chat_template), first)
     if made is None:
-        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
-    return list(made.encode(text, add_special_tokens=False).ids)
+        return [list(tokenizer.encode(t, add_special_tokens=False, split_special_tokens=True)) for t in texts]
+    return [encoding.ids for encoding in made.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 @functools.lru_cache(maxsize=64)
@@ -331,6 +357,11 @@ def answer(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     Raises:
         UserError: the prompt opens a thought.
     """
+    return answers(tokenizer, [text])[0]
+
+
+def answers(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Each as `answer` gives it."""
     frame = of(tokenizer)
     if frame.opens_thought:
         raise UserError(
@@ -338,18 +369,20 @@ def answer(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
             "give one that closes it (model.chat_template=FILE.jinja)"
         )
     lead = list(tokenizer.encode(frame.lead, add_special_tokens=False)) if frame.lead else []
-    return [*lead, *_behind(tokenizer, frame.header + frame.lead, text), *frame.end]
+    return [[*lead, *ids, *frame.end] for ids in _behind(tokenizer, frame.header + frame.lead, texts)]
 
 
-def _behind(tokenizer: PreTrainedTokenizerBase, before: str, text: str) -> list[int]:
-    """Ids of a text behind others: what is added to them where they stay, else its own."""
-    own = plain(tokenizer, text)
+def _behind(tokenizer: PreTrainedTokenizerBase, before: str, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text behind others: what is added to them where they stay, else its own."""
     marks = _marks(tokenizer, str(tokenizer.chat_template))
     tail = before[max((before.rfind(mark) + len(mark) for mark in marks if mark in before), default=0) :]
     if not tail:
-        return own
-    head, both = plain(tokenizer, tail), plain(tokenizer, tail + text)
-    return both[len(head) :] if both[: len(head)] == head else own
+        return plains(tokenizer, texts)
+    head = plain(tokenizer, tail)
+    return [
+        both[len(head) :] if both[: len(head)] == head else plain(tokenizer, text)
+        for text, both in zip(texts, plains(tokenizer, [tail + text for text in texts]), strict=True)
+    ]
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

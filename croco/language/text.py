@@ -63,6 +63,16 @@ def prompt_ids(
     return frame.conversation(tokenizer, messages, True, options)
 
 
+def prompts_ids(tokenizer: PreTrainedTokenizerBase, many: Sequence[list[Message]]) -> list[list[int]]:
+    """Each as `prompt_ids` gives it, for many at once: a fast tokenizer encodes them on all cores."""
+    return frame.conversations(tokenizer, many, True)
+
+
+def conversations_ids(tokenizer: PreTrainedTokenizerBase, many: Sequence[list[Message]]) -> list[list[int]]:
+    """Each as `conversation_ids` gives it, for many at once."""
+    return frame.conversations(tokenizer, many, False)
+
+
 def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
     """Ids of a finished conversation, as a reward model reads it."""
     return frame.conversation(tokenizer, messages, False)
@@ -71,6 +81,11 @@ def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Ids of an answer's text behind a prompt, closed as the template closes a turn; see `frame.answer`."""
     return frame.answer(tokenizer, answer)
+
+
+def answers_ids(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[list[int]]:
+    """Each as `answer_ids` gives it, for many at once."""
+    return frame.answers(tokenizer, answers)
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
@@ -14,13 +16,12 @@ from croco.config import Config
 from croco.engines import factory
 from croco.language import text
 from croco.models.checkpoints import tokenizer_of
-from croco.models.slices import checkpoint_slice
+from croco.models.slices import checkpoint_slice, tokenizer_slice
 from croco.pairing.choose import draw
 from croco.stages.base import Job, Stage
 
 if TYPE_CHECKING:
-    from croco.training.data import Probe
-    from croco.training.rows import Row
+    from croco.training.data import Examples, Probe
     from croco.training.start import Start
 
 WATCHED = 200  # validation pairs that are looked at, at most; the others are left out of training all the same
@@ -43,27 +44,18 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     """Train on the pairs from `start`; by default from the policy before training, which is also the reference."""
-    from croco.training.data import Material, encode
+    from croco.training.data import Material
     from croco.training.launch import train
-    from croco.training.rows import rows as rows_of
     from croco.training.start import Start
 
     model, method = job.config.model, job.config.method
     tokenizer = tokenizer_of(factory.policy(model))
-    rows = rows_of(job.config, job.inputs["prompts"], job.inputs.get("pairs"), tokenizer)
-    as_what = _tokens(rows)
+    examples, watched, counts, as_what = _data(job, tokenizer)
     if method.tokens == "generated" and method.trains_on != "reference" and (anew := as_what.get("text", 0)):
         total = sum(as_what.values())
         job.progress.say(
             f"{job.label}: {anew:,} of {total:,} answers have no ids of this tokenizer: encoded from their text"
         )
-    held = {row.prompt_id for row in rows if draw(job.config.seed, "validation", row.prompt_id) < method.validation}
-    parts = [[(r.messages, r.answers) for r in rows if (r.prompt_id in held) is side] for side in (False, True)]
-    examples, counts = encode(tokenizer, parts[0] or parts[1], model.max_length)
-    every = math.ceil(len(parts[1]) / WATCHED)  # over all languages, in whose order the pairs are
-    watched, _ = encode(
-        tokenizer, parts[1][::every] if parts[0] and parts[1] else [], model.max_length, may_be_empty=True
-    )
     if start is None:
         adapter = None if model.adapter is None else Path(model.adapter)
         start = Start(adapter=adapter, reference=adapter)
@@ -87,10 +79,34 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
     }
 
 
-def _tokens(rows: Sequence[Row]) -> dict[str, int]:
-    """How many answers are trained on as what: `method.tokens`."""
-    counts = Counter("text" if isinstance(answer, str) else "generated" for row in rows for answer in row.answers)
-    return dict(counts)
+def _data(job: Job, tokenizer: Any) -> tuple[Examples, Examples, Counter[str], dict[str, int]]:
+    """(what is trained on, what is looked at, what was left out of the former, how many answers are trained on as what)."""
+    from croco.training import encoding
+    from croco.training import rows as source
+
+    config, prompts, pairs = job.config, job.inputs["prompts"], job.inputs.get("pairs")
+    model, method = config.model, config.method
+    ids = source.prompt_ids(config, prompts, pairs)
+    exact = source.exact(config, pairs, tokenizer)
+    depends = {
+        **tokenizer_slice(model.path, model.revision, model.chat_template),
+        "max_length": model.max_length,
+        "trains_on": method.trains_on,
+        "exact": sorted(exact),
+    }
+    encodings = encoding.Encodings(job.output.root, depends, dict(job.output.upstream))
+    rows = source.each(config, prompts, pairs, exact)
+    found, as_what = encodings.of(
+        tokenizer, rows, len(ids), source.answers(config), model.max_length, job.progress, job.label
+    )
+    held = {one for one in set(ids) if draw(config.seed, "validation", one) < method.validation}
+    is_held = np.fromiter((one in held for one in ids), bool, len(ids))
+    kept, left = (np.flatnonzero(is_held == side) for side in (False, True))
+    examples, counts = found.examples(kept if len(kept) else left)
+    encoding.check(examples, counts, model.max_length)
+    every = max(1, math.ceil(len(left) / WATCHED))  # over all languages, in whose order the pairs are
+    watched, _ = found.examples(left[::every] if len(kept) else left[:0])
+    return examples, watched, counts, as_what
 
 
 def _probes(job: Job, tokenizer: Any) -> list[Probe]:
@@ -100,8 +116,10 @@ def _probes(job: Job, tokenizer: Any) -> list[Probe]:
     wanted = job.config.trainer.watch_prompts
     seen: Counter[str] = Counter()
     probes = []
-    for prompt in job.inputs["prompts"].rows("prompts", Prompt):
-        if prompt.split == "heldout" and seen[prompt.language] < wanted:
+    table = job.inputs["prompts"].table("prompts")
+    for row in table.filter(pc.equal(table["split"], "heldout")).to_pylist():
+        prompt = Prompt(**row)
+        if seen[prompt.language] < wanted:
             seen[prompt.language] += 1
             probes.append(Probe(text.prompt_ids(tokenizer, prompt.messages), prompt.language))
     return probes

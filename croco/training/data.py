@@ -4,76 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import numpy as np
 
-from croco.artifacts.records import Message
-from croco.errors import UserError
-from croco.language import text
 from croco.maths.rounds import places
-from croco.training.rows import Answer, ids_of
+from croco.training.examples import Example as Example
+from croco.training.examples import Examples as Examples
 from croco.training.start import Start
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class Example:
-    """A prompt with its answers: (chosen, rejected), or one answer."""
-
-    prompt: list[int]
-    answers: tuple[list[int], ...]
-    margin: float = 0.0
-    """Of a preference: by how much the chosen answer's reward should be above."""
-    tied: bool = False
-    """Of a preference: neither answer was preferred."""
-
-    def size(self, shared: bool) -> int:
-        """Tokens it takes in a forward pass: its prompt once for all answers where it is `shared`, else once for each."""
-        prompts = 1 if shared else len(self.answers)
-        return prompts * len(self.prompt) + sum(map(len, self.answers))
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[tuple[list[Message], tuple[Answer, ...]]],
-    max_length: int,
-    may_be_empty: bool = False,
-) -> tuple[list[Example], Counter[str]]:
-    """Examples in the order of the rows, and how many answers were cut at `max_length` (prompt plus answer) or dropped.
-
-    An example whose prompt alone fills `max_length`, or whose two answers are the same after the cut, teaches nothing and is
-    dropped.
-
-    Args:
-        rows: prompts with their answers; a text is encoded and closed, ids are what is trained on.
-
-    Raises:
-        UserError: nothing is left, and `may_be_empty` is false.
-    """
-    examples = []
-    counts: Counter[str] = Counter()
-    for messages, answers in rows:
-        prompt = text.prompt_ids(tokenizer, messages)
-        if len(prompt) >= max_length:
-            counts["prompt too long"] += 1
-            continue
-        whole = [ids_of(tokenizer, answer) for answer in answers]
-        cut = tuple(ids[: max_length - len(prompt)] for ids in whole)
-        counts["answers cut"] += sum(len(a) < len(b) for a, b in zip(cut, whole, strict=True))
-        if len(set(map(tuple, cut))) < len(cut):
-            counts["identical after the cut"] += 1
-            continue
-        examples.append(Example(prompt, cut))
-    if not examples and not may_be_empty:
-        raise UserError(f"training: no example is left ({dict(counts)}); raise model.max_length={max_length}")
-    return examples, counts
 
 
 @dataclass(frozen=True)
@@ -120,7 +61,7 @@ class Plan:
             place += len(some)
         return taken
 
-    def tokens(self, answers: Sequence[int]) -> int:
+    def tokens(self, answers: Sequence[int] | np.ndarray) -> int:
         """Answer tokens in the loss, over all steps, from those of each example: all of them once an epoch."""
         epochs, rest = divmod(self._places, self.examples)
         sizes = np.asarray(answers, np.int64)
@@ -137,7 +78,7 @@ def _order(seed: int, epoch: int, examples: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
-def share(batch: Sequence[int], sizes: Sequence[int], world: int) -> list[list[int]]:
+def share(batch: Sequence[int], sizes: Sequence[int] | np.ndarray, world: int) -> list[list[int]]:
     """The examples of each process: longest first, each to the process with the fewest tokens so far."""
     if world == 1:
         return [list(batch)]
@@ -183,7 +124,7 @@ class _Loader:
         pass
 
 
-def packs(indices: Sequence[int], sizes: Sequence[int], budget: int) -> list[list[int]]:
+def packs(indices: Sequence[int], sizes: Sequence[int] | np.ndarray, budget: int) -> list[list[int]]:
     """Best-fit decreasing: groups of examples with at most `budget` tokens each; a longer example goes alone.
 
     Groups are found by the room they have left, in a time that does not depend on how many there are: bit r of a number says
@@ -192,8 +133,10 @@ def packs(indices: Sequence[int], sizes: Sequence[int], budget: int) -> list[lis
     groups: list[list[int]] = []
     by_room: list[list[int]] = [[] for _ in range(budget + 1)]
     rooms = 0
-    for index in sorted(indices, key=lambda i: (-sizes[i], i)):
-        size = int(sizes[index])
+    places = np.asarray(indices, np.int64)
+    counts = np.asarray(sizes, np.int64)[places]
+    order = np.lexsort((places, -counts))
+    for index, size in zip(places[order].tolist(), counts[order].tolist(), strict=True):
         enough = rooms >> size if size <= budget else 0
         if enough:
             room = size + (enough & -enough).bit_length() - 1

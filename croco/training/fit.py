@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -96,8 +97,8 @@ def _settled(
     if hardware.devices * hardware.num_nodes > 1:
         return trial.Settled(hardware.tokens_per_pack, False, bool(hardware.gradient_checkpointing))
     sizes = forward.sizes(material.train)
-    total = int(sum(sizes) * method.epochs)
-    return trial.settle(model, forward, hardware, max(sizes), sum(sorted(sizes)[-method.batch_size :]), total, say)
+    total, largest = int(sizes.sum() * method.epochs), np.sort(sizes)[-method.batch_size :]
+    return trial.settle(model, forward, hardware, int(largest[-1]), int(largest.sum()), total, say)
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from croco.maths.logps import answer_logps
-from croco.training.data import Example
+from croco.training.examples import Example, Examples
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Forward:
     def __call__(self, model: Any, examples: Sequence[Example]) -> AnswerLogps:
         return self.logps(model, examples)
 
-    def sizes(self, examples: Sequence[Example]) -> list[int]:
-        """Tokens that each example takes in a forward pass."""
-        return [example.size(self.shares_prompts) for example in examples]
+    def sizes(self, examples: Sequence[Example]) -> np.ndarray:
+        """(examples,) int64: tokens that each takes in a forward pass."""
+        return Examples.of(examples).sizes(self.shares_prompts)
 
 
 def _padded(model: Any, examples: Sequence[Example]) -> AnswerLogps:

@@ -16,7 +16,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.show.progress import Progress
 from croco.training import fit, handover, kept, metrics
-from croco.training.data import Material, Plan
+from croco.training.data import Examples, Material, Plan
 from croco.training.verdict import judged
 
 POLL = 0.5  # seconds between looks at what the processes have recorded
@@ -54,7 +54,7 @@ def train(
     verdict, reasons = judged(rows)
     return {
         "steps": material.start.step + plan.steps,
-        "tokens": plan.tokens([sum(map(len, e.answers)) for e in material.train]),
+        "tokens": plan.tokens(Examples.of(material.train).lengths[:, 1:].sum(1)),
         "verdict": verdict,
         "reasons": reasons,
         "last": rows[-1],

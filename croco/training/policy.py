@@ -174,7 +174,7 @@ class Policy(lightning.LightningModule):
                     values, measured = self._losses(group or batch[:1])
                     self.manual_backward(values.sum() * (world / len(batch) if group else 0.0))
             except torch.OutOfMemoryError as error:
-                full = sum(self.sizes[i] for i in group)
+                full = int(self.sizes[group].sum())
                 if world > 1 or len(group) < 2:  # other processes wait for this one's gradients
                     raise UserError(
                         f"training: no memory for a pack of {full:,} tokens ({len(group)} examples); lower "

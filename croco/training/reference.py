@@ -10,7 +10,7 @@ changed; whoever asks for sums gets them for answers with exactly their number o
 from __future__ import annotations
 
 import functools
-import hashlib
+import math
 import os
 import time
 import uuid
@@ -29,28 +29,31 @@ from croco.artifacts.store import address
 from croco.config import Config
 from croco.errors import UserError
 from croco.models.checkpoints import identity
-from croco.training.data import Example, Material, packs
+from croco.training.data import Material, packs
+from croco.training.examples import Example, Examples, key, keys_of
 from croco.training.forward import AnswerLogps, Forward
 from croco.training.policy import Policy
 from croco.training.start import as_reference
 
 SCHEMA = pa.schema([("key", pa.binary(16)), ("logps", pa.list_(pa.float32()))])
+SAY_EVERY = 30.0  # seconds
 WRITE_EVERY = 30.0  # seconds of work that a kill may cost
 
-Values = dict[bytes, np.ndarray]
-"""Key -> (tokens,) float32 log-probs of the answer's tokens."""
+Entry = tuple[int, float]
+"""An answer's tokens, and the sum of their log-probs in float64; no number where one of them is none."""
+Known = dict[bytes, Entry]
 Compute = Callable[[Sequence[Example]], Iterator[tuple[Example, list[Tensor]]]]
 
 
-def key(prompt: Sequence[int], answer: Sequence[int]) -> bytes:
-    """16 bytes that are equal exactly when prompt and answer are, token by token."""
-    ids = np.array([len(prompt), *prompt, *answer], np.int64)
-    return hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
+def entry(logps: np.ndarray) -> Entry:
+    """Of (tokens,) float32 log-probs."""
+    return len(logps), float(logps.sum(dtype=np.float64))
 
 
-def lacking(examples: Sequence[Example], known: Values) -> list[Example]:
+def lacking(examples: Sequence[Example], known: Known) -> Sequence[Example]:
     """Those with an answer that has no entry."""
-    return [e for e in examples if any(key(e.prompt, answer) not in known for answer in e.answers)]
+    places = [place for place, keys in enumerate(keys_of(examples)) if any(key not in known for key in keys)]
+    return examples[np.array(places, np.int64)] if isinstance(examples, Examples) else [examples[i] for i in places]
 
 
 class ReferenceCache:
@@ -66,72 +69,78 @@ class ReferenceCache:
         keep: bool = True,
         lock: str = ".lock",
         waiting: Callable[[], None] = lambda: None,
-    ) -> Values:
+        known: Known | None = None,
+    ) -> Known:
         """The entries of all answers of the examples; what is not there is computed under the lock.
 
         Args:
             compute: yields each example with its answers' log-probs, in any order.
             keep: whether this process writes what it computes.
             waiting: called once when another run is computing for the same base.
+            known: what was read already.
         """
-        known = self.read(examples)
-        if lacking(examples, known):
+        known = self.read(examples) if known is None else known
+        if len(lacking(examples, known)):
             with locks.held(self.folder, lock, waiting):
                 known |= self.read(lacking(examples, known))  # what the other run made
                 known |= self.make(lacking(examples, known), compute, keep)
         return known
 
-    def sums(self, examples: Sequence[Example], known: Values) -> Tensor:
+    def sums(self, examples: Sequence[Example], known: Known) -> Tensor:
         """(answers per example, examples) float64: each answer's log-prob.
 
         Raises:
             UserError: an answer has no entry, or one with another number of tokens, or with a number that is none.
         """
+        lengths = Examples.of(examples).lengths[:, 1:].tolist()
         rows = []
-        for example in examples:
-            entries = [known.get(key(example.prompt, answer)) for answer in example.answers]
-            for answer, logps in zip(example.answers, entries, strict=True):
-                if logps is None or len(logps) != len(answer) or not np.isfinite(logps).all():
+        for keys, counts in zip(keys_of(examples), lengths, strict=True):
+            entries = [known.get(key) for key in keys]
+            for count, found in zip(counts, entries, strict=True):
+                if found is None or found[0] != count or not math.isfinite(found[1]):
                     raise UserError(
                         f"{self.folder}: an entry is missing or does not fit; remove this folder and run again"
                     )
-            rows.append([float(logps.sum(dtype=np.float64)) for logps in entries if logps is not None])
+            rows.append([found[1] for found in entries if found is not None])
         return torch.tensor(rows, dtype=torch.float64).T
 
-    def read(self, examples: Sequence[Example]) -> Values:
+    def read(self, examples: Sequence[Example]) -> Known:
         """The entries there are."""
-        wanted = {key(e.prompt, answer) for e in examples for answer in e.answers}
-        found: Values = {}
+        wanted = {key for keys in keys_of(examples) for key in keys}
+        found: Known = {}
         for file in sorted(self.folder.glob("*.parquet")) if wanted else ():
             for batch in _batches(file):
-                for place, name in enumerate(batch["key"].to_pylist()):
+                keys, column = batch["key"].to_pylist(), batch["logps"]
+                values, ends = column.values.to_numpy(), column.offsets.to_pylist()
+                for place, name in enumerate(keys):
                     if name in wanted and name not in found:
-                        found[name] = batch["logps"][place].values.to_numpy().copy()
+                        found[name] = entry(values[ends[place] : ends[place + 1]])
         return found
 
-    def make(self, examples: Sequence[Example], compute: Compute, keep: bool = True) -> Values:
+    def make(self, examples: Sequence[Example], compute: Compute, keep: bool = True) -> Known:
         """Computed entries, written as they come, also when the work is cut short."""
-        made: Values = {}
-        unwritten: Values = {}
+        made: Known = {}
+        unwritten: dict[bytes, np.ndarray] = {}
         written = time.monotonic()
         try:
-            for example, answers in compute(examples) if examples else ():
+            for example, answers in compute(examples) if len(examples) else ():
                 for answer, logps in zip(example.answers, answers, strict=True):
                     if not bool(torch.isfinite(logps).all()):
                         raise UserError(
                             "training: the reference gives an answer no log-prob (NaN or infinite); is the checkpoint whole, and "
                             "model.dtype wide enough for it?"
                         )
-                    unwritten[key(example.prompt, answer)] = logps.float().cpu().numpy()
-                if keep and time.monotonic() - written > WRITE_EVERY:
-                    self._write(unwritten)
-                    made, unwritten, written = made | unwritten, {}, time.monotonic()
+                    name = key(example.prompt, answer)
+                    unwritten[name] = logps.float().cpu().numpy()
+                    made[name] = entry(unwritten[name])
+                if time.monotonic() - written > WRITE_EVERY:
+                    self._write(unwritten if keep else {})
+                    unwritten, written = {}, time.monotonic()
         finally:
-            if keep:
-                self._write(unwritten)
-        return made | unwritten
+            self._write(unwritten if keep else {})
+        return made
 
-    def _write(self, values: Values) -> None:
+    def _write(self, values: Mapping[bytes, np.ndarray]) -> None:
         if not values:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -190,7 +199,7 @@ class _Reference:
 
     def __call__(self, policy: Policy) -> Tensor:
         model = self.config.model
-        examples = [*self.material.train, *self.material.validation]
+        examples = Examples.of(self.material.train) + Examples.of(self.material.validation)
         depends = {
             "model": identity(model.path, model.revision),
             "dtype": model.dtype,
@@ -202,30 +211,42 @@ class _Reference:
         if (adapter := self.material.start.reference) is not None:
             depends["adapter"] = identity(str(adapter), None)
         cache = ReferenceCache(self.store, depends)
-        lacks = len(lacking(examples, cache.read(examples)))
-        if lacks:
-            self.say(f"training: computing the reference of {lacks:,} of {len(examples):,} examples")
-        known = self._known(policy, cache, examples)
+        known = cache.read(examples)
+        lacks = lacking(examples, known)
+        if len(lacks):
+            self.say(f"training: computing the reference of {len(lacks):,} of {len(examples):,} examples")
+        if len(lacks) or policy.trainer.world_size > 1:  # processes meet, whatever each has found
+            known = self._computed(policy, cache, examples, known)
         sums = cache.sums(examples, known)
         if policy.watch is not None:
             policy.watch.reference = sums[:, len(self.material.train) :]  # type: ignore[attr-defined]
         return sums[:, : len(self.material.train)]
 
-    def _known(self, policy: Policy, cache: ReferenceCache, examples: Sequence[Example]) -> dict[bytes, Any]:
+    def _computed(self, policy: Policy, cache: ReferenceCache, examples: Examples, known: Known) -> Known:
         """Each process computes a part; where weights are sharded, all compute the same and the first writes."""
         rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
 
         def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
             budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
-            return compute(policy.model, self.forward, some, budget, adapter)
+            return self._told(compute(policy.model, self.forward, some, budget, adapter), len(some))
 
         if world == 1:
             waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
-            return cache.of(examples, logps, waiting=waiting)
+            return cache.of(examples, logps, waiting=waiting, known=known)
         if policy.sharded:
-            known = cache.read(examples)
             strategy.barrier()  # all have read the same before anybody writes
             return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
-        cache.of(examples[rank::world], logps, lock=f".lock-{rank}")
+        known |= cache.of(examples[rank::world], logps, lock=f".lock-{rank}", known=known)
         strategy.barrier()
-        return cache.of(examples, logps, lock=f".lock-{rank}")
+        return cache.of(examples, logps, lock=f".lock-{rank}", known=known)
+
+    def _told(self, made: Iterator[tuple[Example, list[Tensor]]], total: int) -> Iterator[tuple[Example, list[Tensor]]]:
+        """The same, with a line now and then on how far it is."""
+        started = said = time.monotonic()
+        for count, one in enumerate(made, start=1):
+            yield one
+            now = time.monotonic()
+            if now - said >= SAY_EVERY:
+                said = now
+                left = (now - started) / count * (total - count)
+                self.say(f"training: the reference of {count:,} of {total:,} examples, {left:,.0f} s left")

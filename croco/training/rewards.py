@@ -21,7 +21,7 @@ from torch import Tensor
 from croco.config import TrainerConfig
 from croco.training import packed, reward_model
 from croco.training.attention import Layout
-from croco.training.data import Example, packs
+from croco.training.data import Example, Examples, packs
 from croco.training.forward import AnswerLogps, Forward
 from croco.training.policy import Policy
 
@@ -87,7 +87,7 @@ class RewardModel(Policy):
     def _features(self, examples: Sequence[Example]) -> Tensor:
         found: list[Any] = [None] * len(examples)
         self.model.eval()
-        for group in packs(range(len(examples)), [e.size(True) for e in examples], self.tokens_per_pack):
+        for group in packs(range(len(examples)), Examples.of(examples).sizes(True), self.tokens_per_pack):
             states = _states(self.model, [examples[i] for i in group]).float().cpu()
             for place, pair in zip(group, states.view(len(group), -1, states.shape[-1]), strict=True):
                 found[place] = pair

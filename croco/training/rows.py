@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from croco.artifacts.store import Artifact, Artifacts
 
 SIDES = {"pairs": ("chosen", "rejected"), "chosen": ("chosen",)}
+BATCH = 1024  # rows that are read at a time
 Answer = str | Sequence[int] | np.ndarray
 """Text, or ids with an end where there is to be one."""
 
@@ -53,31 +54,58 @@ def rows(
     Raises:
         UserError: the data set has no answers of its own, and the method trains on them.
     """
+    return list(each(config, prompts, pairs, exact(config, pairs, tokenizer)))
+
+
+def answers(config: Config) -> int:
+    """How many a row has."""
+    return len(SIDES.get(config.method.trains_on, ("reference",)))
+
+
+def prompt_ids(config: Config, prompts: Artifact | Artifacts, pairs: Artifact | Artifacts | None) -> list[str]:
+    """Each row's, without its texts."""
+    if pairs is not None and config.method.trains_on != "reference":
+        return pairs.table("pairs", ["prompt_id"])["prompt_id"].to_pylist()
+    return [row.prompt_id for row in each(config, prompts, pairs, set())]
+
+
+def exact(config: Config, pairs: Artifact | Artifacts | None, tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """The sources whose answers are trained on as the ids that were sampled."""
+    if config.method.tokens != "generated" or pairs is None or config.method.trains_on == "reference":
+        return set()
+    sources = pairs.table("pairs", ["source"])["source"].unique().to_pylist()
+    return {source for source in sources if factory.samples_as(config, source, tokenizer)}
+
+
+def each(
+    config: Config, prompts: Artifact | Artifacts, pairs: Artifact | Artifacts | None, exact: set[str]
+) -> Iterator[Row]:
+    """As `rows`, one by one, of sources that are known to be `exact` or not."""
     if config.method.trains_on == "reference":
         own = [p for p in prompts.rows("prompts", Prompt) if p.split == "train"]
         found = [Row(p.prompt_id, p.language, p.messages, (p.reference,)) for p in own if p.reference]
         if not found:
             raise UserError("method.trains_on=reference: no prompt has a `reference` answer in this data")
-        return found
+        yield from found
+        return
     assert pairs is not None, "all other methods are given pairs"
     sides = SIDES[config.method.trains_on]
     ids = [f"{side}_token_ids" for side in sides]
-    table = pairs.table("pairs", ["prompt_id", "language", "prompt", "source", *sides, *ids])
-    exact = set()
-    if config.method.tokens == "generated":
-        sources = table["source"].unique().to_pylist()
-        exact = {source for source in sources if factory.samples_as(config, source, tokenizer)}
-    return [row for batch in table.to_batches() for row in _of_batch(batch, sides, exact)]
+    for batch in pairs.batches("pairs", ["prompt_id", "language", "prompt", "source", *sides, *ids], BATCH):
+        yield from _of_batch(batch, sides, exact)
 
 
 def _of_batch(batch: pa.RecordBatch, sides: Sequence[str], exact: set[str]) -> Iterator[Row]:
-    told = batch.select(["prompt_id", "language", "prompt", "source", *sides]).to_pylist()
+    told = batch.select(["prompt_id", "language", "prompt", "source"]).to_pylist()
     sampled = [_lists(batch[f"{side}_token_ids"]) for side in sides]
+    texts: dict[int, list[str]] = {}  # by side, read where an answer of the batch has no ids to go by
     for number, row in enumerate(told):
         answers: list[Answer] = []
-        for side, lists in zip(sides, sampled, strict=True):
+        for place, (side, lists) in enumerate(zip(sides, sampled, strict=True)):
             ids = lists[number] if row["source"] in exact else None
-            answers.append(row[side][0]["content"] if ids is None else ids)
+            if ids is None and place not in texts:
+                texts[place] = [messages[0]["content"] for messages in batch[side].to_pylist()]
+            answers.append(texts[place][number] if ids is None else ids)
         yield Row(row["prompt_id"], row["language"], row["prompt"], tuple(answers))
 
 

@@ -66,7 +66,13 @@ def test_sft_on_the_data_sets_answers_makes_no_others(policy: Path, reward: Path
     """No generations, scores or pairs, and none in the address of its training; the report, page and cards do without."""
     said = run(policy, reward, tmp_path, "method=sft", "lang.languages=[da]", "evals=none")
     assert "training: made" in said
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["hub", "prompts", "report", "training"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == [
+        "encoded",
+        "hub",
+        "prompts",
+        "report",
+        "training",
+    ]
     (manifest,) = tmp_path.glob("training/*/manifest.json")
     assert list(json.loads(manifest.read_text())["upstream"]) == ["prompts/da"]
     (card,) = tmp_path.glob("hub/*/*/README.md")

@@ -16,7 +16,7 @@ from croco.engines import factory
 from croco.jobs import checkup, parity
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
-from croco.training.data import encode
+from croco.training.encoding import encode
 from croco.training.model import build_model
 from tests.support.builders import TEMPLATE, build_policy, build_reward
 from tests.training.test_training import config_of

@@ -10,7 +10,8 @@ from croco import tiny
 from croco.errors import UserError
 from croco.language import text
 from croco.training import metrics
-from croco.training.data import Example, encode
+from croco.training.data import Example
+from croco.training.encoding import encode
 from croco.training.verdict import verdict
 from tests.training.test_training import config_of, fit
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from croco.errors import UserError
 from croco.training.data import Example
+from croco.training.examples import key
 from croco.training.forward import padded
 from croco.training.model import build_model
-from croco.training.reference import ReferenceCache, compute, key, lacking
+from croco.training.reference import ReferenceCache, compute, entry, lacking
 from tests.training.test_packed import random_examples
 from tests.training.test_training import config_of
 
@@ -78,7 +79,7 @@ def test_a_kill_loses_only_what_was_not_computed(tmp_path: Path) -> None:
 def test_an_entry_that_does_not_fit_is_refused(tmp_path: Path, values: list[float]) -> None:
     """An answer of one token with two numbers, with none, or with one that is no number."""
     cache = ReferenceCache(tmp_path, ON)
-    known = {key([1, 2], [3]): np.array(values, np.float32), key([1, 2], [4, 5]): np.zeros(2, np.float32)}
+    known = {key([1, 2], [3]): entry(np.array(values, np.float32)), key([1, 2], [4, 5]): entry(np.zeros(2, np.float32))}
     with pytest.raises(UserError, match="missing or does not fit"):
         cache.sums([ONE], known)
 

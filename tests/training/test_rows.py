@@ -17,7 +17,8 @@ from croco.artifacts import records
 from croco.artifacts.records import Pair
 from croco.language import text
 from croco.maths import losses
-from croco.training.data import Example, encode
+from croco.training.data import Example
+from croco.training.encoding import encode
 from croco.training.forward import padded
 from croco.training.model import build_model
 from croco.training.rows import rows
@@ -37,7 +38,10 @@ def pairs_of(**columns: Any) -> Any:
     for side in ("chosen", "rejected"):
         row[side] = [{"role": "assistant", "content": row[side]}]
     table = pa.Table.from_pylist([row], schema=records.schema(Pair))
-    return SimpleNamespace(table=lambda name, columns: table.select(columns))
+    return SimpleNamespace(
+        table=lambda name, columns: table.select(columns),
+        batches=lambda name, columns, rows: table.select(columns).to_batches(rows),
+    )
 
 
 def loose(tokenizer: Any, word: str) -> list[int]:

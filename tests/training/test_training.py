@@ -19,7 +19,8 @@ from croco.errors import UserError
 from croco.language import text
 from croco.show.progress import Progress
 from croco.training import launch, metrics
-from croco.training.data import Example, Material, Plan, encode, packs, share
+from croco.training.data import Example, Material, Plan, packs, share
+from croco.training.encoding import encode
 from croco.training.forward import padded
 from croco.training.model import build_model
 from croco.training.packed import choose

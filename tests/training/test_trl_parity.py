@@ -14,7 +14,8 @@ from benchmarks.trl_side import TRL
 from croco.config import Config
 from croco.language import text
 from croco.maths import losses
-from croco.training.data import Example, Plan, encode
+from croco.training.data import Example, Plan
+from croco.training.encoding import encode
 from croco.training.model import build_model
 from croco.training.packed import choose
 from croco.training.policy import Policy
