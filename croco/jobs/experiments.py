@@ -141,7 +141,7 @@ def html(made: Experiment) -> str:
     return page.render(
         page.Page(
             title=f"croco: {made.name}",
-            headline=made.about.split("\n\n")[0],
+            headline=" ".join([made.about.split("\n\n")[0], *map(comparison.said, made.compared)]).strip(),
             tables=[made.jobs, *([comparison.settings(runs)] if few and made.runs else []), *made.tables[1:]],
             forests=forests,
             curves=comparison.curves(runs),

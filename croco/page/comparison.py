@@ -13,12 +13,11 @@ from croco.show.tables import Table
 
 def of_grid(made: grid.Grid) -> Page:
     """The page of `croco.compare`."""
-    macro = [f"{name} {rows[-1].difference:+.3f} (p {rows[-1].p:.3f})" for name, rows in made.rows.items()]
     _, means, languages = grid.tables(made)
     what = f"{made.metric}, system minus {made.baseline}"
     return Page(
         title=f"croco: {len(made.runs)} {'run' if len(made.runs) == 1 else 'runs'} compared on {made.evaluation}",
-        headline=f"{made.metric}, against {made.baseline}, mean over languages: {'; '.join(macro)}.",
+        headline=said(made),
         tables=[settings(made.runs), means, languages],
         forests={means.title: of_means(what, made.rows), languages.title: multiples.of_systems(what, made.rows)},
         curves=curves(made.runs),
@@ -26,6 +25,15 @@ def of_grid(made: grid.Grid) -> Page:
         more=origins(made.runs),
         warnings=made.warnings,
     )
+
+
+def said(made: grid.Grid) -> str:
+    """The means over languages in a sentence, the largest difference first."""
+    means = sorted(((rows[-1], name) for name, rows in made.rows.items()), key=lambda one: -one[0].difference)
+    told = [
+        f"{name} {mean.difference:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}] (p {mean.p:.3f})" for mean, name in means
+    ]
+    return f"{made.evaluation}: {made.metric}, against {made.baseline}, mean over languages: {'; '.join(told)}."
 
 
 def settings(runs: Sequence[stored.Run]) -> Table:

@@ -12,6 +12,7 @@ from croco.show.visible import visible
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 360, 220, 58, 26, 12, 14
 MARKED = 12  # a line of so few points has each of them marked; a single one could not be seen otherwise
+POINTS = 400  # of a line; a page of many long trainings would be megabytes
 MANY = 30.0  # largest over smallest value from which a logarithmic axis shows more
 DIRECT, LETTER, LINE = (
     14,
@@ -93,7 +94,7 @@ def curve(data: Curve) -> str:
         inside = [
             (s, v) for s, v in zip(data.steps, line, strict=True) if v is not None and frame.low <= v <= frame.high
         ]
-        points = [(frame.x(step), frame.y(value)) for step, value in inside]
+        points = _thinned([(frame.x(step), frame.y(value)) for step, value in inside])
         joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         style = f'class="line c{index % SERIES}" stroke-dasharray="{DASHES[index % SERIES]}"'
         parts.append(f'<polyline {style} points="{joined}"/>')
@@ -130,6 +131,18 @@ def _axes(frame: _Frame) -> list[str]:
         anchor = "end" if step == frame.last != frame.first else "middle"
         parts.append(f'<text x="{frame.x(step):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{step}</text>')
     return parts
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """As the eye sees them: of points that share a pixel or two the highest and the lowest, and the line's ends."""
+    if len(points) <= POINTS:
+        return points
+    kept = []
+    size = math.ceil(len(points) / (POINTS // 2))
+    for first in range(0, len(points), size):
+        some = points[first : first + size]
+        kept += sorted({min(some, key=lambda point: point[1]), max(some, key=lambda point: point[1])})
+    return [points[0], *kept[1:-1], points[-1]]
 
 
 def _band(steps: Sequence[int], band: Sequence[tuple[float, float]], frame: _Frame, index: int) -> str:

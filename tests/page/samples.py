@@ -29,6 +29,11 @@ def effect(language: str, level: float, difference: float) -> paired.Effect:
     return paired.Effect(language, 100, 0, level, level + difference, difference, low, high, 0.01, 0.6, None)
 
 
+def effects(number: int) -> list[paired.Effect]:
+    """A system's, by language and their mean."""
+    return [effect(one, 0.5, 0.01 * number) for one in (*LANGUAGES, paired.MACRO)]
+
+
 def measured() -> list[changes.Measured]:
     """Measures that get better, worse and neither."""
     found = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 
 from croco import page
 from croco.artifacts import store
-from croco.page import forest, lineage, trained
-from croco.page.curves import Curve, curve
+from croco.evals.comparing import grid, paired
+from croco.page import comparison, forest, lineage, trained
+from croco.page.curves import BOTTOM, HEIGHT, TOP, Curve, curve
 from croco.page.forest import Forest, Interval
 from croco.page.marks import SERIES, marker, ticks
 from croco.show.tables import Table
+from tests.page import samples
 
 RESULTS = Table(
     "Results", ("measure", "language", "prompts", "difference", "low", "high"), [("length", "da", 8, 0.5, -0.25, 1.25)]
@@ -145,3 +149,30 @@ def test_the_page_needs_nothing_else() -> None:
     assert "https:" not in html
     assert "src=" not in html.replace("default-src=", "")
     assert "</pre><b>" not in html
+
+
+def test_a_comparison_of_seven_languages_and_twelve_runs_is_small(tmp_path: Path) -> None:
+    """Below 3 MB with a thousand recorded steps for each of the runs whose curves are drawn."""
+    runs = {f"run {number} of twelve": samples.effects(number) for number in range(12)}
+    made = grid.Grid([], [], "quality", "quality", "base", paired.Settings(100, 0.95), runs, [])
+    metrics = tmp_path / "metrics.jsonl"
+    names = dict.fromkeys(
+        [name for plot in trained.PLOTS for name in plot.lines] + ["chosen_tokens", "rejected_tokens"]
+    )
+    with metrics.open("w") as file:
+        for step in range(1000):
+            file.write(json.dumps({"step": step, **{name: 1 + math.sin(step) / 2 for name in names}}) + "\n")
+    whole = replace(comparison.of_grid(made), curves=trained.overlaid(dict.fromkeys(list(runs)[:SERIES], metrics)))
+    html = page.render(whole)
+    assert html.count("<polyline") == SERIES * sum(len(plot.lines) for plot in trained.PLOTS)
+    assert html.count('data-language="es"') >= 2
+    assert len(html.encode()) < 3e6
+
+
+def test_a_thinned_line_keeps_its_peaks() -> None:
+    values = [0.0] * 5000
+    values[2345] = 7.0
+    assert (
+        curve(Curve("x", range(5000), {"a": values})).count(f"{TOP + (7.35 - 7) / 7.7 * (HEIGHT - TOP - BOTTOM):.1f} ")
+        == 1
+    )
