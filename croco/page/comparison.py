@@ -28,11 +28,12 @@ def of_grid(made: grid.Grid) -> Page:
 
 
 def said(made: grid.Grid) -> str:
-    """The means over languages in a sentence, the largest difference first."""
+    """The means over languages in a sentence, the largest difference first; of many the first and the last ones."""
     means = sorted(((rows[-1], name) for name, rows in made.rows.items()), key=lambda one: -one[0].difference)
     told = [
         f"{name} {mean.difference:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}] (p {mean.p:.3f})" for mean, name in means
     ]
+    told = told if len(told) <= SERIES else [*told[: SERIES // 2], "…", *told[-SERIES // 2 :]]
     return f"{made.evaluation}: {made.metric}, against {made.baseline}, mean over languages: {'; '.join(told)}."
 
 
