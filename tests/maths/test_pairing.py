@@ -63,10 +63,6 @@ def test_every_ordered_pair_of_the_seven_points_is_as_defined(chosen: float, rej
     assert pairs_of(pools, rule) == [by_definition(pool, rule) for pool in pools]
 
 
-def test_there_are_21_ordered_pairs() -> None:
-    assert len(ORDERED) == 21
-
-
 def test_a_pool_made_by_hand() -> None:
     """Rewards 0, 1, 2, 3, 14: mu = 4, sigma^2 = (16+9+4+1+100)/5 = 26, mu - 1 sigma = -1.099, mu - 0 sigma = 4.
 
