@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import gc
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,58 +20,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.counting import ceiling, flops
-from benchmarks.on_device import on_device
+from benchmarks.counting import ceiling
+from benchmarks.gpu_bench import ROOT, Bench, reported
+from benchmarks.gpu_engine import engine
+from benchmarks.gpu_step import step
 from benchmarks.training_data import made_pairs
 from croco.training.data import Example
-
-ROOT = Path(__file__).parent.parent
-PAIRS = 16  # of a step, so that TRL's largest micro-batch is full
-BATCHES = 2
-Row = dict[str, Any]
-
-
-class Bench:
-    """What a part is told, and where its rows go."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.dry, self.lines, self.sides = arguments.dry, arguments.lines, arguments.sides
-        self.device = "cpu" if self.dry else "cuda"
-        self.until = time.monotonic() + arguments.seconds
-
-    def row(self, table: str, **cells: Any) -> None:
-        print(f"[{table}]", cells, flush=True)
-        with self.lines.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"table": table, "cells": cells}) + "\n")
-
-    def has(self, seconds: float) -> bool:
-        return self.dry or self.until - time.monotonic() > seconds
-
-    def wait(self) -> None:
-        if not self.dry:
-            torch.cuda.synchronize()
-
-    def took(self, work: Callable[[], object]) -> float:
-        """Seconds of wall-clock time, with what the device still had to do."""
-        self.wait()
-        start = time.perf_counter()
-        work()
-        self.wait()
-        return time.perf_counter() - start
-
-    def free(self) -> None:
-        gc.collect()
-        if not self.dry:
-            torch.cuda.empty_cache()
-
-    def peak(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Seconds, and GB beside what was held before."""
-        if self.dry:
-            return self.took(work), 0.0
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        seconds = self.took(work)
-        return seconds, (torch.cuda.max_memory_allocated() - before) / 1e9
 
 
 def card(bench: Bench) -> None:
@@ -142,7 +94,7 @@ def families(bench: Bench) -> None:
     examples = made_pairs(2 if bench.dry else 6, 3000, "euro")
     ways = {"packed": WAYS["packed"]} if bench.dry else WAYS  # compiling takes a minute on a CPU
     for family, own in FAMILIES.items():
-        with tempfile.TemporaryDirectory() as scratch, _reported(bench, "Families", family):
+        with tempfile.TemporaryDirectory() as scratch, reported(bench, "Families", family):
             folder = Path(scratch)
             torch.manual_seed(1)
             shape = {**sizes, **count, **ends, **own, **({"head_dim": 16} if bench.dry else {})}
@@ -152,7 +104,7 @@ def families(bench: Bench) -> None:
             with _on_cpu():
                 expected = _logps(config_of(folder, "float32", *plain), examples)
             for way, settings in ways.items():
-                with _reported(bench, "Families", family, way):
+                with reported(bench, "Families", family, way):
                     found = _logps(config_of(folder, "bfloat16", *settings), examples)
                     apart = found["logps"] - expected["logps"]
                     gradient = (found["gradient"] - expected["gradient"]).norm() / expected["gradient"].norm()
@@ -201,20 +153,6 @@ def _on_cpu() -> Iterator[None]:
         yield
     finally:
         torch.cuda.is_available = there
-
-
-@contextlib.contextmanager
-def _reported(bench: Bench, table: str, *what: str) -> Iterator[None]:
-    """What goes wrong within it becomes a row, with its traceback on the screen."""
-    try:
-        yield
-    except Exception as error:
-        import traceback
-
-        traceback.print_exc()
-        bench.free()
-        line = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"[:200]
-        bench.row(table, **dict(zip(("model", "way", "more"), what, strict=False)), error=line)
 
 
 RUNS = {
@@ -272,212 +210,6 @@ def world(bench: Bench) -> None:
                     bench.row("Device memory by stage", run=name, stage=where, MB=f"{held['device_peak'] / 1e6:,.0f}")
 
 
-def step(bench: Bench, shape: str, most: float) -> None:
-    """A training step, ours and TRL's: every side is warmed up on the very batches it is timed on, and is given the reference."""
-    from benchmarks.our_side import Ours, config_of
-    from benchmarks.training_sides import as_on_a_gpu, begun
-
-    as_on_a_gpu()
-    dtype = "float32" if bench.dry else "bfloat16"
-    pairs = 2 if bench.dry else PAIRS
-    with tempfile.TemporaryDirectory() as scratch, on_device(shape, Path(scratch), bench.device) as made:
-        folder = Path(scratch)
-        examples = made_pairs(pairs * BATCHES, made.config.vocab_size, "euro")
-        known = torch.full((2, len(examples)), -1000.0, dtype=torch.float64)
-        top = ceiling(bench.device, getattr(torch, dtype))
-
-        def ours(*settings: str) -> Callable[[], Any]:
-            config = config_of(folder, dtype, *(f"trainer.{setting}" for setting in settings))
-            return lambda: begun(Ours(config, {}, examples, known))
-
-        def trl(**settings: Any) -> Callable[[], Any]:
-            from benchmarks.trl_side import TRL
-
-            return lambda: begun(TRL(config_of(folder, dtype), {}, folder, reference=known, **settings))
-
-        sides = {
-            "croco, layers not compiled": ours("compile=false"),
-            "croco": ours("compile=true"),
-            "TRL, micro-batch 4": trl(micro_batch=4, checkpointing=False),
-            "TRL, micro-batch 8": trl(micro_batch=8, checkpointing=False),
-            "TRL, micro-batch 8, Liger": trl(micro_batch=8, checkpointing=False, use_liger_kernel=True),
-            "TRL, micro-batch 4, Liger": trl(micro_batch=4, checkpointing=False, use_liger_kernel=True),
-            "TRL, micro-batch 2": trl(micro_batch=2, checkpointing=False),
-            "TRL, micro-batch 16, Liger": trl(micro_batch=16, checkpointing=False, use_liger_kernel=True),
-            "croco, packs of 4,096": ours("compile=true", "tokens_per_pack=4096"),
-            "croco, packs of 16,384": ours("compile=true", "tokens_per_pack=16384"),
-            "TRL, micro-batch 1": trl(micro_batch=1, checkpointing=False),
-            "TRL, micro-batch 16": trl(micro_batch=16, checkpointing=False),
-            "croco, recomputed": ours("compile=true", "gradient_checkpointing=true"),
-            "TRL, default": trl(micro_batch=1, checkpointing=True),
-        }
-        if bench.dry:
-            sides = {name: sides[name] for name in ("croco, layers not compiled", "TRL, micro-batch 2")}
-        sides = {name: side for name, side in sides.items() if not bench.sides or name in bench.sides}
-        counted: list[int] = []
-        best: dict[str, float] = {}
-        until = time.monotonic() + most
-        for name, make in sides.items():
-            if not bench.dry and (time.monotonic() > until or not bench.has(15)):
-                bench.row(f"A training step: {shape}", side=name, error="no time left")
-                continue
-            with _reported(bench, f"A training step: {shape}", name):
-                _side(bench, shape, name, make, examples, counted, best, top)
-            bench.free()
-
-
-def _side(
-    bench: Bench,
-    shape: str,
-    name: str,
-    make: Callable[[], Any],
-    examples: list[Example],
-    counted: list[int],
-    best: dict[str, float],
-    top: float,
-) -> None:
-    """One side's row. The sides not compiled count the operations that the compiled ones do, too."""
-    side, pairs = make(), len(examples) // BATCHES
-    batches = [list(range(pairs * n, pairs * (n + 1))) for n in range(BATCHES)]
-
-    def work(places: Sequence[int]) -> Callable[[], float]:
-        return lambda: side.step([examples[i] for i in places], places)
-
-    cold, peaks = zip(*(bench.peak(work(places)) for places in batches), strict=True)
-    times = [[bench.took(work(places)) for _ in range(1 if bench.dry else 3)] for places in batches]
-    each = [min(some) for some in times]
-    if name == "croco, layers not compiled":
-        counted[:] = [flops(work(places)) + _attention_flops(side, examples, places) for places in batches]
-    share = (
-        [count / took / top for count, took in zip(counted, each, strict=True)] if "croco" in name and counted else []
-    )
-    tokens = [sum(e.size(shared=False) for e in examples[pairs * n : pairs * (n + 1)]) for n in range(BATCHES)]
-    best[name] = statistics.mean(each) / pairs
-    fastest = {side: took for side, took in best.items() if side.startswith("TRL")}
-    bench.row(
-        f"A training step: {shape}",
-        side=name,
-        **{"ms a pair": f"{1e3 * best[name]:.1f}", "cold": f"{1e3 * statistics.mean(cold) / pairs:.0f}"},
-        **{"tokens/s": f"{statistics.mean(n / t for n, t in zip(tokens, each, strict=True)):,.0f}"},
-        **{"of ceiling": f"{statistics.mean(share):.1%}" if share else ""},
-        **{"GB above weights": f"{max(peaks):.1f}"},
-        more=getattr(side, "how", ""),
-        **{"of the fastest TRL": f"{min(fastest.values()) / best[name]:.2f}x" if fastest else ""},
-    )
-    if name in ("croco", "croco, layers not compiled") and not bench.dry:
-        with _reported(bench, f"Where the time goes: {shape}", name):
-            profiled(bench, shape, name, work(batches[0]), each[0])
-
-
-def _attention_flops(side: Any, examples: list[Example], places: Sequence[int]) -> int:
-    """Of the kernel, which the counter does not know: two products over the pairs of tokens that see one another, and 2.5 times
-    that for the backward pass. The call per segment is counted as it is."""
-    from croco.training.packed import lay_out
-
-    if side.model.device.type != "cuda":
-        return 0
-    text = side.model.get_base_model().config.get_text_config()
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    seen = 0
-    for start, stop, prompt_start, prompt_stop in lay_out([examples[i] for i in places]).segments:
-        own = stop - start
-        seen += own * (own + 1) // 2 + own * (prompt_stop - prompt_start)
-    return int(3.5 * 4 * size * text.num_attention_heads * text.num_hidden_layers * seen)
-
-
-KINDS = {  # what a kernel's name tells; the first that fits, since an attention kernel is made of cutlass's parts
-    "attention": ("flash", "fmha", "attention"),
-    "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "splitk"),
-    "element by element, fused": ("triton",),
-    "copies": ("memcpy",),
-}
-
-
-def profiled(bench: Bench, shape: str, name: str, work: Callable[[], object], wall: float) -> None:
-    """Kernel time of a step by kind."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
-        bench.took(work)
-    device = torch.autograd.DeviceType.CUDA
-    events = [e for e in seen.key_averages() if e.device_type == device and e.self_device_time_total > 0]
-    kernels = [e for e in events if not e.key.startswith("Optimizer.")]  # a mark around kernels that are there, too
-    total = sum(e.self_device_time_total for e in kernels)
-    kinds: dict[str, float] = dict.fromkeys([*KINDS, "other"], 0.0)
-    for event in kernels:
-        kind = next((k for k, marks in KINDS.items() if any(m in event.key.lower() for m in marks)), "other")
-        kinds[kind] += event.self_device_time_total
-    bench.row(
-        f"Where the time goes: {shape}",
-        side=name,
-        **{
-            "step, ms": f"{1e3 * wall:.0f}",
-            "kernels, ms": f"{total / 1e3:.0f}",
-            "launches": sum(e.count for e in kernels),
-        },
-        **{kind: f"{taken / total:.0%}" for kind, taken in kinds.items()},
-    )
-    for event in sorted(kernels, key=lambda e: -e.self_device_time_total)[:25]:
-        print(f"    {event.self_device_time_total / 1e3:9.2f} ms x{event.count:6d} {event.key[:150]}", flush=True)
-
-
-def engine(bench: Bench) -> None:
-    """The transformers engine's rate beside plain `generate`."""
-    from croco.engines.hf import HFGenerator
-    from croco.language.text import load_tokenizer
-    from croco.models.checkpoints import Checkpoint
-
-    new, shape = (4, "nano") if bench.dry else (64, "llama-1.5b")
-    with tempfile.TemporaryDirectory() as scratch, on_device(shape, Path(scratch), bench.device):
-        template = Path(scratch) / "template.jinja"
-        template.write_text("{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}", encoding="utf-8")
-        tokenizer = load_tokenizer(scratch, None, str(template), False)
-        dtype = "float32" if bench.dry else "bfloat16"
-        checkpoint = Checkpoint(scratch, dtype=dtype, chat_template=str(template))
-        for prompts in (1,) if bench.dry else (1, 4, 16):
-            with _reported(bench, "The transformers engine", f"64 x {prompts}"):
-                _rates(bench, HFGenerator(checkpoint, tokenizer, 1.0, 1.0, new, prompts), prompts, new)
-
-
-def _rates(bench: Bench, generator: Any, prompts: int, new: int) -> None:
-    """One row: 64 answers to each of so many prompts."""
-    from croco.engines.base import Request
-
-    ids = [[3 + (7 * i + j) % 200 for j in range(100 + i)] for i in range(prompts)]
-    requests = [Request(f"p{i}", "en", own, range(64), 1000 * i) for i, own in enumerate(ids)]
-    first, again = (bench.took(lambda: list(generator.generate(requests))) for _ in range(2))
-    tokens = sum(len(c.token_ids) for c in generator.generate(requests))
-    plain = min(bench.took(lambda: _generate(generator.model, ids, new)) for _ in range(2))
-    bench.row(
-        "The transformers engine",
-        answers=f"64 x {prompts}",
-        **{"tokens/s": f"{tokens / again:,.0f}", "first time, s": f"{first:.1f}"},
-        **{"ms a step": f"{1e3 * again / new:.1f}"},
-        **{"generate, tokens/s": f"{64 * prompts * new / plain:,.0f}"},
-        ratio=f"{(tokens / again) / (64 * prompts * new / plain):.2f}x",
-    )
-
-
-@torch.inference_mode()
-def _generate(model: Any, ids: Sequence[Sequence[int]], new: int) -> Any:
-    longest = max(map(len, ids))
-    rows = torch.tensor([[0] * (longest - len(own)) + list(own) for own in ids], device=model.device)
-    before = model.config._attn_implementation
-    model.set_attn_implementation("sdpa")
-    out = model.generate(
-        input_ids=rows,
-        attention_mask=(rows != 0).long(),
-        do_sample=True,
-        top_k=0,
-        num_return_sequences=64,
-        max_new_tokens=new,
-        min_new_tokens=new,
-        pad_token_id=0,
-    )
-    model.set_attn_implementation(before)
-    return out
-
-
 PARTS: dict[str, tuple[Callable[[Bench], None], float]] = {
     "card": (card, 30),
     "attention": (attention, 60),
@@ -501,7 +233,7 @@ def main() -> None:
     work = PARTS[parser.parse_args().part][0]
     if bench.dry and isinstance(work, functools.partial):
         work = functools.partial(step, shape="nano-aya" if work.keywords["shape"] == "aya-3b" else "nano", most=60)
-    with _reported(bench, "Failed", parser.parse_args().part):
+    with reported(bench, "Failed", parser.parse_args().part):
         work(bench)
 
 

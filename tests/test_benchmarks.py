@@ -12,7 +12,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import generation, gpu, gpu_parts, training, training_data, training_memory, training_plan
+from benchmarks import (
+    generation,
+    gpu,
+    gpu_bench,
+    gpu_parts,
+    gpu_step,
+    training,
+    training_data,
+    training_memory,
+    training_plan,
+)
 from benchmarks.counting import Seconds, flops
 from benchmarks.our_side import Ours, config_of
 from benchmarks.training_data import made_pairs, one_pair
@@ -113,8 +123,8 @@ def test_rows_of_the_gpu_script_become_tables(tmp_path: Path) -> None:
     """One part for real, on the CPU; another kind of row beside it, and a column that not all rows have."""
     lines = tmp_path / "gpu.jsonl"
     arguments = argparse.Namespace(dry=True, lines=lines, sides=[], seconds=60.0)
-    gpu_parts.attention(gpu_parts.Bench(arguments))
-    gpu_parts.Bench(arguments).row("Attention against float32", head=1, error="none")
+    gpu_parts.attention(gpu_bench.Bench(arguments))
+    gpu_bench.Bench(arguments).row("Attention against float32", head=1, error="none")
     attention = gpu.shown(lines)[0]
     assert list(attention.columns) == ["head", "type", "segments", "error"]
     assert {row[2] for row in attention.rows[:-1]} == {"equal"}
@@ -127,7 +137,7 @@ def test_operations_of_the_attention_kernel_by_hand() -> None:
     text = SimpleNamespace(head_dim=8, num_attention_heads=4, num_hidden_layers=2)
     base = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text))
     model = SimpleNamespace(device=torch.device("cuda"), get_base_model=lambda: base)
-    counted = gpu_parts._attention_flops(SimpleNamespace(model=model), [Example([5, 6], ([7, 8, 9], [7, 8]))], [0])
+    counted = gpu_step._attention_flops(SimpleNamespace(model=model), [Example([5, 6], ([7, 8, 9], [7, 8]))], [0])
     assert counted == 3.5 * 4 * 8 * 4 * 2 * 13
 
 

@@ -15,7 +15,6 @@ journal, whose complete lines the next one takes over. Where several compute one
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import shutil
@@ -35,6 +34,7 @@ from croco.artifacts import locks, provenance, records
 from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
 from croco.artifacts.addresses import folder_of, plain
+from croco.artifacts.files import as_files, bytes_of, content_of, damaged, digest_of, put, read_json, write_atomically
 from croco.artifacts.journal import Journal, complete_lines
 from croco.errors import UserError
 
@@ -44,41 +44,6 @@ PROGRESS = "progress.json"
 PASSING = (PLAN, PROGRESS, "journal", "checkpoints", "job")
 """Of an artifact's folder, what is there while it is made, or to go on with."""
 IDENTITY = ("stage", "address", "version", "config", "upstream")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _bytes(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _content(path: Path) -> dict[str, Any]:
-    """What proves that a table is whole: its number of rows, its size, and a digest of the file."""
-    return {"rows": pq.ParquetFile(path).metadata.num_rows, **_bytes(path)}
-
-
-def _as_files(tables: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{table}.parquet": known for table, known in tables.items()}
-
-
-def damaged(file: Path, reason: object) -> UserError:
-    """The refusal of a file of a sealed artifact."""
-    folder = next((part for part in file.parents if (part / "manifest.json").exists()), file.parent)
-    said = " ".join(str(reason).split())[:200]
-    return UserError(f"{file}: is damaged ({said}); remove {folder}, and the same command makes it again")
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise damaged(file, error) from None
-    if not isinstance(said, dict):
-        raise damaged(file, "no JSON object")
-    return said
 
 
 @dataclass
@@ -110,7 +75,7 @@ class Artifact:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return _read_json(self.path / "manifest.json")
+        return read_json(self.path / "manifest.json")
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -163,6 +128,7 @@ class Artifact:
         self.writers = {}
 
         def rows() -> Iterator[dict[str, Any]]:
+            """In order, each key once."""
             files = {path: path.open("rb") for path in {path for _, path, _ in index}}
             last = None
             try:
@@ -197,7 +163,7 @@ class Artifact:
                     group = []
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
-        _put(temporary, final)
+        put(temporary, final)
         return count
 
     def _side_files(self) -> Iterator[Path]:
@@ -240,14 +206,14 @@ class Artifact:
         """
         said = self.manifest
         beside = {} if rows_alone else said.get("files", {})
-        for name, known in {**beside, **_as_files(said.get("tables", {}))}.items():
+        for name, known in {**beside, **as_files(said.get("tables", {}))}.items():
             file = self.path / name
             if not file.is_file():
                 raise damaged(file, "is gone")
             size = known.get("bytes", file.stat().st_size)
             if file.stat().st_size != size:
                 raise damaged(file, f"{file.stat().st_size:,} bytes where {size:,} were sealed")
-            if size <= provenance.WHOLE_FILE_LIMIT and _digest(file) != known["sha256"]:
+            if size <= provenance.WHOLE_FILE_LIMIT and digest_of(file) != known["sha256"]:
                 raise damaged(file, "its content is not what was sealed")
 
     def seal(self, summary: Mapping[str, Any], seconds: float, memory: Mapping[str, int] | None = None) -> None:
@@ -255,8 +221,8 @@ class Artifact:
         manifest = {
             **{name: getattr(self, name) for name in IDENTITY},
             "summary": dict(summary),
-            "tables": {path.stem: _content(path) for path in sorted(self.path.glob("*.parquet"))},
-            "files": {str(path.relative_to(self.path)): _bytes(path) for path in self._side_files()},
+            "tables": {path.stem: content_of(path) for path in sorted(self.path.glob("*.parquet"))},
+            "files": {str(path.relative_to(self.path)): bytes_of(path) for path in self._side_files()},
             **({"writers": self.writers} if self.writers else {}),
             "seconds": round(seconds, 3),
             "memory": dict(memory or {}),
@@ -296,26 +262,6 @@ class Artifacts:
     def summary(self) -> dict[str, Any]:
         """The summaries by language."""
         return {language: artifact.summary for language, artifact in self.by_language.items()}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + f".{socket.gethostname()}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    _put(temporary, path)
-
-
-def _put(temporary: Path, path: Path) -> None:
-    """Raises UserError where a folder lies in the place of the file."""
-    try:
-        os.replace(temporary, path)
-    except IsADirectoryError as error:
-        temporary.unlink(missing_ok=True)
-        raise locks.in_the_way(path, error) from None
 
 
 class Store:
@@ -386,7 +332,7 @@ class Store:
 
     @staticmethod
     def _read(file: Path) -> Artifact:
-        said = _read_json(file)
+        said = read_json(file)
         if missing := [name for name in IDENTITY if name not in said]:
             raise damaged(file, f"no {missing[0]}")
         return Artifact(root=file.parent.parent.parent, **{name: said[name] for name in IDENTITY})

@@ -1,4 +1,4 @@
-"""The typed configuration: dataclasses per Hydra group (`groups`), the checks a YAML cannot express (`checks`), and the
+"""The typed configuration: dataclasses per Hydra group (`groups`), the checks a YAML cannot express (`valid*`), and the
 functions it names (`targets`).
 
 Hydra composes `conf/`; `strict` merges the result into the dataclasses, so that an unknown key (a typo, also behind `+`), a
@@ -18,20 +18,18 @@ from croco.config.choices import check_choices
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import (
     Config,
-    FiltersConfig,
     LangConfig,
     LearningRateConfig,
     LoraConfig,
     MethodConfig,
     ModelConfig,
-    PairingConfig,
-    PairLimitsConfig,
     PromptsConfig,
     RewardConfig,
     RewardTrainingConfig,
     SamplingConfig,
     SourceConfig,
 )
+from croco.config.pairing import FiltersConfig, PairingConfig, PairLimitsConfig
 from croco.config.paths import CONF
 from croco.config.running import (
     EngineConfig,

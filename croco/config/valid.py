@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from croco.config import functions, languages
+from croco.config import languages
 from croco.config.arena import check_arena, check_judge
-from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig, checked
-from croco.config.groups import Config, PairingConfig, PromptsConfig, SourceConfig
-from croco.config.running import WorkersConfig
-from croco.config.scorers import check_reward, measures
+from croco.config.groups import Config, PromptsConfig, SamplingConfig, SourceConfig
+from croco.config.pairing import PairingConfig
+from croco.config.running import EngineConfig, WorkersConfig
+from croco.config.scorers import measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
+from croco.config.valid_evaluations import (
+    check_checkpoints,
+    check_checks,
+    check_euroeval,
+    check_quality,
+    check_reward_ranking,
+)
+from croco.config.valid_rewards import check_reward
 from croco.config.worlds import check_worlds
 
 
@@ -25,33 +33,11 @@ def check(config: Config) -> None:
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference", "nothing"))
     one_of("method.tokens", config.method.tokens, ("generated", "text"))
-    one_of("engine.name", config.engine.name, ("hf", "vllm", "fake"))
-    require(
-        config.engine.isolate or not config.engine.environment,
-        "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
-    )
-    require(config.engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
-    require(
-        config.engine.batch_size is None or config.engine.batch_size >= 1,
-        "engine.batch_size: must be at least 1, or null",
-    )
-    ray = config.engine.ray
-    require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
-    require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+    check_engine(config.engine)
     check_workers(config.workers)
-    require(len(config.lang.languages) > 0, "lang.languages: choose at least one language")
-    require(len(set(config.lang.languages)) == len(config.lang.languages), "lang.languages: a language is listed twice")
+    check_languages(config.lang.languages)
     known = languages.known()
-    for language in config.lang.languages:
-        require(
-            language not in ("False", "True"),
-            f"lang.languages: YAML reads an unquoted no as {language.lower()}; write 'no' in quotes",
-        )
-        languages.settings(language)
-    require(config.sampling.samples >= 1, "sampling.samples: must be at least 1")
-    require(config.sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
-    require(0 < config.sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
-    require(config.sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
+    check_sampling(config.sampling)
     check_prompts(config.prompts, known)
     own_answers = config.method.trains_on == "reference" or "reference" in (config.source.shares or {})
     check_translation(config.translation, config.lang.languages, known, own_answers)
@@ -86,6 +72,40 @@ def check(config: Config) -> None:
     check_worlds(config)
 
 
+def check_engine(engine: EngineConfig) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    one_of("engine.name", engine.name, ("hf", "vllm", "fake"))
+    require(
+        engine.isolate or not engine.environment,
+        "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
+    )
+    require(engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
+    require(engine.batch_size is None or engine.batch_size >= 1, "engine.batch_size: must be at least 1, or null")
+    ray = engine.ray
+    require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
+    require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+
+
+def check_languages(chosen: Sequence[str]) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    require(len(chosen) > 0, "lang.languages: choose at least one language")
+    require(len(set(chosen)) == len(chosen), "lang.languages: a language is listed twice")
+    for language in chosen:
+        require(
+            language not in ("False", "True"),
+            f"lang.languages: YAML reads an unquoted no as {language.lower()}; write 'no' in quotes",
+        )
+        languages.settings(language)
+
+
+def check_sampling(sampling: SamplingConfig) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    require(sampling.samples >= 1, "sampling.samples: must be at least 1")
+    require(sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
+    require(0 < sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
+    require(sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
+
+
 def check_targets(targets: Any) -> None:
     """As PEFT's `target_modules` without its patterns; raises UserError with the key to change."""
     names = isinstance(targets, list) and bool(targets) and all(isinstance(name, str) for name in targets)
@@ -110,20 +130,6 @@ def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
         prompts.language is None or prompts.language in known,
         f"prompts.language: unknown language '{prompts.language}'; known are {', '.join(known)}",
     )
-
-
-def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:
-    """Checks of one evaluation, before anything that leads to it is made; raises UserError with the key to change."""
-    if quality is None:
-        return
-    require(
-        prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
-        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
-    )
-    functions.usable("evals.quality.grader", quality.grader, ("meta", "language", "answer"))
-    require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
-    require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
-    require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")
 
 
 def check_workers(workers: WorkersConfig) -> None:
@@ -162,87 +168,6 @@ def check_training(config: Config) -> None:
     if method.trains_on == "nothing":
         check_untrained(config)
     require(0 <= method.validation < 1, "method.validation: must lie in [0, 1)")
-
-
-def check_checks(checks: ChecksConfig | None, source: str, languages: Sequence[str]) -> None:
-    """Checks of one evaluation; raises UserError with the key to change."""
-    if checks is None:
-        return
-    require(
-        checks.prompts >= 1 or checks.path is not None,
-        "evals.checks.prompts: nothing is asked; at least 1, or evals.checks.path=FILE",
-    )
-    require(checks.prompts >= 0, "evals.checks.prompts: must be at least 0")
-    require(
-        len(checked(checks, languages)) > 0,
-        f"evals.checks.prompts: no prompts of our own in {', '.join(sorted(languages))}; evals=none, or "
-        "evals.checks.prompts=0 with evals.checks.path=FILE in IFEval's format",
-    )
-    require(
-        checks.path is None or Path(checks.path).exists(), f"evals.checks.path: {checks.path}: no such file or folder"
-    )
-    one_of("evals.checks.topics", checks.topics, ("all", "heldout"))
-    require(
-        source != "checks" or checks.topics == "heldout" or not checks.prompts,
-        "evals.checks.topics: prompts=checks trains on some of all topics; heldout",
-    )
-    require(checks.samples >= 1, "evals.checks.samples: must be at least 1")
-    require(
-        checks.average in ("instructions", "prompts"),
-        f"evals.checks.average: '{checks.average}' is neither instructions nor prompts",
-    )
-    require(checks.temperature >= 0, "evals.checks.temperature: must be at least 0")
-    require(
-        checks.samples == 1 or checks.temperature > 0,
-        "evals.checks.samples: at temperature 0 all answers to a prompt are the same; 1, or a temperature above 0",
-    )
-    require(
-        checks.max_new_tokens is None or checks.max_new_tokens >= 1, "evals.checks.max_new_tokens: must be at least 1"
-    )
-    require(checks.resamples >= 1, "evals.checks.resamples: must be at least 1")
-    require(0 < checks.confidence < 1, "evals.checks.confidence: must lie in (0, 1), e.g. 0.95")
-
-
-def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> None:
-    """Checks of one evaluation; raises UserError with the key to change."""
-    if euroeval is None:
-        return
-    measured = euroeval.languages if euroeval.languages is not None else languages
-    for language in measured:
-        require(
-            language in euroeval.datasets,
-            f"evals.euroeval.datasets: no list for '{language}'; give one, [] where EuroEval has no data set",
-        )
-    require(
-        any(euroeval.datasets[language] for language in measured),
-        f"evals.euroeval.datasets: no data set in any of {', '.join(measured)}",
-    )
-    for language, names in euroeval.datasets.items():
-        require(len(set(names)) == len(names), f"evals.euroeval.datasets.{language}: a data set is listed twice")
-    every = [name for language in measured for name in euroeval.datasets[language]]
-    require(len(set(every)) == len(every), "evals.euroeval.datasets: a data set is listed in two languages")
-    require(euroeval.iterations >= 2, "evals.euroeval.iterations: must be at least 2, or there is no standard error")
-    require(
-        euroeval.custom_datasets is None or Path(euroeval.custom_datasets).is_file(),
-        f"evals.euroeval.custom_datasets: {euroeval.custom_datasets}: no such file",
-    )
-    require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
-
-
-def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) -> None:
-    """Checks of one evaluation; raises UserError with the key to change."""
-    if ranking is None:
-        return
-    one_of("evals.reward_ranking.pivot", ranking.pivot, tuple(known))
-    require(ranking.limit is None or ranking.limit >= 1, "evals.reward_ranking.limit: must be at least 1, or null")
-    require(ranking.resamples >= 1, "evals.reward_ranking.resamples: must be at least 1")
-    require(0 < ranking.confidence < 1, "evals.reward_ranking.confidence: must lie in (0, 1), e.g. 0.95")
-    path = ranking.path
-    hub_id = path is not None and not path.startswith((".", "/", "~")) and path.count("/") == 1
-    require(
-        path is None or hub_id or Path(path).exists(),
-        f"evals.reward_ranking.path: {path}: no such file, folder or hub id",
-    )
 
 
 def check_rounds(config: Config) -> None:
@@ -320,24 +245,3 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
             limit is None or (limit >= 0 and (name == "min_pairs" or limit <= 1)),
             f"pairing.limits.{name}: {limit} is not a {'count' if name == 'min_pairs' else 'share in [0, 1]'}",
         )
-
-
-def check_checkpoints(config: Config) -> None:
-    """Steps that are there to be measured, and something to measure."""
-    wanted = config.evals.checkpoints
-    if wanted is None:
-        return
-    parts = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 2
-    steps = isinstance(wanted, list) and all(type(step) is int and step >= 0 for step in wanted)
-    require(
-        parts or steps,
-        f"evals.checkpoints: {wanted} is neither a number of parts (at least 2) nor a list of optimiser steps, e.g. 4 or [9,18]",
-    )
-    require(
-        config.evals.quality is not None or config.evals.checks is not None,
-        "evals.checkpoints: only quality and checks are measured by step; add one, e.g. evals=quality",
-    )
-    require(
-        config.method.refresh_every is None,
-        "evals.checkpoints: not with method.refresh_every, whose rounds are trainings of their own; set it to null",
-    )

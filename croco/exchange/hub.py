@@ -25,7 +25,7 @@ from huggingface_hub import (
     get_token,
 )
 
-from croco.artifacts import store
+from croco.artifacts import files, store
 from croco.config.running import PushConfig
 from croco.evals.comparing import stored
 from croco.show import tables
@@ -62,9 +62,9 @@ def export(report: store.Artifact) -> Exported:
         skipped = shutil.ignore_patterns("README.md", "manifest.json", ".lock", "journal")
         shutil.copytree(source, target, ignore=skipped, copy_function=_link)
     _without_local_path(exported.model / "adapter_config.json")
-    store.write_atomically(exported.model / "README.md", str(model_card(run)))
+    files.write_atomically(exported.model / "README.md", str(model_card(run)))
     if exported.dataset is not None:
-        store.write_atomically(exported.dataset / "README.md", str(dataset_card(run)))
+        files.write_atomically(exported.dataset / "README.md", str(dataset_card(run)))
     return exported
 
 
@@ -74,7 +74,7 @@ def _without_local_path(file: Path) -> None:
     base = settings.get("base_model_name_or_path")
     if base and _local(base):
         file.unlink()  # it may be a link to the artifact's own
-        store.write_atomically(
+        files.write_atomically(
             file, json.dumps({**settings, "base_model_name_or_path": Path(base).name}, indent=2) + "\n"
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from croco import page
-from croco.artifacts import store
+from croco.artifacts import files
 from croco.cli.options import count, share
 from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
@@ -41,7 +41,7 @@ def _table(given: argparse.Namespace) -> str:
     settings = paired.Settings(given.resamples, given.confidence, given.interval, given.correction)
     made = grid.build(runs, given.evaluation or _evaluation(runs), given.metric, given.baseline, settings)
     if given.html is not None:
-        store.write_atomically(given.html, page.render(comparison.of_grid(made)))
+        files.write_atomically(given.html, page.render(comparison.of_grid(made)))
         print(f"croco: page: {given.html}", file=sys.stderr)
     for warning in made.warnings:
         print(f"croco: {warning}", file=sys.stderr)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from croco import page
-from croco.artifacts.store import write_atomically
+from croco.artifacts.files import write_atomically
 from croco.config.paths import EXPERIMENTS_NAME, files
 from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored

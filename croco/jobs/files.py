@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from croco import page
-from croco.artifacts import store
+from croco.artifacts import files
 from croco.cli.options import count, share
 from croco.errors import UserError
 from croco.evals.arena import leaderboard
@@ -36,7 +36,7 @@ def _show(given: argparse.Namespace, title: str, headline: str, made: Sequence[T
     """Print the tables; write the page that was asked for."""
     if given.html is not None:
         shown = page.Page(title=title, headline=headline, tables=made, warnings=warnings)
-        store.write_atomically(given.html, page.render(shown))
+        files.write_atomically(given.html, page.render(shown))
         print(f"croco: page: {given.html}", file=sys.stderr)
     for warning in warnings:
         print(f"croco: {warning}", file=sys.stderr)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from croco.artifacts import processes
-from croco.artifacts.store import write_atomically
+from croco.artifacts.files import write_atomically
 from croco.errors import UserError
 from croco.show import secrets
 

@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from croco.artifacts.store import write_atomically
+from croco.artifacts.files import write_atomically
 from croco.cli import commandline
 from croco.jobs import outcomes, summary
 from croco.jobs.outcomes import DONE, Outcome

@@ -86,6 +86,7 @@ class TextFacts:
         counts["get an end"] += anew[-1:] != sampled[-1:]
 
     def numbers(self) -> Numbers:
+        """What was counted, as the report's JSON has it."""
         return {
             "empty": dict(self.empty),
             "identical": self.identical,

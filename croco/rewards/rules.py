@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from croco.evals.checks import checkers
+from croco.evals.checks import following
 from croco.language import fidelity
 from croco.language.repetition import repeated_share
 
@@ -30,7 +30,7 @@ def followed(messages: list[dict[str, str]], answer: str, language: str, meta: d
     instructions = meta.get("instructions")
     if not instructions:
         return None
-    marks = [checkers.follows(answer, language, i["id"], i["arguments"]) for i in instructions]
+    marks = [following.follows(answer, language, i["id"], i["arguments"]) for i in instructions]
     asked = [i["arguments"]["language"] for i in instructions if i["id"] == "language:response_language"]
     spoken = fidelity.spoken(asked[-1] if asked else language, answer.lower() if answer.isupper() else answer)
     return (

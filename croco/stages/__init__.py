@@ -33,32 +33,26 @@ def stages() -> tuple[Stage, ...]:
         training,
         translations,
     )
-    from croco.stages.arena import answers as arena_answers
-    from croco.stages.arena import prompts as arena_prompts
-    from croco.stages.arena import results as arena_results
-    from croco.stages.arena import verdicts as arena_verdicts
+    from croco.stages.arena import answers, results, verdicts
+    from croco.stages.arena import prompts as questions
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
-    led_to = given.only_to_train
+    pools = (generations.STAGE, scores.STAGE)
+    others = (sources.other_generations(generations.STAGE), sources.other_scores(scores.STAGE))
+    own = (references.STAGE, sources.reference_scores(scores.STAGE))
     return (
         preferences.STAGE,
         reward_model.STAGE,
-        arena_prompts.STAGE,
+        questions.STAGE,
         *translations.stages(prompts.STAGE),
         replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
         reward_ranking.stage(scores.STAGE),  # before anything is generated
         checks.PROMPTS,
         euroeval.DATA,
-        arena_prompts.HELDOUT,
-        led_to(generations.STAGE),
-        led_to(scores.STAGE),
-        led_to(sources.other_generations(generations.STAGE)),
-        led_to(sources.other_scores(scores.STAGE)),
-        led_to(references.STAGE),
-        led_to(sources.reference_scores(scores.STAGE)),
-        led_to(pairs.STAGE),
+        questions.HELDOUT,
+        *map(given.only_to_train, (*pools, *others, *own, pairs.STAGE)),
         given.STAGE,
-        led_to(replace(training.STAGE, more=_by_step())),
+        given.only_to_train(replace(training.STAGE, more=_by_step())),
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
         quality.STAGE,
@@ -69,9 +63,9 @@ def stages() -> tuple[Stage, ...]:
         euroeval.TUNED,
         euroeval.STAGE,
         distance.STAGE,
-        *arena_answers.stages(),
-        arena_verdicts.STAGE,
-        arena_results.STAGE,
+        *answers.stages(),
+        verdicts.STAGE,
+        results.STAGE,
         report.STAGE,
     )
 

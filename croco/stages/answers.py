@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from croco.artifacts import records, reuse
+from croco.artifacts.files import write_atomically
 from croco.artifacts.records import Generation, Prompt
 from croco.artifacts.sharing import Cut, Key, Work, incomplete
-from croco.artifacts.store import write_atomically
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of, telling

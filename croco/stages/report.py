@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from croco import page
-from croco.artifacts import store
+from croco.artifacts import files, store
 from croco.artifacts.records import Generation, Prompt
 from croco.config import Config
 from croco.evals.comparing import changes, paired
@@ -52,12 +52,12 @@ def run(job: Job) -> dict[str, Any]:
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training = job.single("training")
     told = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
-    store.write_atomically(job.output.path / "report.txt", told)
+    files.write_atomically(job.output.path / "report.txt", told)
     measured = _measured(job)
     changed = changes.changes(measured)
     folders = lineage(job)
-    store.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
-    store.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, measured)))
+    files.write_atomically(job.output.path / "lineage.json", json.dumps(folders, indent=2) + "\n")
+    files.write_atomically(job.output.path / "report.html", page.render(_page(job, evaluated, measured)))
     return {
         "warnings": warnings(job),
         "metric": next((summary["metric"] for summary in evaluated.values()), None),

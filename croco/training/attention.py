@@ -288,6 +288,7 @@ def registered(attention: Attention) -> Callable[..., tuple[Tensor, None]]:
         layout: Layout | None = None,
         **_: Any,
     ) -> tuple[Tensor, None]:
+        """As transformers calls it; returns no weights."""
         assert layout is not None, "the packed path passes it"
         return attention(query, key, value, layout, scaling, dropout, sliding_window), None
 

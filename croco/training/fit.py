@@ -143,6 +143,7 @@ def _recorder(
     started = last = time.monotonic()
 
     def take(step: int, values: dict[str, float]) -> None:
+        """A step's figures."""
         nonlocal record, last
         if record is None:  # in the first process only
             metrics.go_on(folder, material.start.before)

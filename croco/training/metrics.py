@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from croco.artifacts.store import write_atomically
+from croco.artifacts.files import write_atomically
 from croco.errors import UserError
 
 NAME = "metrics.jsonl"

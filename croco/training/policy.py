@@ -27,6 +27,7 @@ from croco.errors import UserError
 from croco.models.devices import release
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
+from croco.training.schedule import schedule
 from croco.training.start import Start, as_reference, moments
 
 log = logging.getLogger(__name__)
@@ -315,16 +316,3 @@ def measure(values: Tensor, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
             margin = (known["chosen"] - known["reference_chosen"]) - (known["rejected"] - known["reference_rejected"])
             out |= {"margin": margin.sum(), "accuracy": (margin > 0).double().sum()}
     return out
-
-
-def schedule(kind: str, steps: int, warmup_ratio: float) -> Callable[[int], float]:
-    """Factor of the peak learning rate at a step: a linear rise over the warm-up, then `kind` down to 0 (or constant)."""
-    warmup = math.ceil(warmup_ratio * steps)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        done = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[kind]
-
-    return factor

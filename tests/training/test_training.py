@@ -24,7 +24,7 @@ from croco.training.encoding import encode
 from croco.training.forward import padded
 from croco.training.model import build_model
 from croco.training.packed import choose
-from croco.training.policy import schedule
+from croco.training.schedule import schedule
 from tests.support.builders import build_policy
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "hvad", "hedder", "du"]

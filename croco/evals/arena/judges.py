@@ -107,6 +107,11 @@ class FunctionJudge:
         self.function = function
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
+        """See `Judge`.
+
+        Raises:
+            UserError: a call raises, takes too long, or gives back no text; it names question and language.
+        """
         for game in games:
             prompt = game.prompt
             messages = [dict(message) for message in prompt.messages]  # its own, to change as it likes

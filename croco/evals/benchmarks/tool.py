@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croco.artifacts import store
+from croco.artifacts import files
 from croco.config.languages import settings
 from croco.errors import UserError
 from croco.evals.benchmarks import results
@@ -162,7 +162,7 @@ def _mend(file: Path) -> None:
     try:
         json.loads(last or "{}")
     except json.JSONDecodeError:
-        store.write_atomically(file, whole + "\n")
+        files.write_atomically(file, whole + "\n")
 
 
 def _last(folder: Path) -> str:

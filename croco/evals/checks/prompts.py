@@ -20,7 +20,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
 from croco.errors import UserError
-from croco.evals.checks import checkers
+from croco.evals.checks import following
 
 DATA = Path(__file__).parent / "data"
 SPLIT = "checks"
@@ -240,7 +240,7 @@ def language_of(row: dict[str, Any], file: Path) -> str:
     if said:
         return str(said)
     ids = row.get("instruction_id_list") or [""]
-    in_id, in_name = checkers.LANGUAGE.match(str(ids[0])), re.match(r"([a-z]{2})(?:_|$)", file.stem)
+    in_id, in_name = following.LANGUAGE.match(str(ids[0])), re.match(r"([a-z]{2})(?:_|$)", file.stem)
     return in_id.group()[:2] if in_id else in_name.group(1) if in_name else "en"
 
 
@@ -258,11 +258,11 @@ def _parsed(place: str, row: dict[str, Any], language: str) -> Prompt:
         for name, given in itertools.zip_longest(names, arguments)
     ]
     for name, given in instructions:
-        wrong = checkers.problem(name, given)
+        wrong = following.problem(name, given)
         if wrong:
             raise UserError(f"{place}: {wrong}")
     # M-IFEval's languages have prompts of their own: the same key in two of them is no translation.
-    own = checkers.LANGUAGE.match(instructions[0][0])
+    own = following.LANGUAGE.match(instructions[0][0])
     return _prompt(
         f"ifeval-{language}-{key}" if own else f"ifeval-{key}", language, str(wanted["prompt"]), instructions
     )

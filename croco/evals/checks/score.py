@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from croco.artifacts.records import Generation, Prompt, Result
-from croco.evals.checks import checkers
+from croco.evals.checks import following
 from croco.evals.comparing import base_and_tuned
 from croco.language import fidelity
 from croco.language.repetition import repeated_share
@@ -54,7 +54,7 @@ def grade(
         mean = sum(sizes[answer.language]) / len(sizes[answer.language])
         weight = len(instructions) / mean if mean and average == AVERAGES[0] else 1.0
         where = (NAME, system, answer.prompt_id, answer.language, answer.sample)
-        followed = {"strict": checkers.follows, "loose": checkers.follows_loosely}
+        followed = {"strict": following.follows, "loose": following.follows_loosely}
         for reading, follows in followed.items() if instructions else ():
             marks = [float(follows(answer.text, answer.language, i["id"], i["arguments"])) for i in instructions]
             yield Result(*where, f"prompt_{reading}", min(marks))

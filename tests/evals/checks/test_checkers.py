@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croco.evals.checks import checkers
+from croco.evals.checks import checkers, following
 
 DANISH = "Jeg kan godt lide at læse bøger om aftenen, når børnene er lagt i seng."
 ENGLISH = "I like to read books in the evening when the children have gone to bed."
@@ -171,16 +171,16 @@ CASES: list[tuple[str, dict[str, Any], str, list[str], list[str]]] = [
 def test_by_hand(
     instruction: str, arguments: dict[str, Any], language: str, right: list[str], wrong: list[str]
 ) -> None:
-    assert checkers.problem(instruction, arguments) is None
+    assert following.problem(instruction, arguments) is None
     for answer in right:
-        assert checkers.follows(answer, language, instruction, arguments), answer
+        assert following.follows(answer, language, instruction, arguments), answer
     for answer in wrong:
-        assert not checkers.follows(answer, language, instruction, arguments), answer
+        assert not following.follows(answer, language, instruction, arguments), answer
 
 
 def test_every_checker_has_a_case() -> None:
     twins = {f"change_case:{name}_{case}" for name in ("spanish", "french") for case in ("capital", "lowercase")}
-    assert {case[0] for case in CASES} == set(checkers.CHECKERS) - twins
+    assert {case[0] for case in CASES} == set(following.CHECKERS) - twins
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_every_checker_has_a_case() -> None:
 )
 def test_m_ifevals_ids(instruction: str, arguments: dict[str, Any], language: str, follows: str, does_not: str) -> None:
     """With their language before them, their own words for relations, and four rules that are other than IFEval's."""
-    assert checkers.problem(instruction, arguments) is None
-    assert checkers.follows(follows, language, instruction, arguments)
-    assert not checkers.follows(does_not, language, instruction, arguments)
+    assert following.problem(instruction, arguments) is None
+    assert following.follows(follows, language, instruction, arguments)
+    assert not following.follows(does_not, language, instruction, arguments)
 
 
 def test_a_numbered_list_is_as_many_sentences_as_items() -> None:
@@ -216,16 +216,16 @@ def test_loose_readings() -> None:
     """A chatty first line, a last line, and markdown around the answer are forgiven; what is missing is not."""
     title = ("startend:start_checker", {"start_phrase": "Dear reader"})
     for answer in ("Sure, here it is:\nDear reader, hi", "**Dear reader**, hi"):
-        assert not checkers.follows(answer, "en", *title)
-        assert checkers.follows_loosely(answer, "en", *title)
-    assert checkers.follows_loosely("{}\nThat was it.", "en", "detectable_format:json_format", {})
-    assert checkers.follows_loosely("Sure:\n{}\nDone.", "en", "detectable_format:json_format", {})
-    assert not checkers.follows_loosely("Sure:\nHi reader", "en", *title)
+        assert not following.follows(answer, "en", *title)
+        assert following.follows_loosely(answer, "en", *title)
+    assert following.follows_loosely("{}\nThat was it.", "en", "detectable_format:json_format", {})
+    assert following.follows_loosely("Sure:\n{}\nDone.", "en", "detectable_format:json_format", {})
+    assert not following.follows_loosely("Sure:\nHi reader", "en", *title)
 
 
 def test_an_empty_answer_follows_nothing() -> None:
-    assert not checkers.follows(" \n", "en", "punctuation:no_comma", {})
-    assert not checkers.follows_loosely("", "en", "punctuation:no_comma", {})
+    assert not following.follows(" \n", "en", "punctuation:no_comma", {})
+    assert not following.follows_loosely("", "en", "punctuation:no_comma", {})
 
 
 @settings(max_examples=50, deadline=None)
@@ -233,8 +233,8 @@ def test_an_empty_answer_follows_nothing() -> None:
 def test_strict_implies_loose_on_any_text(text: str, case: tuple[str, dict[str, Any], str]) -> None:
     """And no text makes a checker fail."""
     instruction, arguments, language = case
-    if checkers.follows(text.strip(), language, instruction, arguments):
-        assert checkers.follows_loosely(text.strip(), language, instruction, arguments)
+    if following.follows(text.strip(), language, instruction, arguments):
+        assert following.follows_loosely(text.strip(), language, instruction, arguments)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +248,6 @@ def test_strict_implies_loose_on_any_text(text: str, case: tuple[str, dict[str, 
     ],
 )
 def test_what_cannot_be_checked(instruction: str, arguments: dict[str, Any], says: str) -> None:
-    problem = checkers.problem(instruction, arguments)
+    problem = following.problem(instruction, arguments)
     assert problem is not None
     assert says in problem

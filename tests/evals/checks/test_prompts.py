@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from croco.errors import UserError
-from croco.evals.checks import checkers, prompts
+from croco.evals.checks import following, prompts
 
 LANGUAGES = ("da", "nl", "en", "fr", "de", "it", "es")
 
@@ -27,7 +27,7 @@ def test_versions_of_a_prompt_are_the_same_draw() -> None:
     for prompt in versions["da"]:
         assert "{" not in prompt.messages[0]["content"]
         for instruction in instructions(prompt):
-            assert checkers.problem(instruction["id"], instruction["arguments"]) is None
+            assert following.problem(instruction["id"], instruction["arguments"]) is None
 
 
 def test_every_kind_has_its_turn_and_words_come_from_the_language() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from croco.evals.checks import checkers
+from croco.evals.checks import following
 
 REAL = Path(os.environ.get("CROCO_REAL_INPUTS", ""))
 AGREEMENT = 0.99
@@ -32,9 +32,9 @@ def test_marks_are_the_published_ones() -> None:
                     given = {name: value for name, value in given.items() if value is not None}
                     if not given.get("letter", "a").isalpha():
                         continue  # IFEval draws a letter at random in its place: the mark is another instruction's
-                    for reading, follows in (("strict", checkers.follows), ("loose", checkers.follows_loosely)):
+                    for reading, follows in (("strict", following.follows), ("loose", following.follows_loosely)):
                         got = follows(candidate["response"] or "", "en", instruction, given)
-                        (right if got == candidate[reading][number] else wrong)[checkers.kind(instruction)] += 1
+                        (right if got == candidate[reading][number] else wrong)[following.kind(instruction)] += 1
     assert right.total() / (right.total() + wrong.total()) >= AGREEMENT
     departures = {
         "number_sentences",

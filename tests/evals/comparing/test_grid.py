@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from croco.artifacts import records, store
+from croco.artifacts.files import write_atomically
 from croco.artifacts.records import Prompt, Result
 from croco.compare import main
 
@@ -46,7 +47,7 @@ def finished(root: Path, name: str, scores: Scores, prompts: Mapping[str, str] |
         folder.seal({}, 0.0)
         lineage["prompts/en"] = f"prompts/{folder.address}"
     report = here.artifact("report", 1, {"of": name})
-    store.write_atomically(report.path / "lineage.json", json.dumps(lineage))
+    write_atomically(report.path / "lineage.json", json.dumps(lineage))
     report.seal({}, 0.0)
     return report.path
 
@@ -254,6 +255,6 @@ def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_a_run_without_results_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = store.Store(tmp_path).artifact("report", 1, {})
-    store.write_atomically(report.path / "lineage.json", "{}")
+    write_atomically(report.path / "lineage.json", "{}")
     report.seal({}, 0.0)
     assert "no evaluation is in all runs (a: none)" in refused(capsys, f"a={report.path}")
