@@ -12,7 +12,7 @@ from croco.config.worlds import embedded
 
 TOGETHER = ("lang", "evals")
 """The union of the languages; all evaluations."""
-NO_GROUPS = ("paths", "seed", "preset")
+NO_GROUPS = ("date", "paths", "preset", "seed")
 ELSEWHERE = ("experiments", "arm", "debug")
 """Groups that are no part of the typed configuration."""
 

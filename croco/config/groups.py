@@ -56,6 +56,8 @@ class ModelConfig:
     size: str | None = None
     """Which of `sizes` is `path`, for a family of checkpoints."""
     sizes: dict[str, str] = field(default_factory=dict)
+    template_options: dict[str, Any] = field(default_factory=dict)
+    """What the chat template takes besides messages, e.g. `enable_thinking: false`."""
 
 
 @dataclass
@@ -177,6 +179,8 @@ class PromptsConfig:
     max_tokens: int | None
     """Longest prompt in tokens of the policy; longer ones are dropped, and counted; null drops none."""
     seed: int
+    system: str
+    """What becomes of system messages: `keep`, `merge` (each goes before the next user message) or `drop`."""
 
 
 @dataclass
@@ -263,4 +267,6 @@ class Config:
     paths: PathsConfig
     seed: int
     """Of training: adapter initialisation and data order."""
+    date: str | None
+    """What chat templates are told that ask for the date, e.g. 2026-11-27; null is that of the artifacts folder's first run."""
     preset: PresetConfig = field(default_factory=PresetConfig)

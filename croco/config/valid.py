@@ -119,6 +119,7 @@ def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
     """Checks of one group; raises UserError with the key to change."""
     one_of("prompts.source", prompts.source, ("tiny", "checks", "jsonl", "parquet", "hub"))
     one_of("prompts.turns", prompts.turns, ("all", "first"))
+    one_of("prompts.system", prompts.system, ("keep", "merge", "drop"))
     require(prompts.train >= 1, "prompts.train: must be at least 1")
     require(prompts.heldout >= 0, "prompts.heldout: must be at least 0")
     require(prompts.max_tokens is None or prompts.max_tokens >= 1, "prompts.max_tokens: must be at least 1, or null")

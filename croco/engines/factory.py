@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from croco.artifacts.store import canonical
 from croco.config import Config, EngineConfig, ModelConfig, SamplingConfig
 from croco.engines.base import Generator
 from croco.engines.holder import EngineHolder
@@ -121,15 +122,16 @@ def policy(model: ModelConfig) -> Checkpoint:
         trust_remote_code=model.trust_remote_code,
         chat_template=model.chat_template,
         adapter=None if model.adapter is None else Path(model.adapter),
+        template_options=canonical(model.template_options),
     )
 
 
 def candidates(config: Config) -> Checkpoint:
     """Whose answers are paired: the policy's, or another model's."""
-    return policy(config.model) if config.source.kind == "on_policy" else _other(config)
+    return policy(config.model) if config.source.kind == "on_policy" else other(config)
 
 
-def _other(config: Config) -> Checkpoint:
+def other(config: Config) -> Checkpoint:
     """The model of off-policy answers."""
     source = config.source
     return replace(
@@ -144,5 +146,5 @@ def _other(config: Config) -> Checkpoint:
 def samples_as(config: Config, source: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the ids that a source's answers were sampled as mean the same to the policy's tokenizer."""
     if source == "off_policy":
-        return config.source.model is not None and text.alike(tokenizer, tokenizer_of(_other(config)))
+        return config.source.model is not None and text.alike(tokenizer, tokenizer_of(other(config)))
     return source in ("on_policy", "reference")  # the latter's ids are made by the policy's tokenizer

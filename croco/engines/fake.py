@@ -23,7 +23,7 @@ class FakeGenerator:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> None:
         special = set(tokenizer.all_special_ids)
         self.words = [i for i in range(len(tokenizer)) if i not in special]
-        self.end = list(frame.of(tokenizer).end)
+        self.end = list(frame.end(tokenizer))
         self.longest = min(LONGEST, max_new_tokens)
         self.settings: dict[str, Any] = {
             "engine": "fake",

@@ -17,6 +17,7 @@ from croco.cli import commandline
 from croco.errors import UserError
 from croco.jobs import parity
 from croco.jobs.findings import Finding
+from croco.language import clock
 
 PER_LANGUAGE = 4
 TRUNCATED = 0.05  # share of answers cut at model.max_length from which a run should not start
@@ -49,6 +50,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
 
     config = strict(composed)
     preflight(config)
+    clock.begin(config.date, Path(config.paths.artifacts))
     model = config.model
     tokenizer = tokenizer_of(factory.policy(model))
     prompts = _prompts(config)

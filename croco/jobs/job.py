@@ -26,6 +26,7 @@ from croco.jobs import english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
+from croco.language import clock
 from croco.models import commits
 from croco.show.progress import Progress
 
@@ -97,6 +98,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     config = measured_alone(commits.pinned(config))
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
+    clock.begin(config.date, root)
     run_id = addresses.of_run({**resolved, "workers": None})
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"

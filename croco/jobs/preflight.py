@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from croco import tracking
@@ -155,14 +154,14 @@ def _own_answers(config: Config) -> list[str]:
     )
 
 
-def _asks(checkpoint: Checkpoint, options: Mapping[str, Any] | None = None) -> list[str]:
-    """A tokenizer, and a template that opens an answer."""
+def _asks(checkpoint: Checkpoint) -> list[str]:
+    """A tokenizer, and a template that opens an answer and ends it; what is odd about it."""
     from croco.language import text
+    from croco.stages import templates
 
     tokenizer = tokenizer_of(checkpoint)
-    text.prompt_ids(tokenizer, [{"role": "user", "content": "croco"}], options)
     text.end_of_turn(tokenizer)
-    return []
+    return templates.faults(tokenizer)
 
 
 def _policy(config: Config) -> list[str]:
@@ -185,15 +184,19 @@ def _translators(config: Config) -> list[str]:
 
 
 def _rewards(config: Config) -> list[str]:
-    """Templates through which a reward sees question and answer."""
+    """Templates through which a reward sees question and answer; what is odd about them."""
     from croco.rewards.factory import checkpoint
+    from croco.stages import templates
 
+    found = []
     for _, part in parts_of(config.reward) if config.engine.name != "fake" else ():
         if part.kind == "sequence_classification":
-            check_reward_template(checkpoint(part), tokenizer_of(checkpoint(part)))
+            tokenizer = tokenizer_of(checkpoint(part))
+            check_reward_template(checkpoint(part), tokenizer)
+            found += templates.faults(tokenizer, finished=True)
         elif part.kind in ("judge", "implicit"):
-            _asks(checkpoint(part))
-    return []
+            found += _asks(checkpoint(part))
+    return found
 
 
 def _systems(config: Config) -> list[str]:
@@ -213,7 +216,7 @@ def _judge(config: Config) -> list[str]:
 
     judge = config.judge
     if judge.kind == "model":
-        return _asks(checkpoint(judge), judge.template_options)
+        return _asks(checkpoint(judge))
     if judge.kind == "endpoint" and (reason := _silent(str(judge.url))):
         return [f"judge.url: {judge.url} takes no connection now ({reason}); the arena asks it at the end"]
     return []

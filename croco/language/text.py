@@ -13,16 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts.records import Message
 from croco.errors import UserError
-from croco.language import frame
+from croco.language import frame, framed, rendering
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def load_tokenizer(
-    path: str, revision: str | None = None, chat_template: str | None = None, trust_remote_code: bool = False
+    path: str,
+    revision: str | None = None,
+    chat_template: str | None = None,
+    trust_remote_code: bool = False,
+    template_options: Mapping[str, Any] | None = None,
 ) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint, with `chat_template` (a Jinja file) in place of its own when given.
+
+    Args:
+        template_options: what the template itself takes besides messages (`enable_thinking`).
 
     Raises:
         UserError: no tokenizer there, the template file is missing, or there is no chat template at all.
@@ -42,6 +49,7 @@ def load_tokenizer(
         tokenizer.chat_template = file.read_text(encoding="utf-8")
     if not tokenizer.chat_template:
         raise UserError(f"{path}: has no chat template; give one with model.chat_template=FILE.jinja")
+    setattr(tokenizer, rendering.OPTIONS, dict(template_options or {}))
     return tokenizer
 
 
@@ -56,11 +64,9 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def prompt_ids(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], options: Mapping[str, Any] | None = None
-) -> list[int]:
-    """Ids up to where the assistant's answer begins; `options` are what the template itself takes (`enable_thinking`)."""
-    return frame.conversation(tokenizer, messages, True, options)
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
+    """Ids up to where the assistant's answer begins."""
+    return frame.conversation(tokenizer, messages, True)
 
 
 def prompts_ids(tokenizer: PreTrainedTokenizerBase, many: Sequence[list[Message]]) -> list[list[int]]:
@@ -79,13 +85,13 @@ def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: list[Message]
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
-    """Ids of an answer's text behind a prompt, closed as the template closes a turn; see `frame.answer`."""
-    return frame.answer(tokenizer, answer)
+    """Ids of an answer's text behind a prompt, closed as the template closes a turn; see `framed.answer`."""
+    return framed.answer(tokenizer, answer)
 
 
 def answers_ids(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> list[list[int]]:
     """Each as `answer_ids` gives it, for many at once."""
-    return frame.answers(tokenizer, answers)
+    return framed.answers(tokenizer, answers)
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -94,14 +100,14 @@ def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     Raises:
         UserError: neither exists.
     """
-    return frame.of(tokenizer).end[-1]
+    return frame.end(tokenizer)[-1]
 
 
 def alike(tokenizer: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether ids of answers mean the same to both: one vocabulary, and one end of a turn."""
-    return tokenizer.get_vocab() == other.get_vocab() and frame.of(tokenizer).end == frame.of(other).end
+    return tokenizer.get_vocab() == other.get_vocab() and frame.end(tokenizer) == frame.end(other)
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The answer's text, without marks, thought and outer white space; see `frame.decode`."""
-    return frame.decode(tokenizer, ids).strip()
+    """The answer's text, without marks, thought and outer white space; see `framed.decode`."""
+    return framed.decode(tokenizer, ids).strip()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from croco.artifacts import provenance
 from croco.errors import UserError
-from croco.language import text
+from croco.language import frame, text
 from croco.models import adapters, commits, devices, keys
 
 if TYPE_CHECKING:
@@ -35,12 +35,18 @@ class Checkpoint:
     chat_template: str | None = None
     adapter: Path | None = None
     """A PEFT folder to put on top."""
+    template_options: str = "{}"
+    """What its chat template takes besides messages, as JSON."""
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """See `text.load_tokenizer`."""
     return text.load_tokenizer(
-        checkpoint.path, checkpoint.revision, checkpoint.chat_template, checkpoint.trust_remote_code
+        checkpoint.path,
+        checkpoint.revision,
+        checkpoint.chat_template,
+        checkpoint.trust_remote_code,
+        json.loads(checkpoint.template_options),
     )
 
 
@@ -205,16 +211,10 @@ def check_reward_template(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizer
     Raises:
         UserError: the template cannot render a question and its answer, or leaves one of them out.
     """
-    question, answer = "croco-question", "croco-answer"
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     try:
-        seen = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except Exception as error:  # a template is a program, and may raise anything
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{checkpoint.path}: its chat template cannot render an answer ({reason})") from None
-    for part, sentinel in (("question", question), ("answer", answer)):
-        if sentinel not in seen:
-            raise UserError(f"{checkpoint.path}: its chat template leaves out the {part}; it is not for scoring")
+        frame.of(tokenizer)
+    except UserError as error:
+        raise UserError(f"{error}; it is not for scoring") from None
 
 
 def quieten() -> None:

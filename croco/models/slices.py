@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from pathlib import Path
 from typing import Any
 
 from croco.config import EngineConfig
-from croco.language import text
+from croco.language import clock, text
 from croco.models.checkpoints import Checkpoint, adapter_identity, identity
 
 SPEED_ONLY = (
@@ -25,6 +28,8 @@ SPEED_ONLY = (
     "tensor_parallel_size",
 )
 """Arguments of vLLM's `LLM` that decide where and how fast, not what."""
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+"""Where a checkpoint keeps its chat template."""
 
 
 def checkpoint_slice(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -33,7 +38,7 @@ def checkpoint_slice(checkpoint: Checkpoint) -> dict[str, Any]:
         "model": identity(checkpoint.path, checkpoint.revision),
         **adapter_identity(checkpoint.adapter),
         "dtype": checkpoint.dtype,
-        "chat_template": text.template_source(checkpoint.chat_template),
+        **template_slice(checkpoint),
     }
     if checkpoint.attention != "sdpa":
         own["attention"] = checkpoint.attention
@@ -42,9 +47,41 @@ def checkpoint_slice(checkpoint: Checkpoint) -> dict[str, Any]:
     return own
 
 
-def tokenizer_slice(path: str, revision: str | None, chat_template: str | None) -> dict[str, Any]:
+def tokenizer_slice(checkpoint: Checkpoint) -> dict[str, Any]:
     """What decides a conversation's token ids."""
-    return {"tokenizer": identity(path, revision), "chat_template": text.template_source(chat_template)}
+    return {"tokenizer": identity(checkpoint.path, checkpoint.revision), **template_slice(checkpoint)}
+
+
+def template_slice(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What decides a conversation's text: the template, its options, and the date where it asks for one."""
+    own: dict[str, Any] = {"chat_template": text.template_source(checkpoint.chat_template)}
+    if checkpoint.template_options != "{}":
+        own["template_options"] = json.loads(checkpoint.template_options)
+    if asks_for_the_date(checkpoint):
+        own["date"] = clock.date()
+    return own
+
+
+def asks_for_the_date(checkpoint: Checkpoint) -> bool:
+    """Whether the chat template calls `strftime_now`; read from its files, without loading a tokenizer."""
+    given = text.template_source(checkpoint.chat_template)
+    if given is not None:
+        return clock.ASKS in given
+    return _asks(checkpoint.path, checkpoint.revision)
+
+
+@functools.cache
+def _asks(path: str, revision: str | None) -> bool:
+    from transformers.utils import cached_file
+
+    for name in TEMPLATES:
+        try:
+            file = cached_file(path, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+        except (OSError, ValueError):  # no such place, or no hub: the loaders say so
+            return False
+        if file is not None and clock.ASKS in Path(file).read_text(encoding="utf-8", errors="replace"):
+            return True
+    return False
 
 
 def engine_slice(engine: EngineConfig) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
             continue
         messages, answer = read
         prompt_id = _prompt_id(found, language, messages)
-        digest = hashlib.sha256(f"{language}\0{_plain(messages)}".encode()).digest()
+        digest = hashlib.sha256(f"{language}\0{_plain(without_system(messages, config.system))}".encode()).digest()
         if (prompt_id, language) in ids or (config.deduplicate and digest in texts):
             dropped["duplicate"] += 1
             continue
@@ -115,6 +115,23 @@ def _prompt_id(found: Found, language: str, messages: list[Message]) -> str:
     if not isinstance(key, str | int):
         raise UserError(f"{found.place}: an id must be text or a whole number, this is {key!r}")
     return str(key)
+
+
+def without_system(messages: list[Message], system: str) -> list[Message]:
+    """The turns with system messages as they are (`keep`), before the next user's text (`merge`), or left out (`drop`)."""
+    if system == "keep":
+        return messages
+    found: list[Message] = []
+    before: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            before.append(message["content"])
+        elif message["role"] == "user" and system == "merge":
+            found.append({**message, "content": "\n\n".join([*before, message["content"]])})
+            before = []
+        else:
+            found.append(message)
+    return found
 
 
 def _plain(messages: list[Message]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from croco.config import Config, PromptsConfig
 from croco.errors import UserError
 from croco.prompts import parsing, reading, sampling
 from croco.prompts import translation as translation_of
+from croco.stages import templates
 from croco.stages.base import Job, Stage
 
 
@@ -23,6 +24,8 @@ def slice_of(config: Config) -> dict[str, Any]:
     """With the content of local files, and the tokenizer where lengths are counted in tokens."""
     prompts = records.as_dict(config.prompts)
     path = Path(str(prompts.pop("path")))
+    if config.prompts.system == "keep":
+        prompts.pop("system")  # as it was before there was a choice
     if config.prompts.source in ("jsonl", "parquet"):
         prompts["files"] = {file.name: _digest(file) for file in reading.files(path, config.prompts.source)}
     elif config.prompts.source == "hub" and path.is_dir():
@@ -30,9 +33,10 @@ def slice_of(config: Config) -> dict[str, Any]:
     elif config.prompts.source == "hub":
         prompts["path"] = config.prompts.path
     if config.prompts.max_tokens is not None:
+        from croco.engines import factory
         from croco.models.slices import tokenizer_slice
 
-        prompts |= tokenizer_slice(config.model.path, config.model.revision, config.model.chat_template)
+        prompts |= tokenizer_slice(factory.policy(config.model))
     return {"prompts": prompts}
 
 
@@ -51,7 +55,10 @@ def run(job: Job) -> dict[str, Any]:
     if drawn and not prompts:
         there = ", ".join(sorted({p.language for p in drawn}))
         raise UserError(f"{config.prompts.path}: no prompt in '{language}', only in {there}")
-    return _written(job, prompts, dropped)
+    system = sum(any(m["role"] == "system" for m in p.messages) for p in prompts)
+    prompts = [replace(p, messages=parsing.without_system(p.messages, config.prompts.system)) for p in prompts]
+    done = {"keep": "kept", "merge": "merged", "drop": "dropped"}[config.prompts.system]
+    return _written(job, prompts, dropped, [f"{system:,} with a system message, {done}"] if system else [])
 
 
 def _translated(job: Job) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def of_language(config: Config, language: str) -> dict[str, Any]:
     return {"check_translations": config.translation.check_language}
 
 
-def _written(job: Job, prompts: list[Prompt], dropped: Counter[str]) -> dict[str, Any]:
+def _written(job: Job, prompts: list[Prompt], dropped: Counter[str], notes: Sequence[str] = ()) -> dict[str, Any]:
     config, language = job.config, str(job.language)
     if config.prompts.max_tokens is not None:
         prompts = _short(config, prompts, config.prompts.max_tokens, dropped)
@@ -90,7 +97,8 @@ def _written(job: Job, prompts: list[Prompt], dropped: Counter[str]) -> dict[str
         **splits,
         "dropped": dict(dropped),
         "references": sum(bool(p.reference and p.reference.strip()) for p in prompts if p.split == "train"),
-        "notes": list(_fewer(config.prompts, splits)),
+        "notes": [*_fewer(config.prompts, splits), *notes],
+        "roles": templates.roles(prompts),
     }
 
 
@@ -152,7 +160,8 @@ def _short(config: Config, prompts: list[Prompt], limit: int, dropped: Counter[s
 
 def accept(config: Config, summary: dict[str, Any]) -> None:
     """Before an answer is generated: what is compared at the end needs held-out prompts in every language, and training on the
-    data set's own answers needs those."""
+    data set's own answers needs those; every template must be able to read what is asked."""
+    templates.check(config, summary.get("roles", {}))
     if config.evals.quality is not None and summary.get("heldout", 0) == 0:
         raise UserError(
             f"prompts.heldout: no prompt is held out in a language that has {summary['rows']} (at most "

@@ -20,10 +20,7 @@ MODEL = "reference"
 
 def slice_of(config: Config) -> dict[str, Any]:
     """Lengths are counted in the policy's tokens."""
-    model = config.model
-    return {
-        **tokenizer_slice(model.path, model.revision, model.chat_template),
-    }
+    return tokenizer_slice(factory.policy(config.model))
 
 
 def run(job: Job) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from croco.page.curves import Curve
 from croco.pairing import levels, show
 from croco.show import tables
 from croco.show.tables import Table
+from croco.stages import templates
 from croco.stages.base import Job, Stage
 
 ANSWERS_PER_LANGUAGE = 8
@@ -149,7 +150,8 @@ def _drawn_pairs(job: Job) -> drawn_pairs.Pairs | None:
 def warnings(job: Job) -> list[str]:
     """What a reader should know before the numbers: of the pairs, and why training's verdict is what it is."""
     pairs, training = _pairs(job), job.single("training").summary
-    return [*(levels.warnings(pairs) if pairs else ()), *(f"training: {why}" for why in training.get("reasons", ()))]
+    why = (f"training: {reason}" for reason in training.get("reasons", ()))
+    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config)]
 
 
 def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:

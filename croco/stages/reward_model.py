@@ -17,7 +17,8 @@ from croco.config import Config
 from croco.config.scorers import to_train, trained_part
 from croco.errors import UserError
 from croco.language import text
-from croco.models.checkpoints import identity
+from croco.models.checkpoints import Checkpoint, identity
+from croco.models.slices import template_slice
 from croco.pairing.choose import draw
 from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
@@ -38,12 +39,13 @@ def slice_of(config: Config) -> dict[str, Any]:
         said.pop("lora")
     else:
         said["lora"] = records.as_dict(training.lora)
+    base = Checkpoint(str(part.base), part.revision, chat_template=training.chat_template)
     return {
-        "base": identity(str(part.base), part.revision),
+        "base": identity(base.path, base.revision),
         "dtype": part.dtype,
         "max_length": part.max_length,
         "members": part.members,
-        "training": {**said, "chat_template": text.template_source(training.chat_template)},
+        "training": said | template_slice(base),
     }
 
 

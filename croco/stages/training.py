@@ -89,7 +89,7 @@ def _data(job: Job, tokenizer: Any) -> tuple[Examples, Examples, Counter[str], d
     ids = source.prompt_ids(config, prompts, pairs)
     exact = source.exact(config, pairs, tokenizer)
     depends = {
-        **tokenizer_slice(model.path, model.revision, model.chat_template),
+        **tokenizer_slice(factory.policy(model)),
         "max_length": model.max_length,
         "trains_on": method.trains_on,
         "exact": sorted(exact),

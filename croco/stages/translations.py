@@ -15,6 +15,7 @@ from croco.errors import UserError
 from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
 from croco.models.slices import tokenizer_slice
 from croco.prompts import translation as translating
+from croco.stages import templates
 from croco.stages.answers import fill, seal, slice_of
 from croco.stages.base import Job, Stage
 
@@ -56,7 +57,7 @@ def requests_slice(config: Config) -> dict[str, Any]:
         "template": translation.template if translation.format == "text" else None,
         "references": translation.references,
         "max_input_tokens": translation.max_input_tokens,
-        **tokenizer_slice(str(translation.model), translation.revision, translation.chat_template),
+        **tokenizer_slice(checkpoint(translation)),
     }
 
 
@@ -101,7 +102,7 @@ def stages(prompts: Stage) -> tuple[Stage, Stage, Stage]:
         needs=(),
         wanted=_wanted,
         languages=lambda c: [c.translation.source],
-        accept=lambda config, summary: None,
+        accept=lambda config, summary: templates.check(config, summary.get("roles", {})),
     )
     requests = Stage(
         name=REQUESTS,

@@ -43,6 +43,7 @@ def configured(config: Config, member: int) -> Config:
         revision=reward.revision,
         dtype=reward.dtype,
         chat_template=training.chat_template,
+        template_options={},
         trust_remote_code=reward.trust_remote_code,
         adapter=None,
         max_length=reward.max_length,

@@ -64,6 +64,7 @@ NO_ADDRESS = (
 )
 """Where, how fast, who is told: none of these may change an address."""
 ELSEWHERE = {
+    "date": "addressed where a template asks for it: tests/stages/test_templates.py",
     "preset": "what other choices take from the model's file: what they took is addressed",
     "lang.sets": "the sets that `languages` was made of",
     "model.learning_rate": "read by the method's presets: method.learning_rate is what is addressed",

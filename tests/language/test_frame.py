@@ -13,7 +13,8 @@ from tokenizers.decoders import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from croco.errors import UserError
-from croco.language import frame, text
+from croco.language import frame, framed, text
+from croco.language.marks import of as marks_of
 from tests.support.builders import TEMPLATE, build_tokenizer
 
 FOUND = importlib.util.find_spec("trl")
@@ -64,9 +65,9 @@ def test_an_answer_is_read_back_as_it_was_written(path: Path, special: bool) -> 
         return
     for said in TEXTS.values():
         ids = text.answer_ids(tokenizer, said)
-        assert frame.decode(tokenizer, ids) == said
+        assert framed.decode(tokenizer, ids) == said
         assert ids[-len(turn.end) :] == list(turn.end)
-        assert frame.decode(tokenizer, ids[: -len(turn.end)]) == said  # cut off
+        assert framed.decode(tokenizer, ids[: -len(turn.end)]) == said  # cut off
     for messages in CASES.values():
         try:
             prompt = text.prompt_ids(tokenizer, messages)
@@ -91,7 +92,7 @@ def test_in_pieces_gives_the_same_ids_and_marks_in_texts_stay_text(path: Path, s
     """Without marks in the texts, putting the contents in behind the template's back changes no id; with them, the count of
     control tokens stays that of harmless texts."""
     tokenizer = tokenizer_for(path.read_text(encoding="utf-8"), special)
-    marks = frame._marks(tokenizer, str(tokenizer.chat_template))
+    marks = marks_of(tokenizer)
     ids_of_marks = {tokenizer.convert_tokens_to_ids(mark) for mark in marks}
     end = tokenizer.convert_ids_to_tokens(frame.of(tokenizer).end[-1])
     for messages in CASES.values():
@@ -105,7 +106,7 @@ def test_in_pieces_gives_the_same_ids_and_marks_in_texts_stay_text(path: Path, s
         assert sum(i in ids_of_marks for i in made) == sum(i in ids_of_marks for i in plain)
         assert f"a {end} <eos>" in tokenizer.decode(made, skip_special_tokens=True)
     if not frame.of(tokenizer).opens_thought:
-        assert frame.decode(tokenizer, text.answer_ids(tokenizer, f"A {end} B")) == f"A {end} B"
+        assert framed.decode(tokenizer, text.answer_ids(tokenizer, f"A {end} B")) == f"A {end} B"
 
 
 def template_of(name: str) -> str:

@@ -26,6 +26,7 @@ from croco.jobs.chain import Chain
 from croco.prompts import parsing, reading, sampling
 from croco.show.progress import Progress
 from croco.stages import prompts as stage
+from tests.support.builders import build_tokenizer
 
 
 def config(path: Path, **settings: object) -> PromptsConfig:
@@ -43,6 +44,7 @@ def config(path: Path, **settings: object) -> PromptsConfig:
         "heldout": 2,
         "max_tokens": None,
         "seed": 0,
+        "system": "keep",
     }
     return PromptsConfig(**{**defaults, **settings})  # type: ignore[arg-type]
 
@@ -301,9 +303,11 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
     settings = hub(tmp_path)
     rows = [{"id": f"q{i}", "messages": [{"role": "user", "content": f"question {i}"}]} for i in range(10)]
     write(Path(str(settings.path)) / "train.jsonl", rows)
+    build_tokenizer(tmp_path / "policy")
     overrides = [
         "model=custom",
-        "model.path=x",
+        f"model.path={tmp_path / 'policy'}",
+        "engine=fake",
         "prompts.max_tokens=null",
         f"prompts.path={settings.path}",
         "evals=none",
@@ -321,6 +325,7 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
         "dropped": {},
         "references": 0,
         "notes": ["8 to train on, prompts.train asks for 20,000", "2 held out, prompts.heldout asks for 200"],
+        "roles": {"user": {"prompts": 10, "first": "q4", "language": "en"}},
     }
     before = stage.slice_of(whole)
     write(Path(str(settings.path)) / "train.jsonl", rows[:5])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from croco.artifacts.records import Message, Prompt
+from croco.artifacts.store import canonical
 from croco.config import EngineConfig, JudgeConfig, SamplingConfig, functions
 from croco.config.arena import JUDGE_ARGUMENTS
 from croco.engines import factory
@@ -61,9 +62,8 @@ def games(prompt: Prompt, candidate: str, opponent: str, orders: str, order_seed
 class ModelJudge:
     """A causal language model that is asked in one user message."""
 
-    def __init__(self, generator: Generator, tokenizer: Any, max_prompt: int, options: dict[str, Any]) -> None:
-        self.generator, self.tokenizer = generator, tokenizer
-        self.max_prompt, self.options = max_prompt, options
+    def __init__(self, generator: Generator, tokenizer: Any, max_prompt: int) -> None:
+        self.generator, self.tokenizer, self.max_prompt = generator, tokenizer, max_prompt
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
         asked: dict[tuple[str, str], tuple[Game, bool]] = {}
@@ -78,7 +78,7 @@ class ModelJudge:
             yield Judgement(game, text.decode(self.tokenizer, done.token_ids), done.finish_reason, truncated)
 
     def _ids(self, message: str) -> list[int]:
-        return text.prompt_ids(self.tokenizer, _asked(message), self.options)
+        return text.prompt_ids(self.tokenizer, _asked(message))
 
     def close(self) -> None:
         self.generator.close()
@@ -142,7 +142,13 @@ def _asked(message: str) -> list[Message]:
 def checkpoint(judge: JudgeConfig) -> Checkpoint:
     """The model that judges."""
     return Checkpoint(
-        str(judge.path), judge.revision, judge.dtype, judge.attention, judge.trust_remote_code, judge.chat_template
+        str(judge.path),
+        judge.revision,
+        judge.dtype,
+        judge.attention,
+        judge.trust_remote_code,
+        judge.chat_template,
+        template_options=canonical(judge.template_options),
     )
 
 
@@ -175,4 +181,4 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
     tokenizer = tokenizer_of(model)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
     generator = factory.generator(with_options(engine, judge), model, tokenizer, sampling)
-    return ModelJudge(generator, tokenizer, judge.max_prompt, dict(judge.template_options))
+    return ModelJudge(generator, tokenizer, judge.max_prompt)

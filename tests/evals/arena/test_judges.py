@@ -16,6 +16,7 @@ from croco.engines.base import Completion, Request
 from croco.errors import UserError
 from croco.evals.arena import judges, judging
 from croco.evals.arena.judges import Game
+from croco.models.checkpoints import Checkpoint, tokenizer_of
 from croco.tiny import world
 from tests.engines.test_endpoint import Server, server  # noqa: F401 - a fixture
 from tests.support.builders import TEMPLATE, build_policy, build_tokenizer
@@ -88,9 +89,10 @@ class Generator:
 def test_the_templates_options_reach_it_and_answers_their_games(tmp_path: Path) -> None:
     """The template begins with <pad> where thinking is switched off."""
     thinks = "{% if enable_thinking is defined and not enable_thinking %}<pad>{% endif %}"
-    tokenizer = build_tokenizer(tmp_path, thinks + TEMPLATE)
+    build_tokenizer(tmp_path, thinks + TEMPLATE)
+    tokenizer = tokenizer_of(Checkpoint(str(tmp_path), template_options='{"enable_thinking": false}'))
     generator = Generator(tokenizer)
-    judge = judges.ModelJudge(generator, tokenizer, 5000, {"enable_thinking": False})  # type: ignore[arg-type]
+    judge = judges.ModelJudge(generator, tokenizer, 5000)  # type: ignore[arg-type]
     games = judges.games(prompt(), "ours", "theirs", "both", 0, 0)
     winners = {j.game.order: judging.winner(judging.verdict(j.text), j.game.order) for j in judge.judge(games)}
     assert winners == {"candidate_first": "candidate", "opponent_first": "opponent"}

@@ -1,0 +1,60 @@
+"""The date that chat templates are told which ask for one (`strftime_now`): the same for a run's whole life.
+
+A template that asked the clock would make other ids tomorrow. So an artifacts folder has one date, that of its first artifact
+with such a template; it stands in the file `DATE` there, and in the addresses of what was made with it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+from croco.errors import UserError
+
+ASKS = "strftime_now"
+FILE = "DATE"
+VARIABLE = "CROCO_DATE"  # of the processes that this one starts
+
+_keep_in: Path | None = None
+
+
+def begin(given: str | None, root: Path) -> None:
+    """From here on templates are told this date; with None that of the artifacts folder, which gets one when it is asked for.
+
+    Raises:
+        UserError: it is no date.
+    """
+    global _keep_in
+    file = root / FILE
+    found = given or (file.read_text(encoding="utf-8").strip() if file.is_file() else None)
+    where = "date" if given else str(file)
+    _keep_in = None if found else root
+    today = datetime.date.today().isoformat()
+    os.environ[VARIABLE] = _checked(found or today, where)
+
+
+def _checked(said: str, where: str) -> str:
+    try:
+        return datetime.date.fromisoformat(said).isoformat()
+    except ValueError:
+        raise UserError(f"{where}: '{said}' is no date; write it as 2026-11-27") from None
+
+
+def date() -> str:
+    """As in `begin`, YYYY-MM-DD; without it today's."""
+    global _keep_in
+    if _keep_in is not None:
+        file, _keep_in = _keep_in / FILE, None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with file.open("x", encoding="utf-8") as kept:
+                kept.write(os.environ[VARIABLE] + "\n")
+        except FileExistsError:  # another process was first
+            os.environ[VARIABLE] = _checked(file.read_text(encoding="utf-8").strip(), str(file))
+    return os.environ.get(VARIABLE) or datetime.date.today().isoformat()
+
+
+def strftime_now(form: str) -> str:
+    """What a template calls."""
+    return datetime.date.fromisoformat(date()).strftime(form)
