@@ -15,6 +15,7 @@ from croco.show.visible import visible
 
 HELP = {"--help", "-h"}
 WHOLE_ERRORS = "HYDRA_FULL_ERROR"
+REFUSED_BY_SLURM = "FailedJobError"  # submitit's
 MOST_OF_HYDRA = 400  # characters: it lists all it knows
 
 
@@ -94,6 +95,9 @@ def _called(main: Callable[[], Any]) -> int:
 def _defect(error: Exception) -> int:
     """What nobody foresaw, in one line; the run's log has its traceback, where it had begun. Returns the exit code."""
     named, why = getattr(error, "filename", None), " ".join(str(error).split())
+    if type(error).__name__ == REFUSED_BY_SLURM:
+        last = (str(error).strip().splitlines() or ["no word why"])[-1]
+        raise UserError(f"hydra/launcher=slurm: SLURM took no job ({last}); `sinfo` says whether it is there") from None
     if isinstance(error, OSError) and named is not None:
         raise UserError(f"{named}: {error.strerror}; choose another place, or mend that") from None
     say(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.util
 import re
+import shutil
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -102,11 +104,37 @@ def _defaults() -> dict[str, Any]:
     return {group: choice for entry in listed if isinstance(entry, dict) for group, choice in entry.items()}
 
 
+PLUGINS = {
+    "hydra/launcher=slurm": ("hydra_submitit_launcher", "slurm"),
+    "hydra/launcher=joblib": ("hydra_joblib_launcher", "joblib"),
+    "hydra/sweeper=search": ("hydra_optuna_sweeper", "optuna"),
+    "hydra/sweeper=optuna": ("hydra_optuna_sweeper", "optuna"),
+}
+"""What only an extra brings: word -> Hydra's plugin, the extra."""
+
+
+def _check_plugin(word: str) -> None:
+    plugin, extra = PLUGINS.get(word, (None, ""))
+    if plugin is None:
+        return
+    try:
+        there = importlib.util.find_spec(f"hydra_plugins.{plugin}") is not None
+    except ModuleNotFoundError:  # no plugin at all
+        there = False
+    if not there:
+        raise UserError(f"{word}: it needs an extra: make setup EXTRAS=dev,{extra}, or pip install 'croco[{extra}]'")
+    if extra == "slurm" and shutil.which("sbatch") is None:
+        raise UserError(
+            f"{word}: no sbatch on this machine; call it where SLURM is, or choose hydra/launcher=joblib, or none"
+        )
+
+
 def check(arguments: Sequence[str]) -> None:
     """See that every choice and every key exists; what is more than a plain word is left to Hydra.
 
     Raises:
-        UserError: one does not; the message names those that do. Or one holds a secret, which Hydra would keep in its files.
+        UserError: one does not; the message names those that do. Or one needs what is not installed, or holds a secret, which
+            Hydra would keep in its files.
     """
     for argument in arguments:
         key, _, value = argument.partition("=")
@@ -118,6 +146,7 @@ def check(arguments: Sequence[str]) -> None:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         group = key.split("@")[0]
+        _check_plugin(argument)
         if not equals or not re.fullmatch(r"[\w.@]+", key) or key.startswith("hydra"):
             continue
         if group in known:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from croco.config import reach
+
 CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
@@ -26,6 +28,7 @@ def _config_file(path: str, revision: str | None) -> Path:
         return Path(path) / "config.json"
     from huggingface_hub import hf_hub_download
 
+    reach.missing()
     return Path(hf_hub_download(path, "config.json", revision=revision))
 
 

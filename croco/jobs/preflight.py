@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
-from croco.config import Config
+from croco.config import Config, reach
 from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
 from croco.engines import factory
 from croco.errors import UserError
@@ -316,8 +316,9 @@ def _there(key: str, path: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    reach.missing()
     try:
         return Path(hf_hub_download(path, "config.json", revision=revision)).parent
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = reach.why(error)
         raise UserError(f"{key}: {path}: no such folder here, and not to be had from the hub ({reason})") from None

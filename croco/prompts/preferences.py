@@ -18,6 +18,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Message
 from croco.config import languages as known
+from croco.config import reach
 from croco.errors import UserError
 
 KEY = "evals.reward_ranking.path"
@@ -138,6 +139,7 @@ def _from_hub(
     path: str, languages: Sequence[str], split: str, revision: str | None, key: str
 ) -> Iterator[tuple[str, tuple[str, ...], Row]]:
     """The configurations of those of the languages that the data set has; languages it lacks are left out."""
+    reach.missing()
     import datasets
 
     names = codes()
@@ -148,8 +150,9 @@ def _from_hub(
             for number, row in enumerate(datasets.load_dataset(path, name, split=split, revision=revision), start=1):
                 yield f"{path}/{name}, row {number}", (name,), row
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{key}: cannot load '{path}' from the hub ({reason}); a local copy works too") from None
+        raise UserError(
+            f"{key}: cannot load '{path}' from the hub ({reach.why(error)}); a local copy works too"
+        ) from None
 
 
 def _parse(

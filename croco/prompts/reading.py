@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from croco.artifacts import records
-from croco.config import PromptsConfig
+from croco.config import PromptsConfig, reach
 from croco.errors import UserError
 
 Row = dict[str, Any]
@@ -75,12 +75,13 @@ def _parquet(file: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _from_hub(config: PromptsConfig) -> Iterator[Found]:
+    reach.missing()
     import datasets
 
     try:
         data = datasets.load_dataset(config.path, config.name, split=config.hub_split, revision=config.revision)
     except Exception as error:  # of its loaders, its file systems and the network: there is no common class
-        raise _refused(config, _first_line(error)) from None
+        raise _refused(config, reach.why(error)) from None
     for number, row in enumerate(data):
         yield Found(f"{config.path}, row {number}", None, row)
 

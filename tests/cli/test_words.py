@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,24 @@ def test_right_words_and_what_is_hydras_pass(arguments: list[str]) -> None:
     words.check(arguments)
     with pytest.raises(UserError, match="methodd"):
         words.check([*arguments, "methodd=dpo"])
+
+
+@pytest.mark.parametrize(
+    ("word", "installed", "says"),
+    [
+        ("hydra/sweeper=search", False, "make setup EXTRAS=dev,optuna, or pip install 'croco[optuna]'"),
+        ("hydra/launcher=joblib", False, "EXTRAS=dev,joblib"),
+        ("hydra/launcher=slurm", False, "EXTRAS=dev,slurm"),
+        ("hydra/launcher=slurm", True, "no sbatch on this machine"),
+    ],
+)
+def test_what_an_extra_or_a_cluster_brings_is_said_before_anything(
+    monkeypatch: pytest.MonkeyPatch, word: str, installed: bool, says: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match=re.escape(says)):
+        words.check(["-m", word, "lang=da"])
 
 
 def test_a_folder_of_ones_own_may_bring_any_choice() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import ArenaConfig
+from croco.config import ArenaConfig, reach
 from croco.config.languages import known, settings
 from croco.errors import UserError
 
@@ -89,15 +89,15 @@ def from_hub(path: str, revision: str | None, language: str) -> Iterator[tuple[s
     Raises:
         UserError: the data set does not have the language, or cannot be had.
     """
+    reach.missing()
     import datasets
 
     code = code_of(language)
     try:
         data = datasets.load_dataset(path, code, split="test", revision=revision)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"evals.arena.path: cannot load '{path}' ({code}) from the hub ({reason}); a local copy works with "
+            f"evals.arena.path: cannot load '{path}' ({code}) from the hub ({reach.why(error)}); a local copy works with "
             "evals.arena.source=file evals.arena.path=FILE_OR_FOLDER"
         ) from None
     for number, row in enumerate(data):
