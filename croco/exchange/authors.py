@@ -83,7 +83,8 @@ def _run(given: argparse.Namespace) -> str:
     answers, left_out = published_pairs.read(given.scored, originals, given.to / "answers")
     summary = build(originals.table, {"published": answers}, config, path)
     (given.to / "report.json").write_text(json.dumps(summary["report"], indent=2) + "\n", encoding="utf-8")
-    Console(highlight=False).print(show.render(summary["report"]))
+    console = Console(highlight=False)
+    console.print(show.render(summary["report"], console.width))
     lost = ", ".join(f"{reason}: {count:,}" for reason, count in left_out.items())
     return f"{path}: {summary['rows']:,} pairs; rows left out: {lost or 'none'}"
 

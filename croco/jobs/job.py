@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
 from croco.errors import UserError
 from croco.exchange import hub
-from croco.jobs import english, outcomes
+from croco.jobs import ending, english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
@@ -126,7 +127,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
             progress.say(trackers.hint)
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
-    _show(report, root, progress)
+    _show(artifacts, root, progress)
     if config.evals.tuned is None:
         _to_hub(config, report, name, progress)
     return report
@@ -180,9 +181,9 @@ def _told(config: Config) -> LoggerConfig:
     return replace(config.logger, group=group, tags=[*config.logger.tags, *own, *config.lang.languages])
 
 
-def _show(report: store.Artifact, root: Path, progress: Progress) -> None:
-    progress.say((report.path / "report.txt").read_text(encoding="utf-8").rstrip())
-    progress.say(f"artifacts: {root}/<stage>/<address>, listed in {report.path / 'lineage.json'}")
-    progress.say(f"page: {report.path / 'report.html'}")
-    for warning in report.summary["warnings"]:
-        progress.say(f"warning: {warning}")
+def _show(artifacts: Mapping[str, store.Artifact | store.Artifacts], root: Path, progress: Progress) -> None:
+    report, training = artifacts["report"], artifacts["training"]
+    assert isinstance(report, store.Artifact)
+    progress.say(ending.results(artifacts) or "nothing was evaluated (evals=none)")
+    for line in ending.lines(report, str(training.summary["verdict"]), root):
+        progress.say(line)

@@ -143,6 +143,7 @@ def run(given: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = UNWRAPPED
     for table in overview(given.artifacts, None if given.all else MOST):
-        console.print(tables.rich_table(table))
-        console.print(table.note, style="dim", markup=False)
+        shown = tables.fitted(table, console.width)
+        console.print(tables.rich_table(shown))
+        console.print(shown.note, style="dim", markup=False)
     return 0

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from croco.pairing.levels import Numbers, warnings
-from croco.show.tables import Table, rich_table
+from croco.show.tables import Table, fitted, rich_table
 
 
 def tables(report: Numbers) -> list[Table]:
@@ -18,9 +18,9 @@ def tables(report: Numbers) -> list[Table]:
     return [*shown, _languages(report)] if len(report["reward_by_language"]) > 1 else shown
 
 
-def render(report: Numbers) -> RenderableType:
-    """The tables and the warnings, for a console."""
-    parts: list[RenderableType] = [rich_table(table) for table in tables(report)]
+def render(report: Numbers, width: int) -> RenderableType:
+    """The tables and the warnings, for a console of that width."""
+    parts: list[RenderableType] = [rich_table(fitted(table, width)) for table in tables(report)]
     parts += [Text(f"  ! {line}", style="yellow") for line in warnings(report)]
     return Group(*parts)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console, JustifyMethod, RenderableType
@@ -15,6 +17,7 @@ from rich.table import Table as RichTable
 from croco.show.visible import visible
 
 WIDTH = 128
+LEAST = 2  # columns that a table keeps
 MISSING = "–"
 MARKUP = re.compile(r"([|`\[])")
 
@@ -42,6 +45,27 @@ def cell(value: Any, digits: int) -> str:
     return visible(" ".join(str(value).splitlines()) if "\n" in str(value) else str(value))
 
 
+def terminal() -> int:
+    """Columns of the terminal that is written to; WIDTH where it is none."""
+    return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
+
+
+def fitted(table: Table, width: int) -> Table:
+    """Without as many of the last columns as make it wider than that; its note says how many are left out."""
+    needed = []
+    for number, column in enumerate(table.columns):
+        cells = [len(cell(row[number], table.digits)) for row in table.rows]
+        needed.append(1 + max([*cells, *map(len, column.split())], default=0))
+    kept = len(needed)
+    while kept > LEAST and sum(needed[:kept]) > width:
+        kept -= 1
+    if kept == len(needed):
+        return table
+    more = len(needed) - kept
+    note = f"{more} more column{'s' * (more > 1)} on a wider terminal. {table.note}".rstrip()
+    return replace(table, columns=table.columns[:kept], rows=[row[:kept] for row in table.rows], note=note)
+
+
 def rich_table(table: Table) -> RenderableType:
     """For a rich console."""
     shown = RichTable(
@@ -56,11 +80,12 @@ def rich_table(table: Table) -> RenderableType:
     return shown
 
 
-def text(tables: Sequence[Table]) -> str:
-    """The tables one after the other, each with its note, as plain lines."""
+def text(tables: Sequence[Table], width: int | None = None) -> str:
+    """The tables one after the other, each with its note, as plain lines; by default as wide as the terminal."""
     out = io.StringIO()
-    console = Console(file=out, width=WIDTH)
-    for number, table in enumerate(tables):
+    columns = width or terminal()
+    console = Console(file=out, width=columns)
+    for number, table in enumerate(fitted(table, columns) for table in tables):
         if number:
             console.print()
         console.print(rich_table(table))

@@ -33,7 +33,7 @@ def run(job: Job) -> dict[str, Any]:
     prompts = job.inputs["prompts"].table("prompts", PROMPT_COLUMNS)
     path = job.output.path / "pairs.parquet"
     summary = build(prompts, _sources(job), config, path, source.shares, _tokenise(job.config))
-    job.progress.console.print(show.render(summary["report"]))
+    job.progress.console.print(show.render(summary["report"], job.progress.console.width))
     return summary
 
 

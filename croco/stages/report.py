@@ -52,7 +52,7 @@ def run(job: Job) -> dict[str, Any]:
     """Write report.txt, report.html and lineage.json from what the run made."""
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training = job.single("training")
-    told = tables.text(_results(evaluated)) if evaluated else "nothing was evaluated (evals=none)\n"
+    told = tables.text(_results(evaluated), tables.WIDTH) if evaluated else "nothing was evaluated (evals=none)\n"
     files.write_atomically(job.output.path / "report.txt", told)
     measured = _measured(job)
     changed = changes.changes(measured)

@@ -148,7 +148,7 @@ def test_every_share_has_a_level_that_warns_before_one_that_stops() -> None:
 def test_the_console_shows_it(world: World) -> None:
     _, summary = world.build()
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(show.render(summary["report"]))
+    console.print(show.render(summary["report"], console.width))
     text = console.export_text()
     for expected in ("3 of 3 pools", "rejected is the minimum", "reward margin", "wins across", "cannot be told"):
         assert expected in text
