@@ -166,6 +166,11 @@ def schema(row_type: type) -> pa.Schema:
     return pa.schema([(f.name, _arrow_type(hints[f.name])) for f in dataclasses.fields(row_type)])
 
 
+def wordless(text: str, finish_reason: str) -> bool:
+    """Whether an answer was cut off before its first word: in its thought, which is no answer."""
+    return not text.strip() and finish_reason == "length"
+
+
 def canonical_messages(messages: list[Message]) -> str:
     """A conversation as one string, equal exactly when role and content of every message are."""
     return json.dumps([[m["role"], m["content"]] for m in messages], ensure_ascii=False)

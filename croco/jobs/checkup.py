@@ -6,7 +6,7 @@ greedy answer, and their rewards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from omegaconf import DictConfig
 
 from croco.cli import commandline
 from croco.errors import UserError
-from croco.jobs import parity
+from croco.jobs import framing, parity
 from croco.jobs.findings import Finding
 from croco.language import clock
 
 PER_LANGUAGE = 4
 TRUNCATED = 0.05  # share of answers cut at model.max_length from which a run should not start
+FEW_WORDS = 3  # an answer of so many has hardly an order
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
 
 
@@ -55,7 +56,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     tokenizer = tokenizer_of(factory.policy(model))
     prompts = _prompts(config)
     rows = [(p.messages, p.reference or "An answer.") for p in prompts]
-    yield from template(tokenizer, rows)
+    yield from framing.template(tokenizer, rows)
     yield stops(config, tokenizer)
     yield lengths(config, tokenizer, rows)
     pairs = [(m, (answer, answer[: len(answer) // 2] + " ...")) for m, answer in rows]
@@ -63,10 +64,11 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     policy = build_model(config, 0.0)
     yield from training(config, policy, examples)
     del policy
-    yield from parity.answers(config, tokenizer, prompts)
+    said: dict[tuple[str, str], str] = {}
+    yield from parity.answers(config, tokenizer, prompts, said)
     yield from parity.rewards(config, prompts)
     yield overruled(config)
-    yield rewards(config, prompts)
+    yield rewards(config, prompts, said)
 
 
 def _prompts(config: Any) -> list[Any]:
@@ -88,34 +90,6 @@ def _prompts(config: Any) -> list[Any]:
     found = chain.run([first])["prompts"].rows("prompts", Prompt)
     by_language = ([p for p in found if p.language == language] for language in config.lang.languages)
     return [p for some in by_language for p in some[:PER_LANGUAGE]]
-
-
-def template(tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Iterator[Finding]:
-    """One BOS, an end that is learnt, and a prompt that is a prefix of the conversation."""
-    from croco.language import text
-
-    bos = tokenizer.bos_token_id
-    prompts = [text.prompt_ids(tokenizer, m) for m, _ in rows]
-    most = max(ids.count(bos) for ids in prompts) if bos is not None else 0
-    yield Finding(
-        "BOS", "fail" if most > 1 else "ok", f"at most {most} in a prompt" if bos is not None else "the model has none"
-    )
-    answers = [text.answer_ids(tokenizer, answer) for m, answer in rows]
-    end = text.end_of_turn(tokenizer)
-    ended = sum(ids[-1] == end for ids in answers)
-    detail = (
-        f"{ended} of {len(answers)} answers end with {tokenizer.convert_ids_to_tokens(end)!r}, which training learns"
-    )
-    yield Finding("end of turn", "ok" if ended == len(answers) else "fail", detail)
-    whole = [text.conversation_ids(tokenizer, [*m, {"role": "assistant", "content": answer}]) for m, answer in rows]
-    prefix = sum(w[: len(p)] == p for w, p in zip(whole, prompts, strict=True))
-    detail = f"the prompt's ids begin the conversation's in {prefix} of {len(rows)}"
-    state = "ok" if prefix == len(rows) else "warn"
-    yield Finding(
-        "prefix",
-        state,
-        detail + ("" if state == "ok" else "; the template rewrites prompts, answers are encoded alone"),
-    )
 
 
 def stops(config: Any, tokenizer: Any) -> Finding:
@@ -200,24 +174,30 @@ def training(config: Any, model: Any, examples: Sequence[Any]) -> Iterator[Findi
     )
 
 
-def rewards(config: Any, prompts: Sequence[Any]) -> Finding:
-    """A reward model that reads its template as it was trained prefers an answer to its words in disorder."""
+def rewards(config: Any, prompts: Sequence[Any], said: Mapping[tuple[str, str], str]) -> Finding:
+    """A reward model that reads its template as it was trained prefers an answer to its words in disorder.
+
+    Args:
+        said: what the policy answered, by prompt and language; looked at where prompts have no reference answers.
+    """
     from croco.engines.base import Answered
     from croco.rewards import factory
 
-    some = [p for p in prompts if p.reference and len(p.reference.split()) > 3]
-    if config.reward.kind != "sequence_classification" or config.engine.name == "fake" or not some:
-        return Finding("reward model", "skip", "no checkpoint, or no reference answers to try it on")
+    if config.reward.kind != "sequence_classification" or config.engine.name == "fake":
+        return Finding("reward model", "skip", "no checkpoint")
+    own = {key: p.reference for p in prompts if (key := (p.prompt_id, p.language)) and p.reference}
+    kind = "reference" if own else "generated"
+    answers = own or said
+    some = [(p, words) for p in prompts if len(words := answers.get((p.prompt_id, p.language), "").split()) > FEW_WORDS]
+    if not some:
+        return Finding("reward model", "skip", f"no {kind} answer of more than {FEW_WORDS} words to try it on")
     scorer = factory.scorer(config.engine, config.reward)
-    backwards = [" ".join(reversed(p.reference.split())) for p in some]
     try:
-        good = scorer.score([Answered(p.messages, p.reference, p.language, p.meta) for p in some])
-        bad = scorer.score([Answered(p.messages, t, p.language, p.meta) for p, t in zip(some, backwards, strict=True)])
+        good = scorer.score([Answered(p.messages, " ".join(words), p.language, p.meta) for p, words in some])
+        bad = scorer.score([Answered(p.messages, " ".join(words[::-1]), p.language, p.meta) for p, words in some])
     finally:
         scorer.close()
     told = [(a, b) for a, b in zip(good, bad, strict=True) if a is not None and b is not None]
     right = sum(a > b for a, b in told)
-    state = "fail" if not told or right <= len(told) / 2 else "ok"
-    return Finding(
-        "reward model", state, f"prefers {right} of {len(told)} reference answers to the same words backwards"
-    )
+    state = "ok" if told and right > len(told) / 2 else "fail" if own else "warn"
+    return Finding("reward model", state, f"prefers {right} of {len(told)} {kind} answers to the same words backwards")

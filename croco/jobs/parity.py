@@ -56,20 +56,29 @@ def _of(name: str) -> Any:
     return made
 
 
-def answers(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Iterator[Finding]:
+def answers(config: Any, tokenizer: Any, prompts: Sequence[Any], said: dict[tuple[str, str], str]) -> Iterator[Finding]:
     """What engines write greedily must be what the trainer's model finds most likely, from the same prompt ids, and as likely as
-    the trainer's own path (packed or padded) says; with an adapter, too."""
+    the trainer's own path (packed or padded) says; with an adapter, too.
+
+    `said` is filled with the configured engine's answers, by prompt and language.
+    """
     if config.engine.name == "fake":
         for name in ("engine's tokens", "engine's log-probs", "engine's adapter"):
             yield Finding(name, "skip", "the fake engine has no model")
     for engine in installed(config.engine):
         with tempfile.TemporaryDirectory() as folder:
             whose = "engine's" if engine is config.engine else f"{engine.name}'s"
-            yield from _answers(config, engine, tokenizer, prompts, Path(folder) / "adapter", whose)
+            yield from _answers(config, engine, tokenizer, prompts, Path(folder) / "adapter", whose, said)
 
 
 def _answers(
-    config: Any, engine: Any, tokenizer: Any, prompts: Sequence[Any], adapter: Path, whose: str
+    config: Any,
+    engine: Any,
+    tokenizer: Any,
+    prompts: Sequence[Any],
+    adapter: Path,
+    whose: str,
+    said: dict[tuple[str, str], str],
 ) -> Iterator[Finding]:
     import torch
 
@@ -82,6 +91,9 @@ def _answers(
         _random_adapter(config, adapter)
     plain, adapted = _written(config, engine, tokenizer, prompts, adapter if engine.ray is None else None)
     if engine is config.engine:
+        from croco.language import text
+
+        said |= {(c.request.prompt_id, c.request.language): text.decode(tokenizer, c.token_ids) for c in plain}
         yield _as_text(config, tokenizer, plain)
     model = _trainers(config)
     with torch.no_grad():

@@ -155,6 +155,16 @@ def end(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     )
 
 
+def thinking(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Whether the model is asked to think, in words."""
+    found = of(tokenizer)
+    if not found.thought:
+        return "the template knows no thoughts"
+    if found.opens_thought:
+        return "on: the prompt opens a thought"
+    return "off: the prompt closes an empty thought" if found.closes_thought else "left to the model"
+
+
 def conversation(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],

@@ -149,14 +149,16 @@ def _row(completion: Completion, tokenizer: Any, checkpoint: Checkpoint) -> Gene
 
 def _summary(job: Job) -> dict[str, Any]:
     """Counted block by block: the texts together may be larger than memory."""
-    rows = tokens = empty = 0
+    rows = tokens = empty = wordless = 0
     reasons: Counter[str] = Counter()
     for file in job.output.files("generations"):
         for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", "tokens", "text"]):
             rows += batch.num_rows
             tokens += int(batch["tokens"].to_numpy().sum())
-            reasons.update(batch["finish_reason"].to_pylist())
-            empty += batch["text"].to_pylist().count("")
+            texts, ends = batch["text"].to_pylist(), batch["finish_reason"].to_pylist()
+            reasons.update(ends)
+            empty += texts.count("")
+            wordless += sum(map(records.wordless, texts, ends))
     settings = job.output.path / SETTINGS  # not there when all answers were taken over from where it has been lost
     return {
         "rows": rows,
@@ -165,4 +167,6 @@ def _summary(job: Job) -> dict[str, Any]:
         "finish_reason": dict(reasons),
         "engine": json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else None,
         "empty": empty,
+        "wordless": wordless,
+        "notes": [f"{wordless:,} cut off before a word of the answer, as thoughts are"] if wordless else [],
     }

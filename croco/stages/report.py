@@ -151,7 +151,19 @@ def warnings(job: Job) -> list[str]:
     """What a reader should know before the numbers: of the pairs, and why training's verdict is what it is."""
     pairs, training = _pairs(job), job.single("training").summary
     why = (f"training: {reason}" for reason in training.get("reasons", ()))
-    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config)]
+    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config), *_thoughts(job)]
+
+
+def _thoughts(job: Job) -> Iterator[str]:
+    """Whether the policy thinks, where its template knows thoughts, and how many of its thoughts were cut short."""
+    said = templates.thinking(job.config)
+    counts = [job.inputs[name].summary for name in ANSWERED if name in job.inputs]
+    short, rows = (sum(summary.get(key, 0) for summary in counts) for key in ("wordless", "rows"))
+    if short:
+        yield (
+            f"thinking: {said}; {short:,} of {rows:,} answers were cut off in their thought, which is no answer: raise "
+            "sampling.max_new_tokens, or +model.template_options.enable_thinking=false where the template knows it"
+        )
 
 
 def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:

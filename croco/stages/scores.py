@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from croco.artifacts import reuse
+from croco.artifacts import records, reuse
 from croco.artifacts.records import Generation, Message, Prompt, Score
 from croco.artifacts.sharing import Cut, Key, Work, incomplete
 from croco.artifacts.store import Artifact, canonical
@@ -127,7 +127,8 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
                 yield [english.answered(prompts[g.prompt_id], g, exact) for g in part]
 
     for number, rewards in scored(scorer, asked()):
-        for g, rewarded in zip(units[number], rewards, strict=True):
+        for g, value in zip(units[number], rewards, strict=True):
+            rewarded = None if records.wordless(g.text, g.finish_reason) else value  # a thought cut short is no answer
             spread = getattr(rewarded, "disagreement", None)
             score = Score(g.prompt_id, g.language, g.sample, rewarded, g.tokens, g.finish_reason, name, spread)
             # A model's unit is kept whole: its sums depend on what is scored together.

@@ -117,6 +117,16 @@ def warnings(config: Config) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def thinks(config: Config) -> bool:
+    """Whether the policy's template knows thoughts."""
+    return bool(frame.of(_tokenizer(factory.policy(config.model))).thought)
+
+
+def thinking(config: Config) -> str:
+    """Whether the policy is asked to think, in words."""
+    return frame.thinking(_tokenizer(factory.policy(config.model)))
+
+
 def faults(tokenizer: Any, finished: bool = False) -> list[str]:
     """Text before BOS, BOS more than once, a prompt that does not begin its finished conversation.
 

@@ -13,11 +13,12 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from croco.artifacts.records import Prompt
 from croco.config import CONF
 from croco.engines import factory
-from croco.jobs import checkup, parity
+from croco.jobs import checkup, framing, parity
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
 from croco.training.encoding import encode
 from croco.training.model import build_model
+from tests.language.test_frame import template_of, tokenizer_for
 from tests.support.builders import TEMPLATE, build_policy, build_reward
 from tests.training.test_training import config_of
 
@@ -29,10 +30,12 @@ def states(findings: object) -> dict[str, str]:
 
 
 def test_a_sound_template(policy: Path) -> None:
-    assert states(checkup.template(text.load_tokenizer(str(policy)), ROWS)) == {
+    assert states(framing.template(text.load_tokenizer(str(policy)), ROWS)) == {
+        "first prompt": "ok",
         "BOS": "ok",
+        "thinking": "ok",
         "end of turn": "ok",
-        "prefix": "ok",
+        "frame": "ok",
     }
 
 
@@ -41,12 +44,25 @@ def test_a_sound_template(policy: Path) -> None:
     [
         ("{{ bos_token }}" + TEMPLATE, "BOS", "fail"),
         # Another beginning as soon as an answer is there.
-        ("{% if messages[-1]['role'] == 'user' %}<|system|>{% endif %}" + TEMPLATE, "prefix", "warn"),
+        ("{% if messages[-1]['role'] == 'user' %}<|system|>{% endif %}" + TEMPLATE, "frame", "warn"),
     ],
 )
 def test_a_template_that_is_not(tmp_path: Path, template: str, finding: str, state: str) -> None:
     tokenizer = text.load_tokenizer(str(build_policy(tmp_path, template=template)))
-    assert states(checkup.template(tokenizer, ROWS))[finding] == state
+    assert states(framing.template(tokenizer, ROWS))[finding] == state
+
+
+@pytest.mark.parametrize("name", ["gemma3", "gptoss", "cohere2", "qwen3", "llama3", "deepseek_r1_distill"])
+def test_the_frame_is_proved_by_the_whole_rendering(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer with one more token than the template writes is found wherever a text is an answer."""
+    tokenizer = tokenizer_for(template_of(name), special=True)
+    sound = framing.proved(tokenizer, ROWS)
+    assert sound.state == "ok", sound
+    assert ("left to the model" in sound.detail) == (name == "qwen3")
+    if name != "deepseek_r1_distill":
+        own = text.answer_ids
+        monkeypatch.setattr(text, "answer_ids", lambda tokenizer, answer: [*own(tokenizer, answer), 5])
+        assert framing.proved(tokenizer, ROWS).state == "warn"
 
 
 def test_a_checkpoint_that_stops_elsewhere(policy: Path, tmp_path: Path) -> None:
@@ -101,7 +117,7 @@ def test_an_engine_that_computes_something_else(
     prompts = [Prompt("p", "en", ROWS[0][0], "train")]
     config = config_of(policy, "sampling.max_new_tokens=8")
     monkeypatch.setattr(parity, "find_spec", lambda name: None)
-    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
+    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts, {}))
     assert found == {"tokens": "ok", "engine's tokens": "ok", "engine's log-probs": state, "engine's adapter": state}
 
 
@@ -114,7 +130,7 @@ def test_an_engine_that_does_not_take_the_adapter(policy: Path, monkeypatch: pyt
     monkeypatch.setattr(HFGenerator, "use", lambda self, adapter: None)
     config = config_of(policy, "sampling.max_new_tokens=8")
     prompts = [Prompt("p", "en", ROWS[0][0], "train")]
-    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts))
+    found = states(parity.answers(config, text.load_tokenizer(str(policy)), prompts, {}))
     assert found == {"tokens": "ok", "engine's tokens": "ok", "engine's log-probs": "ok", "engine's adapter": "fail"}
 
 
