@@ -89,7 +89,7 @@ class JudgeConfig:
     retries: int
     """Further attempts at a request that failed in passing."""
     timeout: float
-    """Seconds for one attempt."""
+    """Seconds for one attempt at an endpoint, or for one call of a function."""
     parallel: int
     """Requests under way at once."""
     function: str | None

@@ -24,6 +24,8 @@ class QualityConfig:
     resamples: int
     """Bootstrap resamples of prompts."""
     confidence: float
+    seconds: float | None
+    """Longest time of one call of the grader; null waits for ever."""
 
 
 @dataclass

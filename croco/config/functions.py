@@ -1,8 +1,8 @@
 """Functions of the user's own (rewards, graders, judges): whether they can be called, who they are, and what they gave back.
 
 A function is who it is by the text of its module and by what it holds besides (a closure, a partial's arguments, an object's
-state), so that an edited rule scores again, also where a helper beside it was edited. One whose text cannot be had, or that
-holds what has no text, is known by a `__version__` that is declared on it.
+state), so that an edited rule scores again, also where a helper beside it was edited, or a module of the same package that it
+imports. One whose text cannot be had, or that holds what has no text, is known by a `__version__` that is declared on it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from signal import ITIMER_REAL, SIGALRM, setitimer, signal
 from typing import Any
 
 from croco.artifacts.addresses import canonical
+from croco.config.modules import imports_of
 from croco.config.targets import locate
 from croco.errors import UserError
 
@@ -164,7 +165,8 @@ class _Who:
         defaults = self.of([value.__defaults__, value.__kwdefaults__], depth) if "<" in value.__qualname__ else None
         if not text:
             return self._package(value, value.__qualname__)
-        return {"function": value.__qualname__, "source": _digest(text), "holds": held, "defaults": defaults}
+        own = {"function": value.__qualname__, "source": _digest(text), "holds": held, "defaults": defaults}
+        return own | _imports(value.__module__)
 
     def _object(self, value: Any, depth: int) -> Any:
         if hasattr(value, "__array__"):  # numpy's, and a tensor
@@ -180,7 +182,8 @@ class _Who:
 
     def _source_of(self, kind: type, name: str) -> Any:
         try:
-            return {"class": name, "source": _digest(inspect.getsource(sys.modules[kind.__module__]))}
+            own = {"class": name, "source": _digest(inspect.getsource(sys.modules[kind.__module__]))}
+            return own | _imports(kind.__module__)
         except (OSError, TypeError, KeyError):
             return self._package(kind, name)
 
@@ -195,6 +198,11 @@ class _Who:
             return {"package": root, "version": version or metadata.version(root), "name": f"{module}.{name}"}
         except (metadata.PackageNotFoundError, ValueError):
             raise _Unknown(f"{name} has no source and its package no version") from None
+
+
+def _imports(module: str) -> dict[str, Any]:
+    found = imports_of(module)
+    return {"imports": found} if found else {}
 
 
 def _content(cell: Any, name: str) -> Any:

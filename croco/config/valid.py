@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from croco.config.valid_evaluations import (
 from croco.config.valid_rewards import check_reward
 from croco.config.worlds import check_worlds
 
+PICKLED = ("auto", "pt", "npcache", "tensorizer")
+"""Of vLLM's `load_format`, those that can read more than safetensors."""
+
 
 def check(config: Config) -> None:
     """Cross-field checks; raises UserError with the key to change."""
@@ -33,7 +36,7 @@ def check(config: Config) -> None:
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference", "nothing"))
     one_of("method.tokens", config.method.tokens, ("generated", "text"))
-    check_engine(config.engine)
+    check_engine(config.engine, config.model.trust_remote_code)
     check_workers(config.workers)
     check_languages(config.lang.languages)
     known = languages.known()
@@ -68,11 +71,12 @@ def check(config: Config) -> None:
         check_arena(config.evals.arena, config.lang.languages)
         on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
         check_judge(config.judge, on_tiny)
+        check_options("judge.engine_options", config.judge.engine_options, config.judge.trust_remote_code)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
     check_worlds(config)
 
 
-def check_engine(engine: EngineConfig) -> None:
+def check_engine(engine: EngineConfig, trusted: bool) -> None:
     """Checks of one group; raises UserError with the key to change."""
     one_of("engine.name", engine.name, ("hf", "vllm", "fake"))
     require(
@@ -81,9 +85,23 @@ def check_engine(engine: EngineConfig) -> None:
     )
     require(engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
     require(engine.batch_size is None or engine.batch_size >= 1, "engine.batch_size: must be at least 1, or null")
+    check_options("engine.options", engine.options, trusted)
     ray = engine.ray
     require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
     require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+
+
+def check_options(key: str, options: Mapping[str, Any], trusted: bool = False) -> None:
+    """An engine's own options do not run what a checkpoint brings past `trust_remote_code`, which is in addresses."""
+    require(
+        not options.get("trust_remote_code"),
+        f"{key}.trust_remote_code: an engine's options are for all models; set model.trust_remote_code=true, or the reward's",
+    )
+    require(
+        trusted or options.get("load_format", "safetensors") not in PICKLED,
+        f"{key}.load_format: {options.get('load_format')} may read pickled weights, which can run code; leave it out "
+        "(safetensors), or set trust_remote_code=true where the checkpoint is named",
+    )
 
 
 def check_languages(chosen: Sequence[str]) -> None:

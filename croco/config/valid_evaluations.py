@@ -20,6 +20,7 @@ def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None
         f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
     )
     functions.usable("evals.quality.grader", quality.grader, ("meta", "language", "answer"))
+    require(quality.seconds is None or quality.seconds > 0, "evals.quality.seconds: must be positive, or null")
     require(quality.samples >= 1, "evals.quality.samples: must be at least 1")
     require(quality.resamples >= 1, "evals.quality.resamples: must be at least 1")
     require(0 < quality.confidence < 1, "evals.quality.confidence: must lie in (0, 1), e.g. 0.95")

@@ -50,6 +50,9 @@ def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any)
                 "revision": checkpoint.revision,
                 "dtype": checkpoint.dtype,
                 "trust_remote_code": checkpoint.trust_remote_code,
+                "load_format": "auto"
+                if checkpoint.trust_remote_code
+                else "safetensors",  # pickled weights can run code
                 "enable_prefix_caching": True,
                 **settings,
                 **options,

@@ -17,19 +17,24 @@ NAME = "quality"
 
 
 def grade(
-    grader: Callable[..., Any], prompts: Mapping[tuple[str, str], Prompt], answers: Sequence[Generation], system: str
+    grader: Callable[..., Any],
+    prompts: Mapping[tuple[str, str], Prompt],
+    answers: Sequence[Generation],
+    system: str,
+    seconds: float | None = None,
 ) -> Iterator[Result]:
     """Every attribute of the grade that is a number, the answer's length and whether it ended, per answer.
 
     Language fidelity is the grade's `language` where it has one, else language identification, None where that cannot tell.
 
     Raises:
-        UserError: the grader cannot grade these prompts, or its grades have no quality.
+        UserError: the grader cannot grade these prompts, takes longer than `seconds`, or its grades have no quality.
     """
     for answer in answers:
         prompt = prompts[answer.prompt_id, answer.language]
         try:
-            graded = grader(json.loads(prompt.meta), answer.language, answer.text)
+            with functions.within(seconds):
+                graded = grader(json.loads(prompt.meta), answer.language, answer.text)
         except (Exception, SystemExit) as error:  # the user's own, of any kind
             raise UserError(
                 f"evals.quality.grader: cannot grade prompt {prompt.prompt_id} ({prompt.language}; {functions.reason(error)}); "

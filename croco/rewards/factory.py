@@ -25,6 +25,9 @@ from croco.language import text
 from croco.models.checkpoints import Checkpoint, adapter_identity
 from croco.models.slices import checkpoint_slice, engine_slice
 
+JUDGE_READING = 2
+"""Raised when another number is read of the same words (croco/rewards/judge.py): a tagged one alone since 2."""
+
 
 def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
     """Everything a score depends on besides the conversation, as JSON values: contents, not places."""
@@ -55,6 +58,8 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
         return common | own
     own = records.as_dict(options) if reward.options else {}
     own.pop("max_unreadable", None)  # it accepts or refuses the rows, and changes none
+    if isinstance(options, JudgeOptions):
+        own["reading"] = JUDGE_READING
     return common | own
 
 

@@ -19,7 +19,9 @@ def slice_of(config: Config) -> dict[str, Any]:
     if config.evals.quality is None:
         return {"quality": None}
     grader = functions.identity("evals.quality.grader", config.evals.quality.grader)  # an edited one grades again
-    return {"quality": records.as_dict(config.evals.quality), "grader": grader}
+    own = records.as_dict(config.evals.quality)
+    own.pop("seconds")  # it stops a run, and changes no grade
+    return {"quality": own, "grader": grader}
 
 
 def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
@@ -29,7 +31,7 @@ def graded(job: Job, answers: Mapping[str, str]) -> Iterator[Result]:
     grader = locate("evals.quality.grader", config.grader)
     prompts = {(p.prompt_id, p.language): p for p in job.inputs["prompts"].rows("prompts", Prompt)}
     return itertools.chain.from_iterable(
-        quality.grade(grader, prompts, job.inputs[name].rows("generations", Generation), system)
+        quality.grade(grader, prompts, job.inputs[name].rows("generations", Generation), system, config.seconds)
         for system, name in answers.items()
     )
 

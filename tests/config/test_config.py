@@ -149,6 +149,9 @@ def test_the_papers_setting() -> None:
         ("prompts=dolci", "evals.quality.grader"),
         ("reward=skywork", "reward.path"),
         ("model=custom", "model.path"),
+        ("+engine.options.trust_remote_code=true", "engine.options.trust_remote_code"),
+        ("+engine.options.load_format=pt", "engine.options.load_format"),
+        ("evals.quality.seconds=0", "evals.quality.seconds"),
     ],
 )
 def test_bad_values_name_their_key(override: str, key: str) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from croco.config import functions
+from croco.artifacts.records import Generation, Prompt
+from croco.config import functions, modules
 from croco.config.scorers import REWARD_ARGUMENTS
 from croco.engines.base import Answered
 from croco.errors import UserError
+from croco.evals import quality
+from croco.evals.arena.judges import FunctionJudge, Game
 from croco.rewards.function import FunctionScorer
 from tests.support import callables
 
@@ -122,3 +126,48 @@ def test_what_raises_or_hangs_names_function_prompt_and_language() -> None:
         score("raises")
     with pytest.raises(UserError, match=r"hangs, prompt p7 \(da\): TimeoutError: not done within 0\.05 s"):
         score("hangs", 0.05)
+
+
+def test_a_helper_of_the_same_package_is_part_of_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """reward imports helper, which imports deeper inside a function; what stands beside unread is no part of it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ours").mkdir()
+    texts = {
+        "__init__": "",
+        "reward": "from ours import helper\ndef f(messages, answer, language, meta):\n    return helper.g(answer)\n",
+        "helper": "def g(answer):\n    from .deeper import FACTOR\n    return FACTOR * len(answer)\n",
+        "deeper": "FACTOR = 1\n",
+        "beside": "",
+    }
+
+    def identity(**changed: str) -> object:
+        for name, text in {**texts, **changed}.items():
+            (tmp_path / "ours" / f"{name}.py").write_text(text)
+        modules.imports_of.cache_clear()
+        return functions.identity("reward.function", "ours.reward:f")
+
+    before = identity()
+    assert identity(beside="X = 1\n") == before
+    assert identity(deeper="FACTOR = 2\n") != before
+    assert identity() == before
+
+
+def test_rules_score_again_when_a_checker_changes() -> None:
+    assert {"croco.evals.checks.checkers", "croco.language.fidelity"} <= set(modules.imports_of("croco.rewards.rules"))
+    assert not any(name.startswith("croco.config") for name in modules.imports_of("croco.rewards.rules"))
+    assert modules.imports_of("statistics") == {}
+
+
+def test_graders_and_judges_that_hang_are_stopped() -> None:
+    prompt = Prompt("p7", "da", [{"role": "user", "content": "q"}], "heldout", None, "{}")
+    answer = Generation("p7", "da", 0, "svar", [1], "stop", 1, 1, 0, "m", "")
+
+    def hangs(*_: object) -> str:
+        time.sleep(5)
+        return "[[1]]"
+
+    with pytest.raises(UserError, match=r"evals\.quality\.grader.*p7 \(da; TimeoutError: not done within 0\.05 s"):
+        list(quality.grade(hangs, {("p7", "da"): prompt}, [answer], "base", 0.05))
+    game = Game(prompt, "candidate_first", "a", "b", 0)
+    with pytest.raises(UserError, match=r"judge\.function.*p7 \(da; TimeoutError: not done within 0\.05 s"):
+        list(FunctionJudge(hangs, 0.05).judge([game]))

@@ -81,6 +81,7 @@ ELSEWHERE = {
     "method.round_data": "of rounds",
     "evals.primary": "which of the numbers a comparison shows first",
     "evals.tuned": "read where nothing is trained: method=none",
+    "evals.quality.seconds": "patience",
     "evals.checkpoints": "makes stages that are told by the steps that training has",
 }
 """Keys that change no address of the chain as it is planned, each with why that is right."""

@@ -103,8 +103,8 @@ class EndpointJudge:
 class FunctionJudge:
     """Calls f(messages, first, second, language, meta), which returns text with a verdict in it, as a model would."""
 
-    def __init__(self, function: Callable[..., str]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., str], seconds: float | None = None) -> None:
+        self.function, self.seconds = function, seconds
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
         """See `Judge`.
@@ -116,7 +116,8 @@ class FunctionJudge:
             prompt = game.prompt
             messages = [dict(message) for message in prompt.messages]  # its own, to change as it likes
             try:
-                said = self.function(messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
+                with functions.within(self.seconds):
+                    said = self.function(messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
                 if not isinstance(said, str):
                     raise TypeError(f"gave back {type(said).__name__}, not a text with [[1]], [[2]] or [[T]]")
             except (Exception, SystemExit) as error:  # the user's own, of any kind
@@ -164,7 +165,7 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
         UserError: its model cannot be loaded, or its function not found.
     """
     if judge.kind == "function":
-        return FunctionJudge(functions.usable("judge.function", str(judge.function), JUDGE_ARGUMENTS))
+        return FunctionJudge(functions.usable("judge.function", str(judge.function), JUDGE_ARGUMENTS), judge.timeout)
     if judge.kind == "endpoint":
         settings: dict[str, Any] = {
             "temperature": judge.temperature,

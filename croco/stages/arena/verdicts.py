@@ -118,7 +118,7 @@ STAGE = Stage(
     needs=("arena_prompts", "arena_candidate", "arena_opponent"),
     config=slice_of,
     run=run,
-    version=1,
+    version=2,
     per_language=True,
     wanted=lambda config: config.evals.arena is not None,
 )
