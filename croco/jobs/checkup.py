@@ -44,13 +44,14 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     """Every check, as it is done."""
     from croco.config import strict
     from croco.engines import factory
-    from croco.jobs.preflight import preflight
+    from croco.jobs.preflight import lacks_device, preflight
+    from croco.models import commits
     from croco.models.checkpoints import tokenizer_of
     from croco.training.encoding import encode
     from croco.training.model import build_model
 
-    config = strict(composed)
-    preflight(config)
+    config = commits.pinned(strict(composed))
+    preflight(config, device=False)
     clock.begin(config.date, Path(config.paths.artifacts))
     model = config.model
     tokenizer = tokenizer_of(factory.policy(model))
@@ -59,6 +60,11 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     yield from framing.template(tokenizer, rows)
     yield stops(config, tokenizer)
     yield lengths(config, tokenizer, rows)
+    if lacks_device(config):
+        yield overruled(config)
+        why = "this machine has no CUDA device; ask again where the run will be"
+        yield Finding("a training step, engines' answers, rewards", "skip", f"not tried: {why}")
+        return
     pairs = [(m, (answer, answer[: len(answer) // 2] + " ...")) for m, answer in rows]
     examples, _ = encode(tokenizer, pairs, model.max_length)
     policy = build_model(config, 0.0)

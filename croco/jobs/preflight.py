@@ -38,20 +38,26 @@ USUAL = 0.4  # of `max_new_tokens` that an answer has
 PATIENCE = 2.0  # seconds for a server to take a connection
 
 
-def preflight(config: Config) -> None:
-    """What a run needs that can be told before any work: a device, and models that are there.
+def lacks_device(config: Config) -> bool:
+    """Whether the run needs a GPU that this machine has not."""
+    if config.trainer.accelerator != "gpu":
+        return False
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def preflight(config: Config, device: bool = True) -> None:
+    """What a run needs that can be told before any work: a device (where that is asked), and models that are there.
 
     Raises:
         UserError: one line that says what is missing and what to choose instead.
     """
-    if config.trainer.accelerator == "gpu":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError(
-                "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
-                "trainer=cpu engine=hf with a small model"
-            )
+    if device and lacks_device(config):
+        raise UserError(
+            "trainer.accelerator=gpu: this machine has no CUDA device; run where there is one, or choose "
+            "trainer=cpu engine=hf with a small model"
+        )
     translation, source = config.translation, config.source
     for key, path, revision in (
         ("model.path", config.model.path, config.model.revision),

@@ -17,6 +17,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from croco.config import Config, bind_target
@@ -206,6 +207,8 @@ def _trainer(config: Config, folder: Path, keep: Keep) -> lightning.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        # One process is one, also as a task of several in a SLURM step, which Lightning would take for a part of its own.
+        plugins=[LightningEnvironment()] if hardware.devices * hardware.num_nodes == 1 else None,
         default_root_dir=folder,
     )
 

@@ -104,8 +104,8 @@ def command(config: Config, job: Path) -> list[str]:
         probe.bind(("", 0))
         port = probe.getsockname()[1]
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}"]
-    nodes = str(hardware.num_nodes)
-    return ["srun", "--nodes", nodes, "--ntasks", nodes, *launch, "--nnodes", nodes, *meeting, *worker]
+    nodes = str(hardware.num_nodes)  # --overlap: the step that this process is holds all that the job has
+    return ["srun", "--overlap", "--nodes", nodes, "--ntasks", nodes, *launch, "--nnodes", nodes, *meeting, *worker]
 
 
 def environment() -> dict[str, str]:

@@ -72,6 +72,6 @@ def test_what_a_process_has_to_say_is_said_by_the_first(
 
 def test_several_nodes_are_started_through_slurm(policy: Path, tmp_path: Path) -> None:
     words = launch.command(in_two(policy, "ddp", "trainer.num_nodes=3"), tmp_path / "job")
-    assert words[:5] == ["srun", "--nodes", "3", "--ntasks", "3"]
+    assert words[:6] == ["srun", "--overlap", "--nodes", "3", "--ntasks", "3"]
     assert words[-3:] == ["-m", "croco.training.worker", str(tmp_path / "job")]
     assert words[words.index("--nproc-per-node") + 1] == "2"
