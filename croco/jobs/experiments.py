@@ -103,14 +103,25 @@ def runs_of(folder: Path) -> list[stored.Run]:
         UserError: none is done.
     """
     jobs = outcomes.of_sweep(folder)
+    if not jobs:
+        raise UserError(f"{folder}: none of a sweep's jobs has left an outcome here")
     found: dict[str, stored.Run] = {}
     for name, job in zip(summary.names(jobs), jobs, strict=True):
-        if job.state == DONE and job.report is not None and Path(job.report).is_dir():
-            run = stored.open_run(job.report, Path(job.report).parents[1])
+        report = report_of(job, folder)
+        if report is not None:
+            run = stored.open_run(str(report), report.parents[1])
             found.setdefault(run.report.address, replace(run, name=name))
     if not found:
         raise UserError(f"{folder}: none of its {len(jobs)} jobs is done; croco status says what became of them")
     return list(found.values())
+
+
+def report_of(job: outcomes.Outcome, sweep: Path) -> Path | None:
+    """Where a finished job's report lies: as it said, from where it ran, or beside the sweep, which may have moved since."""
+    if job.state != DONE or job.report is None:
+        return None
+    places = (Path(job.report), sweep.parents[1] / "report" / Path(job.report).name)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _compared(runs: Sequence[stored.Run], evaluation: str, primary: str | None) -> grid.Grid | None:

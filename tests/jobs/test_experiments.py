@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from croco import tiny
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
-from croco.jobs import experiments
+from croco.jobs import experiments, outcomes
 from tests.jobs.test_sweep import SMALL, call
+from tests.support.builders import real
 
 ROOT = Path(__file__).parents[2]
-OWN = ("real",)  # none of the paper's, and run by a command of its own
+OWN = ("real", "small")  # none of the paper's
 FILES = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem not in OWN)
 PAPER = [path for path in FILES if not path.stem.endswith("_tiny")]
 POINTS = {"max": ".inf", "mu_plus_2s": "2.0", "mu_plus_s": "1.0", "mu": "0.0", "mu_minus_s": "-1.0"} | {
@@ -108,6 +110,50 @@ def test_what_was_not_run_is_one_line(tmp_path: Path) -> None:
         experiments.newest_sweep("nothing", tmp_path)
     with pytest.raises(UserError, match="make experiment NAME=methods_tiny"):
         experiments.newest_sweep("methods_tiny", tmp_path)
+
+
+def test_a_sweep_is_read_where_it_lies_now(tmp_path: Path) -> None:
+    """A folder without outcomes is one line; a report is found beside the sweep when both have moved."""
+    with pytest.raises(UserError, match="none of a sweep's jobs"):
+        experiments.runs_of(tmp_path / "sweeps" / "nothing")
+    sweep, report = tmp_path / "sweeps" / "one", tmp_path / "report" / "policy-0a"
+    sweep.mkdir(parents=True)
+    report.mkdir(parents=True)
+    job = outcomes.Outcome(folder=str(sweep), overrides=[], state=outcomes.DONE, report="elsewhere/report/policy-0a")
+    assert experiments.report_of(job, sweep) == report
+    job.state = outcomes.FAILED
+    assert experiments.report_of(job, sweep) is None
+
+
+@pytest.mark.slow
+def test_small_runs_with_checkpoints_of_its_classes(policy: Path, reward: Path, tmp_path: Path) -> None:
+    """The experiment for one GPU, from prompts of one's own to its table: mono and multi, DPO and SFT (one training for both)."""
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    for language in ("en", "da"):
+        rows = [{"prompt_id": str(i), "prompt": f"{language} {i}?", "reference": f"{language} {i}"} for i in range(12)]
+        (prompts / f"{language}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    model, scorer = real(policy, tmp_path / "policy"), real(reward, tmp_path / "reward")
+    own = [f"paths.artifacts={tmp_path}", f"model.path={model}", f"reward.path={scorer}", *SMALL]
+    asked = [
+        "prompts=jsonl",
+        f"prompts.path={prompts}",
+        "translation=none",
+        "model.dtype=float32",
+        "reward.dtype=float32",
+    ]
+    small = [
+        "trainer=cpu",
+        "model.max_length=256",
+        "sampling.max_new_tokens=8",
+        "sampling.samples=4",
+        "reward.max_length=256",
+    ]
+    judge = ["judge=function", "judge.function=tests.stages.arena.test_arena:longer", "evals.checks.prompts=2"]
+    done = call("-m", "experiments=small", *own, *asked, *small, *judge)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert len(list((tmp_path / "training").glob("*/manifest.json"))) == 3
+    assert "arena: win" in done.stdout
 
 
 @pytest.mark.slow
