@@ -31,7 +31,7 @@ PICKLED = ("auto", "pt", "npcache", "tensorizer")
 def check(config: Config) -> None:
     """Cross-field checks; raises UserError with the key to change."""
     one_of("model.dtype", config.model.dtype, ("float32", "bfloat16"))
-    check_targets(config.model.lora.targets)
+    check_lora(config)
     one_of("source.kind", config.source.kind, ("on_policy", "off_policy"))
     one_of("method.schedule", config.method.schedule, ("cosine", "linear", "constant"))
     one_of("method.trains_on", config.method.trains_on, ("pairs", "chosen", "reference", "nothing"))
@@ -122,6 +122,21 @@ def check_sampling(sampling: SamplingConfig) -> None:
     require(sampling.temperature > 0, "sampling.temperature: must be positive (candidates must differ)")
     require(0 < sampling.top_p <= 1, "sampling.top_p: must lie in (0, 1]")
     require(sampling.max_new_tokens >= 1, "sampling.max_new_tokens: must be at least 1")
+
+
+def check_lora(config: Config) -> None:
+    """Checks of one group; raises UserError with the key to change."""
+    lora = config.model.lora
+    check_targets(lora.targets)
+    require(
+        not lora.modules_to_save,
+        f"model.lora.modules_to_save: {lora.modules_to_save} would be trained whole, which neither engines nor references take; "
+        "set it to null, and give a larger model.lora.r or targets=all-linear",
+    )
+    require(
+        not lora.dora or config.engine.name != "vllm",
+        "model.lora.dora: vLLM does not compute it; choose engine=hf, or model.lora.dora=false",
+    )
 
 
 def check_targets(targets: Any) -> None:

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from croco.config import EngineConfig
+from croco.artifacts import records
+from croco.config import EngineConfig, LoraConfig
 from croco.language import clock, text
 from croco.models.checkpoints import Checkpoint, adapter_identity, identity
 
@@ -28,6 +29,7 @@ SPEED_ONLY = (
     "tensor_parallel_size",
 )
 """Arguments of vLLM's `LLM` that decide where and how fast, not what."""
+FURTHER = ("rslora", "dora", "modules_to_save")
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 """Where a checkpoint keeps its chat template."""
 
@@ -82,6 +84,11 @@ def _asks(path: str, revision: str | None) -> bool:
         if file is not None and clock.ASKS in Path(file).read_text(encoding="utf-8", errors="replace"):
             return True
     return False
+
+
+def lora_slice(lora: LoraConfig) -> dict[str, Any]:
+    """What kind of adapter is trained; what PEFT does by default goes unsaid."""
+    return {key: value for key, value in records.as_dict(lora).items() if key not in FURTHER or value}
 
 
 def engine_slice(engine: EngineConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from croco.artifacts.sharing import Cut, Key, Work, incomplete
 from croco.config import Config, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of, telling
-from croco.language import text
+from croco.language import marks, text
 from croco.models.checkpoints import Checkpoint, tokenizer_of
 from croco.models.slices import checkpoint_slice, engine_slice
 from croco.stages.base import Job
@@ -84,7 +84,7 @@ def seal(job: Job, split: str, sampling: SamplingConfig, source: str = "prompts"
     count = job.output.seal_journal("generations", Generation, order=lambda r: (r["prompt_id"], r["sample"]))
     if count != total:
         raise incomplete(job.output, count, total, "answers")
-    return _summary(job)
+    return _summary(job, _prompts(job, split, source))
 
 
 def _prompts(job: Job, split: str, source: str) -> list[Prompt]:
@@ -147,9 +147,14 @@ def _row(completion: Completion, tokenizer: Any, checkpoint: Checkpoint) -> Gene
     )
 
 
-def _summary(job: Job) -> dict[str, Any]:
+def _summary(job: Job, prompts: Sequence[Prompt]) -> dict[str, Any]:
     """Counted block by block: the texts together may be larger than memory."""
     rows = tokens = empty = wordless = 0
+    tokenizer = tokenizer_of(factory.policy(job.config.model))
+    spelled = {
+        "prompts": sum(any(marks.spells(tokenizer, m["content"]) for m in p.messages) for p in prompts),
+        "answers": 0,
+    }
     reasons: Counter[str] = Counter()
     for file in job.output.files("generations"):
         for batch in pq.ParquetFile(file).iter_batches(columns=["finish_reason", "tokens", "text"]):
@@ -158,6 +163,7 @@ def _summary(job: Job) -> dict[str, Any]:
             texts, ends = batch["text"].to_pylist(), batch["finish_reason"].to_pylist()
             reasons.update(ends)
             empty += texts.count("")
+            spelled["answers"] += sum(marks.spells(tokenizer, said) for said in texts)
             wordless += sum(map(records.wordless, texts, ends))
     settings = job.output.path / SETTINGS  # not there when all answers were taken over from where it has been lost
     return {
@@ -168,5 +174,16 @@ def _summary(job: Job) -> dict[str, Any]:
         "engine": json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else None,
         "empty": empty,
         "wordless": wordless,
-        "notes": [f"{wordless:,} cut off before a word of the answer, as thoughts are"] if wordless else [],
+        "spelled": spelled,
+        "notes": [
+            note
+            for count, note in (
+                (wordless, f"{wordless:,} cut off before a word of the answer, as thoughts are"),
+                (
+                    sum(spelled.values()),
+                    "{prompts:,} prompts and {answers:,} answers spell a mark, as text".format(**spelled),
+                ),
+            )
+            if count
+        ],
     }

@@ -58,7 +58,13 @@ def run(job: Job) -> dict[str, Any]:
     system = sum(any(m["role"] == "system" for m in p.messages) for p in prompts)
     prompts = [replace(p, messages=parsing.without_system(p.messages, config.prompts.system)) for p in prompts]
     done = {"keep": "kept", "merge": "merged", "drop": "dropped"}[config.prompts.system]
-    return _written(job, prompts, dropped, [f"{system:,} with a system message, {done}"] if system else [])
+    told = _written(job, prompts, dropped, [f"{system:,} with a system message, {done}"] if system else [])
+    others = {p.prompt_id for p in drawn if p.language != language}
+    if others:
+        told["shared"] = sum(p.prompt_id in others for p in prompts)
+        if not told["shared"]:
+            told["notes"] += ["no id is another language's: none is a translation, and the languages share the counts"]
+    return told
 
 
 def _translated(job: Job) -> dict[str, Any]:
@@ -162,6 +168,11 @@ def accept(config: Config, summary: dict[str, Any]) -> None:
     """Before an answer is generated: what is compared at the end needs held-out prompts in every language, and training on the
     data set's own answers needs those; every template must be able to read what is asked."""
     templates.check(config, summary.get("roles", {}))
+    if len(config.lang.languages) > 1 and config.pairing.scope != "mono" and summary.get("shared") == 0:
+        raise UserError(
+            f"pairing.scope={config.pairing.scope}: {config.prompts.path}: no prompt's id is also another language's, so "
+            "that no pool has two; give translations of one prompt one `id`, or choose pairing=mono"
+        )
     if config.evals.quality is not None and summary.get("heldout", 0) == 0:
         raise UserError(
             f"prompts.heldout: no prompt is held out in a language that has {summary['rows']} (at most "

@@ -151,13 +151,30 @@ def warnings(job: Job) -> list[str]:
     """What a reader should know before the numbers: of the pairs, and why training's verdict is what it is."""
     pairs, training = _pairs(job), job.single("training").summary
     why = (f"training: {reason}" for reason in training.get("reasons", ()))
-    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config), *_thoughts(job)]
+    texts = (*_thoughts(job), *_spelled(job))
+    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config), *texts]
+
+
+def _answered(job: Job) -> Iterator[dict[str, Any]]:
+    """Summaries of the policy's answers, by stage and language."""
+    for artifact in (job.inputs[name] for name in ANSWERED if name in job.inputs):
+        yield from artifact.summary.values() if isinstance(artifact, store.Artifacts) else (artifact.summary,)
+
+
+def _spelled(job: Job) -> Iterator[str]:
+    """Texts that say what a control token is written as."""
+    counts = [summary.get("spelled", {}) for summary in _answered(job)]
+    found = {kind: sum(of.get(kind, 0) for of in counts) for kind in ("prompts", "answers")}
+    if any(found.values()):
+        yield "texts: {prompts:,} prompts and {answers:,} answers spell a mark of the chat template; it stayed text".format(
+            **found
+        )
 
 
 def _thoughts(job: Job) -> Iterator[str]:
     """Whether the policy thinks, where its template knows thoughts, and how many of its thoughts were cut short."""
     said = templates.thinking(job.config)
-    counts = [job.inputs[name].summary for name in ANSWERED if name in job.inputs]
+    counts = list(_answered(job))
     short, rows = (sum(summary.get(key, 0) for summary in counts) for key in ("wordless", "rows"))
     if short:
         yield (

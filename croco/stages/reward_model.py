@@ -18,7 +18,7 @@ from croco.config.scorers import to_train, trained_part
 from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, identity
-from croco.models.slices import template_slice
+from croco.models.slices import lora_slice, template_slice
 from croco.pairing.choose import draw
 from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
@@ -38,7 +38,8 @@ def slice_of(config: Config) -> dict[str, Any]:
     if training.tune != "lora":
         said.pop("lora")
     else:
-        said["lora"] = records.as_dict(training.lora)
+        assert training.lora is not None, "croco.config.scorers lets no other through"
+        said["lora"] = lora_slice(training.lora)
     base = Checkpoint(str(part.base), part.revision, chat_template=training.chat_template)
     return {
         "base": identity(base.path, base.revision),

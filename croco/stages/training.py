@@ -16,7 +16,7 @@ from croco.config import Config
 from croco.engines import factory
 from croco.language import text
 from croco.models.checkpoints import tokenizer_of
-from croco.models.slices import checkpoint_slice, tokenizer_slice
+from croco.models.slices import checkpoint_slice, lora_slice, tokenizer_slice
 from croco.pairing.choose import draw
 from croco.stages.base import Job, Stage
 
@@ -36,7 +36,7 @@ def slice_of(config: Config) -> dict[str, Any]:
     return {
         **checkpoint_slice(factory.policy(model)),
         "max_length": model.max_length,
-        "lora": records.as_dict(model.lora),
+        "lora": lora_slice(model.lora),
         "method": method,
         "seed": config.seed,
     }

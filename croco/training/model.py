@@ -83,6 +83,8 @@ def _settings(config: Config, base: Any, dropout: float) -> LoraConfig:
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         lora_dropout=dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         exclude_modules=outside,

@@ -114,6 +114,8 @@ def _with_lora(base: Any, config: Config) -> Any:
     settings = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
         lora_dropout=0.0,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         exclude_modules=outside,

@@ -66,6 +66,25 @@ def test_engine_trainer_and_reference_compute_what_peft_computes(kind: str, poli
     assert adapters.alike(adapters.settings_of(tmp_path / "again"), adapters.settings_of(adapter))
 
 
+def test_kinds_of_adapters_are_trained_as_peft_computes_them(policy: Path, tmp_path: Path) -> None:
+    """What the trainer computes with `model.lora.rslora` and `dora`, PEFT computes from the folder that it leaves."""
+    model = build_model(config_of(policy, "model.lora.r=4", "model.lora.rslora=true", "model.lora.dora=true"), 0.0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        own = model(IDS).logits
+        model.save_pretrained(tmp_path)
+        base = AutoModelForCausalLM.from_pretrained(policy)
+        plain, tuned = base(IDS).logits, PeftModel.from_pretrained(base, tmp_path)
+        assert torch.allclose(tuned(IDS).logits, own, atol=1e-5)
+    assert not torch.allclose(plain, own, atol=1e-3)
+    assert tuned.base_model.model.model.layers[0].mlp.up_proj.scaling == {"default": 32 / 4**0.5}
+    for words in (["model.lora.modules_to_save=[lm_head]"], ["model.lora.dora=true", "engine=vllm"]):
+        with pytest.raises(UserError, match=r"model\.lora\.(modules_to_save|dora): "):
+            config_of(policy, *words)
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -11,16 +12,21 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from rich.console import Console
 
+from croco import tracking
+from croco.artifacts.store import Store
 from croco.config import CONF, Config, strict
 from croco.engines import factory
 from croco.errors import UserError
+from croco.jobs.chain import Chain
 from croco.language import clock, frame, text
 from croco.models.slices import checkpoint_slice
 from croco.prompts.parsing import without_system
-from croco.stages import templates
+from croco.show.progress import Progress
+from croco.stages import prompts, templates
 from tests.language.test_frame import template_of, tokenizer_for
-from tests.support.builders import TEMPLATE, build_policy, build_reward, build_tokenizer
+from tests.support.builders import TEMPLATE, build_policy, build_reward, build_tokenizer, real
 
 SYSTEM, USER, ANSWER = ({"role": role, "content": role[0]} for role in ("system", "user", "assistant"))
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
@@ -130,11 +136,36 @@ def test_thinking_is_switched_off_by_the_templates_option(tmp_path: Path) -> Non
     """Qwen3's generation prompt then holds the empty thought, and its address says so."""
     build_policy(tmp_path)
     tokenizer_for(template_of("qwen3"), True).save_pretrained(tmp_path)
-    prompts = {}
+    found = {}
     for options in ((), ("+model.template_options.enable_thinking=false",)):
         policy = factory.policy(config(f"model.path={tmp_path}", *options).model)
         tokenizer = templates.tokenizer_of(policy)
-        prompts[options] = tokenizer.decode(text.prompt_ids(tokenizer, [USER]))
+        found[options] = tokenizer.decode(text.prompt_ids(tokenizer, [USER]))
         assert frame.of(tokenizer).closes_thought == bool(options)
         assert checkpoint_slice(policy).get("template_options", {}) == json.loads(policy.template_options)
-    assert prompts["+model.template_options.enable_thinking=false",] == prompts[()] + "<think>\n\n</think>\n\n"
+    assert found["+model.template_options.enable_thinking=false",] == found[()] + "<think>\n\n</think>\n\n"
+
+
+def test_languages_that_share_no_id_are_told_and_not_pooled(tmp_path: Path) -> None:
+    """`da-0` and `en-0` are no translations of one another, whatever they say; without `shared` a source has one language."""
+    rows = [{"id": f"{lang}-{i}", "language": lang, "prompt": f"{lang} {i}"} for lang in ("da", "en") for i in range(5)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    policy = real(build_policy(tmp_path / "policy"), tmp_path / "real")
+    words = (f"prompts.path={tmp_path / 'own.jsonl'}", "prompts.heldout=0", "prompts.train=8", "pairing=multi")
+    with initialize_config_dir(version_base=None, config_dir=str(CONF)):
+        own = [
+            "model=custom",
+            f"model.path={policy}",
+            "engine=fake",
+            "lang=[da,en]",
+            "evals=none",
+        ]
+        chosen = strict(compose("config", overrides=[*own, "prompts=jsonl", *words]))
+    chain = Chain(chosen, Store(tmp_path / "runs"), Progress(Console(file=io.StringIO())), tracking.silence())
+    with pytest.raises(
+        UserError, match=r"pairing\.scope=multi: .*own\.jsonl: no prompt's id is also another language's"
+    ):
+        chain.run([prompts.STAGE])
+    (made,) = (tmp_path / "runs" / "prompts").glob("*/manifest.json")
+    assert "no id is another language's" in json.loads(made.read_text())["summary"]["notes"][-1]
+    prompts.accept(replace(chosen, pairing=replace(chosen.pairing, scope="mono")), {"rows": 5, "shared": 0})
