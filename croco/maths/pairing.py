@@ -164,6 +164,22 @@ def select(
     return Selection(**columns, refused=dict(refused))
 
 
+def best(values: Floats, pools: Codes, rule: Rule, eligible: Mask | None = None) -> Ints:
+    """(pools,) row that a pool's first pair would choose, whether or not anything can be rejected; -1 where none may be.
+
+    Args as of `select`.
+    """
+    found = [np.empty(0, np.int64)]
+    for rows in _blocks(pools):
+        block = _Block.of(values[rows], pools[rows])
+        mean = block.mean()
+        point = np.full_like(mean, np.inf) if rule.points == "every" else _points(block, rule, mean, block.std(mean))[0]
+        allowed = np.ones(len(block.values), bool) if eligible is None else eligible[rows]
+        first = block.first_nearest(point, allowed)
+        found.append(np.where(first < 0, -1, first + rows.start))
+    return np.concatenate(found)
+
+
 def every_pair(values: Floats, pools: Codes, most: int, seed: int, eligible: Mask | None = None) -> Selection:
     """All ordered pairs of every pool, the higher value over the lower (She et al. 2024, MAPO); equal values make none.
 

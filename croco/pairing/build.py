@@ -12,10 +12,12 @@ import pyarrow as pa
 from croco.config import PairingConfig
 from croco.errors import UserError
 from croco.pairing import answers, filters, mixture, report, rows
-from croco.pairing.choose import Chosen, choose
+from croco.pairing.choose import Chosen, choose, unpaired
 from croco.pairing.texts import Texts
 
 PROMPT_COLUMNS = ["prompt_id", "language", "messages"]
+ALONE = "alone.parquet"
+"""Beside the pairs: the chosen answers of pools that gave none, for training on single answers."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def build(
     shares: Mapping[str, float] | None = None,
     tokenise: Mapping[str, report.Tokenise] | None = None,
 ) -> dict[str, Any]:
-    """Write the pairs to `path`; returns {"rows", "language_undecided", "report"}.
+    """Write the pairs to `path`, and beside it `ALONE`; returns {"rows", "answers_without_pair", "language_undecided", "report"}.
 
     Args:
         prompts: columns PROMPT_COLUMNS, in all languages.
@@ -56,9 +58,12 @@ def build(
         _some(pairs)
         facts = report.TextFacts(len(pairs), tokenise or {})
         rows.write(_noted(rows.blocks(pairs, shown, texts), facts), path)
+        alone = unpaired(pairs, config, shown.rows)
+        rows.write((table for _, table in rows.blocks(alone, shown, texts)), path.with_name(ALONE), rows.SINGLE)
     finally:
         texts.close()
-    return {"rows": len(pairs), "language_undecided": undecided, "report": report.numbers(pairs, config, facts)}
+    told = {"rows": len(pairs), "answers_without_pair": len(alone)}
+    return {**told, "language_undecided": undecided, "report": report.numbers(pairs, config, facts)}
 
 
 def _some(pairs: Chosen) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Chosen:
     """Answers that did not enter their pool, by reason."""
     refused: dict[str, int]
     """Pools (after the language of the prompt is known, pairs) that came to nothing, by reason."""
+    alone: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Position of the answer that is chosen in a pool which gives no pair: what single answers are trained on besides."""
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -45,6 +47,22 @@ class Chosen:
         """The pairs at these positions, or where this mask holds."""
         per_pair = ("chosen", "rejected", "prompt_language", "pool_size", "pool_min", "pool_mean", "pool_std")
         return replace(self, **{name: getattr(self, name)[rows] for name in per_pair})
+
+
+def unpaired(pairs: Chosen, config: PairingConfig, prompt_rows: NDArray[np.int64]) -> Chosen:
+    """The answers of `pairs.alone` with the prompts that they are shown behind; each stands on both sides."""
+    nothing = np.zeros(len(pairs.alone))
+    same = replace(
+        pairs,
+        chosen=pairs.alone,
+        rejected=pairs.alone,
+        prompt_language=nothing.astype(np.int16),
+        pool_size=nothing.astype(np.int64),
+        pool_min=nothing,
+        pool_mean=nothing,
+        pool_std=nothing,
+    )
+    return _prompted(same, config, prompt_rows)
 
 
 def pools_of(answers: Answers, scope: str) -> NDArray[np.int64]:
@@ -115,6 +133,8 @@ def choose(
     refused = {"no scored answer": total - with_score, "all answers filtered": with_score - with_answer}
     columns = {f.name: getattr(selection, f.name) for f in fields(selection) if f.name != "refused"}
     none = np.zeros(len(selection.chosen), np.int16)
+    alone = pairing.best(value, pools, rule_of(config), may)
+    alone = alone[(alone >= 0) & ~np.isin(pools[alone], pools[selection.chosen])]
     found = Chosen(
         answers=pooled,
         value=value,
@@ -122,6 +142,7 @@ def choose(
         pools=total,
         left_out=left_out,
         refused=refused | selection.refused,
+        alone=alone,
         **columns,
     )
     return _cap(_prompted(found, config, prompt_rows), config)

@@ -19,6 +19,8 @@ from croco.pairing.texts import WANTED, Texts
 
 BLOCK_PAIRS = 8192
 SCHEMA = records.schema(records.Pair)
+SINGLE = pa.schema([part for part in SCHEMA if not part.name.startswith(("rejected", "pool_"))])
+"""Of a chosen answer without a rejected one."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ def blocks(pairs: Chosen, prompts: Prompts, texts: Texts) -> Iterator[tuple[slic
         yield part, _table(pairs.take(np.arange(part.start, part.stop)), prompts, texts)
 
 
-def write(tables: Iterator[pa.Table], path: Path) -> None:
-    """Through a temporary file, one row group per table."""
+def write(tables: Iterator[pa.Table], path: Path, schema: pa.Schema = SCHEMA) -> None:
+    """The schema's columns, through a temporary file, one row group per table."""
     temporary = path.with_suffix(".tmp")
-    with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for table in tables:
-            writer.write_table(table)
+            writer.write_table(table.select(schema.names))
     os.replace(temporary, path)
 
 

@@ -77,5 +77,5 @@ STAGE = Stage(
     run=run,
     accept=accept,
     wanted=pairs_wanted,
-    version=2,
+    version=3,
 )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from croco.artifacts.store import Artifact, Artifacts
 
 SIDES = {"pairs": ("chosen", "rejected"), "chosen": ("chosen",)}
+TABLES = {"pairs": ("pairs",), "chosen": ("pairs", "alone")}
+"""Single answers are trained on wherever one was chosen, also where nothing could be rejected."""
 BATCH = 1024  # rows that are read at a time
 Answer = str | Sequence[int] | np.ndarray
 """Text, or ids with an end where there is to be one."""
@@ -65,7 +67,8 @@ def answers(config: Config) -> int:
 def prompt_ids(config: Config, prompts: Artifact | Artifacts, pairs: Artifact | Artifacts | None) -> list[str]:
     """Each row's, without its texts."""
     if pairs is not None and config.method.trains_on != "reference":
-        return pairs.table("pairs", ["prompt_id"])["prompt_id"].to_pylist()
+        tables = (pairs.table(name, ["prompt_id"]) for name in TABLES[config.method.trains_on])
+        return [prompt_id for table in tables for prompt_id in table["prompt_id"].to_pylist()]
     return [row.prompt_id for row in each(config, prompts, pairs, set())]
 
 
@@ -73,7 +76,8 @@ def exact(config: Config, pairs: Artifact | Artifacts | None, tokenizer: PreTrai
     """The sources whose answers are trained on as the ids that were sampled."""
     if config.method.tokens != "generated" or pairs is None or config.method.trains_on == "reference":
         return set()
-    sources = pairs.table("pairs", ["source"])["source"].unique().to_pylist()
+    tables = (pairs.table(name, ["source"]) for name in TABLES[config.method.trains_on])
+    sources = {source for table in tables for source in table["source"].unique().to_pylist()}
     return {source for source in sources if factory.samples_as(config, source, tokenizer)}
 
 
@@ -91,8 +95,9 @@ def each(
     assert pairs is not None, "all other methods are given pairs"
     sides = SIDES[config.method.trains_on]
     ids = [f"{side}_token_ids" for side in sides]
-    for batch in pairs.batches("pairs", ["prompt_id", "language", "prompt", "source", *sides, *ids], BATCH):
-        yield from _of_batch(batch, sides, exact)
+    for name in TABLES[config.method.trains_on]:
+        for batch in pairs.batches(name, ["prompt_id", "language", "prompt", "source", *sides, *ids], BATCH):
+            yield from _of_batch(batch, sides, exact)
 
 
 def _of_batch(batch: pa.RecordBatch, sides: Sequence[str], exact: set[str]) -> Iterator[Row]:

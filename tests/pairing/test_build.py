@@ -6,6 +6,8 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 
 from croco.artifacts import records
 from croco.artifacts.records import Pair
+from croco.artifacts.store import Artifact
 from croco.errors import UserError
+from croco.training import rows as trained_rows
 from tests.support.tables import World, config, sides
 
 
@@ -244,3 +248,24 @@ def test_neither_row_order_nor_sharding_nor_equal_prompts_matter(
 def test_bad_settings_name_their_key(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         config(override)
+
+
+def test_answers_without_a_pair_are_kept_for_training_on_single_answers(tmp_path: Path) -> None:
+    """p has a pair; in q both rewards are equal, so that nothing lies below the first; r has one answer, and s none with a
+    reward. max_r trains on three answers, dpo on one pair."""
+    world = World(tmp_path).pool("p", "da", [1.0, 5.0]).pool("q", "da", [2.0, 2.0]).pool("r", "da", [3.0])
+    rows, summary = world.pool("s", "da", [None]).build()
+    assert sides(rows) == [("da", "p da 1", "p da 0")]
+    assert summary["answers_without_pair"] == 2
+    alone = pq.read_table(tmp_path / "alone.parquet").to_pylist()
+    assert [(row["prompt_id"], row["chosen"][0]["content"], row["chosen_score"]) for row in alone] == [
+        ("q", "q da 0", 2.0),
+        ("r", "r da 0", 3.0),
+    ]
+    assert not any(name.startswith(("rejected", "pool")) for name in alone[0])
+    pairs = Artifact(tmp_path.parent, "pairs", "", 1, {}, {})
+    pairs.path = tmp_path
+    for kind, trained in (("chosen", ["p", "q", "r"]), ("pairs", ["p"])):
+        single: Any = SimpleNamespace(method=SimpleNamespace(trains_on=kind))
+        assert trained_rows.prompt_ids(single, pairs, pairs) == trained
+        assert [row.prompt_id for row in trained_rows.each(single, pairs, pairs, {"on_policy"})] == trained

@@ -38,9 +38,10 @@ def pairs_of(**columns: Any) -> Any:
     for side in ("chosen", "rejected"):
         row[side] = [{"role": "assistant", "content": row[side]}]
     table = pa.Table.from_pylist([row], schema=records.schema(Pair))
+    found = {"pairs": table, "alone": table.slice(1)}
     return SimpleNamespace(
-        table=lambda name, columns: table.select(columns),
-        batches=lambda name, columns, rows: table.select(columns).to_batches(rows),
+        table=lambda name, columns: found[name].select(columns),
+        batches=lambda name, columns, rows: found[name].select(columns).to_batches(rows),
     )
 
 
