@@ -16,6 +16,7 @@ from croco.errors import UserError
 from croco.evals.comparing import grid, paired, stored
 from croco.jobs import outcomes, summary
 from croco.jobs.outcomes import DONE
+from croco.jobs.sweep import COMPARISON
 from croco.page import comparison, multiples
 from croco.page.marks import SERIES
 from croco.show import tables
@@ -23,7 +24,6 @@ from croco.show.tables import Table
 
 SETTINGS = paired.Settings(resamples=10_000, confidence=0.95)
 SIGNIFICANT = 0.05
-COMPARISON = "comparison.md"
 
 
 def newest_sweep(name: str, artifacts: Path) -> Path:

@@ -22,6 +22,7 @@ from croco.artifacts import addresses, locks, store
 from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
 from croco.errors import UserError
+from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
 from croco.jobs import ending, english, outcomes
 from croco.jobs.chain import Chain, NothingToShare
@@ -30,6 +31,7 @@ from croco.jobs.sweep import BASIC
 from croco.language import clock
 from croco.models import commits
 from croco.show.progress import Progress
+from croco.stages.base import languages_of, model_of
 
 log = logging.getLogger(__name__)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -107,7 +109,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
     for warning in ahead(config, artifact_store):
         progress.say(f"warning: {warning}")
-    trackers = tracking.Trackers(_told(config), root / "wandb", run_id, name, resolved)
+    trackers = tracking.Trackers(_told(config), root / "wandb", run_id, _called(config), resolved)
     exit_code = 1
     try:
         from croco.stages import stages
@@ -179,6 +181,16 @@ def _told(config: Config) -> LoggerConfig:
         group = settings.runtime.choices.get("experiments") or swept
     own = [Path(config.model.path).name, config.method.name, config.pairing.scope, config.source.kind]
     return replace(config.logger, group=group, tags=[*config.logger.tags, *own, *config.lang.languages])
+
+
+def _called(config: Config) -> str:
+    """What W&B calls the job: method, languages, pairs, policy, and the single settings that were typed."""
+    own = [config.method.name, languages_of(config), config.pairing.scope, model_of(config)]
+    typed = _words(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    for key, _, value in (word.lstrip("+~").partition("=") for word in typed):
+        if key == "seed" or ("." in key and key.partition(".")[0] not in NOT_RESULTS):
+            own.append(f"{key.rpartition('.')[2]}={value}")
+    return " ".join(own)
 
 
 def _show(artifacts: Mapping[str, store.Artifact | store.Artifacts], root: Path, progress: Progress) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from croco.artifacts.store import Artifact
+from croco.evals.comparing import changes
+from croco.page import lineage
 from croco.page.lineage import ancestors
 from croco.pairing import show
 from croco.show.tables import Table
@@ -103,6 +105,24 @@ def by_row(table: Table) -> Iterator[tuple[str, float | int]]:
         )
 
 
+def _costs(job: Job) -> dict[str, float]:
+    """Of everything before the report, whoever made it: sums of seconds and tokens, the highest memory."""
+    *made, total = lineage.costs(ancestors(job.inputs)).rows
+    found = {"seconds": total[1], "tokens": total[3]}
+    for name, place in (("memory_gib", 5), ("gpu_memory_gib", 6)):
+        found[name] = max((row[place] for row in made if row[place] is not None), default=None)
+    return {f"costs/{name}": round(float(value), 3) for name, value in found.items() if value is not None}
+
+
+def _changed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many measures got better and worse, and which."""
+    said: dict[str, Any] = {}
+    for verdict in (changes.BETTER, changes.WORSE):
+        names = [f"{one['measure']} ({one['evaluation']})" for one in found if one["verdict"] == verdict]
+        said |= {f"changes/{verdict}": len(names), verdict: ", ".join(names)}
+    return said
+
+
 def _shown(tables: Any) -> list[Shown]:
     read = [Table(**table) if isinstance(table, Mapping) else table for table in tables]
     return [Shown(table.title, [column or "row" for column in table.columns], table.rows) for table in read]
@@ -167,6 +187,7 @@ def _report(job: Job) -> Told:
         said |= dict(numbers(job.single("pairs").summary["report"], "pairs/"))
     said |= {"warnings": len(summary["warnings"]), "warning": "; ".join(summary["warnings"])}
     said |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
+    said |= _costs(job) | _changed(summary["changes"])
     answers = [(a.language, a.prompt, a.base, a.tuned) for a in report.answers(job)]
     tables = [Shown("answers", ("language", "prompt", "base", "tuned"), answers)] if answers else []
     return Told(said, tables, page=("page", job.output.path / "report.html"))

@@ -23,20 +23,24 @@ from omegaconf.errors import OmegaConfBaseException
 
 from croco.artifacts.files import write_atomically
 from croco.cli import commandline
+from croco.config import LoggerConfig
 from croco.jobs import outcomes, summary
 from croco.jobs.outcomes import DONE, Outcome
 from croco.show import secrets, tables
+from croco.tracking import of_sweep
 
 log = logging.getLogger(__name__)
-SUMMARY = "summary.md"
+SUMMARY, COMPARISON = "summary.md", "comparison.md"
 BASIC = "BasicSweeper"  # the sweeper that makes no use of what its jobs return
 
 
 class Sweep:
     """The sweep that this process drives."""
 
-    def __init__(self, folder: Path, total: int | None, submitted: bool) -> None:
-        self.folder, self.total, self.submitted = folder, total, submitted
+    def __init__(
+        self, folder: Path, total: int | None, submitted: bool, logger: LoggerConfig | None = None, root: Path = Path()
+    ) -> None:
+        self.folder, self.total, self.submitted, self.logger, self.root = folder, total, submitted, logger, root
 
     def counts(self) -> tuple[Counter[str], int]:
         """Jobs by state, and how many there are to be."""
@@ -58,6 +62,7 @@ class Sweep:
             write_atomically(self.folder / SUMMARY, "\n\n".join([tables.markdown(made), *summary.traces(jobs)]) + "\n")
             print("\n".join([*summary.last_lines(jobs), tables.text([made]).rstrip()]))
             self._compare(jobs)
+            self._mirror(made, states)
         print(f"sweep: {self.said()}; kept in {self.folder / SUMMARY}")
         if states[DONE] == total:
             return 0
@@ -74,6 +79,17 @@ class Sweep:
             print(experiments.conclude(self.folder))
         except Exception as error:  # the jobs are done, whatever becomes of their table
             log.warning("the jobs could not be compared (%s)", error, exc_info=True)
+
+    def _mirror(self, jobs: tables.Table, states: Counter[str]) -> None:
+        """The sweep's own W&B run, where W&B is wanted."""
+        if self.logger is None:
+            return
+        try:
+            page = (self.folder / COMPARISON).with_suffix(".html")
+            if said := of_sweep.tell(self.folder, page, jobs, states, self.logger, self.root / "wandb"):
+                print(said)
+        except Exception as error:
+            log.warning("W&B: the sweep could not be told (%s); what it made is on disk", error)
 
     def interrupted(self) -> str:
         """One line for who pressed Ctrl-C."""
@@ -100,7 +116,7 @@ class Remember(Callback):
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.sweep.dir = folder
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(folder, ensure_ascii=False)}")
-        current = Sweep(Path(folder), _total(config), submitted)
+        current = Sweep(Path(folder), _total(config), submitted, _logger(config), Path(config.paths.artifacts))
 
 
 def _refuse_secrets(config: DictConfig) -> None:
@@ -118,6 +134,16 @@ def _refuse_secrets(config: DictConfig) -> None:
     for key, kind in held:
         commandline.say(secrets.refusal(key, kind))
         sys.exit(2)
+
+
+def _logger(config: DictConfig) -> LoggerConfig | None:
+    """Its W&B settings, with the group that its jobs have; None where they cannot be told before a job is composed."""
+    try:
+        said: Any = OmegaConf.to_container(config.logger, resolve=True)
+        group = said["group"] or config.hydra.runtime.choices.get("experiments")
+        return LoggerConfig(**{**said, "group": group or Path(str(config.hydra.sweep.dir)).name})
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError):
+        return None
 
 
 def _total(config: DictConfig) -> int | None:

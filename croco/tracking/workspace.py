@@ -10,6 +10,19 @@ from croco.errors import UserError
 from croco.evals.comparing import paired
 
 CURVES = ("loss", "margin", "accuracy", "chosen_logp_per_token", "rejected_logp_per_token", "heldout_kl")
+HELDOUT = ("heldout_answer_ended", "heldout_answer_language", "heldout_answer_repetition", "heldout_answer_tokens")
+COSTS = ("costs/seconds", "costs/tokens", "costs/memory_gib", "costs/gpu_memory_gib")
+ROW = (
+    "metric",
+    "better",
+    "worse",
+    "training/verdict",
+    "warnings",
+    "pairs/pairs",
+    "pairs/chosen_longer",
+    "costs/seconds",
+)
+"""Of a report's run: what its row says before anybody scrolls."""
 PAIRS = ("pairs", "margin/mean", "rejected_is_minimum/share", "chosen_longer")
 GROUPS = ("method.name", "pairing.scope", "source.kind")
 
@@ -30,6 +43,7 @@ def define(entity: str, project: str, languages: Sequence[str] = ()) -> Any:
     training: list[Any] = [
         panels.LinePlot(title=name, x="step", y=[f"training/{name}", f"training/validation_{name}"]) for name in CURVES
     ]
+    training += [panels.LinePlot(title=name, x="step", y=[f"training/{name}"]) for name in HELDOUT]
     evaluations: list[Any] = [panels.BarPlot(title="metric of the run", metrics=["metric"])]
     evaluations += [
         panels.BarPlot(title=f"quality gained, {row}", metrics=[f"quality/difference/{row}"])
@@ -45,11 +59,14 @@ def define(entity: str, project: str, languages: Sequence[str] = ()) -> Any:
             workspaces.Section(name="Evaluation", panels=evaluations, is_open=True),
             workspaces.Section(name="Training", panels=training, is_open=True),
             workspaces.Section(name="Pairs", panels=pairs),
+            workspaces.Section(name="Costs", panels=[panels.BarPlot(title=name, metrics=[name]) for name in COSTS]),
             workspaces.Section(name="Samples", panels=samples),
             workspaces.Section(name="What differs", panels=[panels.RunComparer(diff_only="split")], is_open=True),
         ],
         runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Metric("JobType"), *(workspaces.Config(name) for name in GROUPS)]
+            groupby=[workspaces.Metric("JobType"), *(workspaces.Config(name) for name in GROUPS)],
+            order=[workspaces.Ordering(workspaces.Summary("metric"), ascending=False)],
+            pinned_columns=["run:displayName", *(f"summary:{name}" for name in ROW)],
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from croco import tracking
 from croco.config import LoggerConfig
 from croco.jobs import mirror
 from croco.show.tables import Table
+from croco.tracking import of_sweep
 from tests.jobs.test_chain import command, run
 
 OFFLINE = LoggerConfig(wandb=True, project="croco", entity=None, mode="offline", group="mine", tags=["t"])
@@ -87,11 +89,36 @@ def test_a_job_as_wandb_shows_it(policy: Path, reward: Path, tmp_path: Path) -> 
     _check(records, tmp_path)
 
 
+@pytest.mark.slow
+def test_a_sweep_has_a_run_of_its_own_with_its_comparison_once(tmp_path: Path) -> None:
+    """Concluded twice with the same comparison, and once with another: two records of it, under one id."""
+    page, jobs = tmp_path / "comparison.html", Table("Sweep", ("job", "metric"), [("dpo", 0.5), ("sft", None)])
+    for text in ("<p>first</p>", "<p>first</p>", "<p>second</p>"):
+        page.write_text(text)
+        said = of_sweep.tell(tmp_path, page, jobs, {"done": 1, "failed": 1}, OFFLINE, tmp_path / "records")
+    assert said.startswith("W&B: 1 runs recorded offline")
+    folders = sorted((tmp_path / "records" / "wandb").glob("offline-run-*"))
+    assert len(folders) == 2
+    for folder in folders:
+        lines = inspect(folder)
+        (begun,) = _of(lines, "run")
+        assert (begun["run_id"], begun["job_type"], begun["run_group"]) == (f"{tmp_path.name}-sweep", "sweep", "mine")
+        assert {k: v for one in _of(lines, "summary") for k, v in one["update"].items() if k.startswith("jobs/")} == {
+            "jobs/done": 1,
+            "jobs/failed": 1,
+        }
+    assert {file.read_text() for file in (tmp_path / "records").rglob("comparison_*.html")} == {
+        "<p>first</p>",
+        "<p>second</p>",
+    }
+
+
 def _check(records: dict[str, list[dict[str, Any]]], root: Path) -> None:
     used, made = {}, {}
     for job_type, lines in records.items():
         (begun,) = _of(lines, "run")
         assert (begun["run_group"], begun["job_type"]) == ("mine", job_type)
+        assert re.match(rf"dpo en-da mono policy0 .*\b{job_type}$", begun["display_name"]), begun["display_name"]
         assert begun["tags"] == ["t", "policy0", "dpo", "mono", "on_policy", "en", "da"]
         assert begun["config"]["update"]["method"]["name"] == "dpo"
         assert _of(lines, "exit")[-1].get("exit_code", 0) == 0
@@ -114,9 +141,10 @@ def _check(records: dict[str, list[dict[str, Any]]], root: Path) -> None:
     summary: dict[str, Any] = {}
     for update in _of(records["report"], "summary"):
         summary |= update["update"]
-    assert {"metric", "quality/difference/da", "quality/high/macro", "training/margin", "seconds/training"} <= set(
-        summary
-    )
+    row = {"metric", "quality/difference/da", "quality/high/macro", "training/margin", "training/verdict", "warnings"}
+    row |= {"pairs/chosen_longer", "seconds/training", "costs/seconds", "costs/tokens", "costs/memory_gib"}
+    assert row | {"changes/better", "changes/worse"} <= set(summary)
+    assert summary["costs/seconds"] >= summary["seconds/training"]
     (answers,) = root.rglob("answers_*.table.json")
     shown = json.loads(answers.read_text())
     assert shown["columns"] == ["language", "prompt", "base", "tuned"]

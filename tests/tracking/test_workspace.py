@@ -17,11 +17,13 @@ def test_it_shows_the_names_under_which_runs_are_mirrored() -> None:
         "Evaluation",
         "Training",
         "Pairs",
+        "Costs",
         "Samples",
         "What differs",
     ]
     spec = json.dumps(json.loads(defined._to_model().model_dump_json(by_alias=True)))
-    for name in ("quality/difference/da", "quality/difference/macro", "training/loss", "margin/mean", "answers"):
+    shown = ("quality/difference/da", "quality/difference/macro", "training/loss", "margin/mean", "answers")
+    for name in (*shown, *workspace.COSTS, *workspace.ROW):
         assert name in spec, name
     assert [key.name for key in defined.runset_settings.groupby] == [
         "JobType",
