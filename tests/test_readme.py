@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 RUNS = [line.split("#")[0].strip() for line in TEXT.splitlines() if line.startswith("    python -m croco.run")]
 PLACEHOLDERS = {
+    "data.path=FILE_OR_FOLDER": "data.path=tests",
     "FILE_OR_FOLDER": "x.jsonl",
     "CHECKPOINT": "x",
     "FILE.jinja": "x.jinja",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import gzip
+import io
 import json
 import re
 import types
@@ -16,7 +18,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -181,12 +183,19 @@ def as_dict(row: Any) -> dict[str, Any]:
     return {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
 
 
-def read_jsonl(path: Path, not_a_number: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(
+    path: Path,
+    not_a_number: bool = False,
+    packed: str | None = None,
+    refused: list[tuple[int, UserError]] | None = None,
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, object) of every non-blank line.
 
     Args:
         not_a_number: let NaN and Infinity pass, which JSON does not have and other tools write for a score that is none; whoever
             asks for them counts them.
+        packed: `gzip` or `zstd`, as the file is compressed.
+        refused: gets the number of each line that cannot be read, with the reason, which is otherwise raised.
 
     Raises:
         UserError: the file is missing, is not UTF-8 (a byte-order mark may begin it), or a line is not a JSON object with each
@@ -194,15 +203,35 @@ def read_jsonl(path: Path, not_a_number: bool = False) -> Iterator[tuple[int, di
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    number = 0
     try:
-        with path.open("rb") as lines:
+        with opened(path, packed) as lines:
             for number, line in enumerate(lines, start=1):
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
-                if line.strip():
-                    yield number, _row(f"{path}:{number}", line, not_a_number)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+                if not line.strip():
+                    continue
+                try:
+                    row = _row(f"{path}:{number}", line, not_a_number)
+                except UserError as error:
+                    if refused is None:
+                        raise
+                    refused.append((number, error))
+                    continue
+                yield number, row
+    except (OSError, EOFError) as error:  # also of what is packed and cut short
+        where = f" after line {number:,}" if packed else ""
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read{where} ({said})") from None
+
+
+def opened(path: Path, packed: str | None = None) -> BinaryIO:
+    """The bytes of a file, unpacked from `gzip` or `zstd`."""
+    if packed == "gzip":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if packed is not None:
+        return io.BufferedReader(pa.input_stream(str(path), compression=packed))
+    return path.open("rb")
 
 
 def _row(place: str, line: bytes, not_a_number: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ wrong type or a missing choice fails before anything heavy is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
@@ -15,6 +16,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from croco.config import resolvers
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
 from croco.config.choices import check_choices
+from croco.config.data import DataConfig
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
 from croco.config.groups import (
     Config,
@@ -51,6 +53,7 @@ __all__ = [
     "ArenaConfig",
     "ChecksConfig",
     "Config",
+    "DataConfig",
     "EngineConfig",
     "EuroEvalConfig",
     "EvalsConfig",
@@ -113,7 +116,14 @@ def strict(composed: DictConfig) -> Config:
         raise UserError(secrets.refusal(key, kind))
     _check_choices(config)
     check(config)
-    return config
+    return brought(config)
+
+
+def brought(config: Config) -> Config:
+    """Without what makes prompts and answers, where the data are ready-made: a preset's translator, say."""
+    if config.data.made:
+        return config
+    return replace(config, translation=replace(config.translation, model=None))
 
 
 def _unresolved(composed: DictConfig, error: InterpolationResolutionError) -> str:

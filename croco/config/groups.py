@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from croco.config.arena import JudgeConfig
+from croco.config.data import DataConfig
 from croco.config.evaluations import EvalsConfig, RewardRankingConfig
 from croco.config.pairing import PairingConfig
 from croco.config.running import EngineConfig, LoggerConfig, PathsConfig, PushConfig, TrainerConfig, WorkersConfig
@@ -259,6 +260,7 @@ class Config:
     lang: LangConfig
     prompts: PromptsConfig
     translation: TranslationConfig
+    data: DataConfig
     source: SourceConfig
     sampling: SamplingConfig
     pairing: PairingConfig

@@ -8,6 +8,7 @@ from typing import Any
 
 from croco.config import languages
 from croco.config.arena import check_arena, check_judge
+from croco.config.data import check_data
 from croco.config.groups import Config, PromptsConfig, SamplingConfig, SourceConfig
 from croco.config.pairing import PairingConfig
 from croco.config.running import EngineConfig, WorkersConfig
@@ -42,6 +43,8 @@ def check(config: Config) -> None:
     known = languages.known()
     check_sampling(config.sampling)
     check_prompts(config.prompts, known)
+    check_data(config.data, known)
+    check_brought(config)
     own_answers = config.method.trains_on == "reference" or "reference" in (config.source.shares or {})
     check_translation(config.translation, config.lang.languages, known, own_answers)
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
@@ -62,14 +65,14 @@ def check(config: Config) -> None:
     )
     check_shares(config.source)
     check_checkpoints(config)
-    check_quality(config.evals.quality, config.prompts)
+    check_quality(config.evals.quality, config.prompts.source if config.data.made else config.data.kind)
     check_checks(config.evals.checks, config.prompts.source, config.lang.languages)
     check_euroeval(config.evals.euroeval, config.lang.languages)
 
     check_reward_ranking(config.evals.reward_ranking, known)
     if config.evals.arena is not None:
         check_arena(config.evals.arena, config.lang.languages)
-        on_tiny = config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
+        on_tiny = config.data.made and config.prompts.source == "tiny" and config.evals.arena.source == "heldout"
         check_judge(config.judge, on_tiny)
         check_options("judge.engine_options", config.judge.engine_options, config.judge.trust_remote_code)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
@@ -163,6 +166,22 @@ def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
     require(
         prompts.language is None or prompts.language in known,
         f"prompts.language: unknown language '{prompts.language}'; known are {', '.join(known)}",
+    )
+
+
+def check_brought(config: Config) -> None:
+    """Ready-made data leave nothing to sample; raises UserError with the key to change."""
+    data, method = config.data, config.method
+    if data.made:
+        return
+    require(
+        method.trains_on in ("pairs", "chosen"),
+        f"method.trains_on={method.trains_on}: data={data.kind} brings pairs; choose method=dpo, or another that trains on them",
+    )
+    require(method.refresh_every is None, f"method.refresh_every: data={data.kind} is not sampled anew; null")
+    require(
+        config.source.kind == "on_policy" and config.source.shares is None,
+        f"source: data={data.kind} says whose answers there are; leave source=on_policy",
     )
 
 

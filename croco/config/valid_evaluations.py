@@ -7,17 +7,17 @@ from pathlib import Path
 
 from croco.config import functions
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig, checked
-from croco.config.groups import Config, PromptsConfig
+from croco.config.groups import Config
 from croco.config.targets import one_of, require
 
 
-def check_quality(quality: QualityConfig | None, prompts: PromptsConfig) -> None:
+def check_quality(quality: QualityConfig | None, source: str) -> None:
     """Checks of one evaluation, before anything that leads to it is made; raises UserError with the key to change."""
     if quality is None:
         return
     require(
-        prompts.source == "tiny" or not quality.grader.startswith("croco.tiny."),
-        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=none",
+        source == "tiny" or not quality.grader.startswith("croco.tiny."),
+        f"evals.quality.grader: {quality.grader} grades prompts=tiny only; name your own as module:name, or evals=checks",
     )
     functions.usable("evals.quality.grader", quality.grader, ("meta", "language", "answer"))
     require(quality.seconds is None or quality.seconds > 0, "evals.quality.seconds: must be positive, or null")

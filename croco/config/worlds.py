@@ -32,6 +32,11 @@ class Part:
     """What to choose where the rest is real."""
 
 
+def reads_reward(config: Config) -> bool:
+    """Whether anything is scored by the run's reward."""
+    return config.data.scored or config.evals.reward_ranking is not None
+
+
 def embedded(path: str) -> bool | None:
     """Whether a checkpoint is of the embedded world: its config.json says so, also of what was trained from one of its models.
     None where a folder is meant and holds none, or one that says nothing."""
@@ -46,13 +51,14 @@ def parts(config: Config) -> Iterator[Part]:
     yield _checkpoint("model.path", config.model.path, OWN_MODEL)
     prompts = config.prompts
     tiny = prompts.source == "tiny"
-    yield Part(
-        "prompts" if prompts.path is None else "prompts.path",
-        prompts.path or prompts.source,
-        tiny,
-        "prompts=dolci or prompts=jsonl prompts.path=FILE",
-    )
-    for key, part in parts_of(config.reward):
+    if config.data.made:  # files of one's own belong anywhere
+        yield Part(
+            "prompts" if prompts.path is None else "prompts.path",
+            prompts.path or prompts.source,
+            tiny,
+            "prompts=dolci or prompts=jsonl prompts.path=FILE",
+        )
+    for key, part in parts_of(config.reward) if reads_reward(config) else ():
         other = f"{key}.path=CHECKPOINT, or reward=custom reward.path=CHECKPOINT"
         if part.kind in CHECKPOINTS:
             yield _checkpoint(f"{key}.path", str(part.path), other)

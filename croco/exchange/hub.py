@@ -134,21 +134,32 @@ def dataset_card(run: stored.Run) -> DatasetCard:
         [
             ("pairs", found["pairs"]),
             ("pools of answers", found["pools"]),
-            ("mean reward margin", found["margin"]["mean"]),
-            ("share of rejected answers that are their pool's lowest", found["rejected_is_minimum"]["share"]),
+            ("mean reward margin", (found["margin"] or {}).get("mean")),
+            (
+                "share of rejected answers that are their pool's lowest",
+                (found["rejected_is_minimum"] or {}).get("share"),
+            ),
             ("share of chosen answers that are longer", found["chosen_longer"]),
             ("identical pairs", found["identical"]),
         ],
     )
     lines = [
         f"# Preference pairs ({said['pairing']['scope']}) in {', '.join(languages)}",
-        "`prompt`, `chosen` and `rejected` are conversations, as TRL reads them. The answers were sampled from "
-        f"`{Path(said['model']['path']).name}` ({said['source']['kind']}) and scored by a reward "
-        f"(`{said['reward']['kind']}`); nobody has read them.",
+        f"`prompt`, `chosen` and `rejected` are conversations, as TRL reads them. {_whose(said)}",
         tables.markdown(shown),
         *_ending(said, pairs),
     ]
     return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(lines) + "\n")
+
+
+def _whose(said: Mapping[str, Any]) -> str:
+    kind = said.get("data", {}).get("kind", "generated")
+    if kind != "generated":
+        return f"They were brought to the run ({kind} from `{Path(str(said['data']['path'])).name}`)."
+    return (
+        f"The answers were sampled from `{Path(said['model']['path']).name}` ({said['source']['kind']}) and scored by a reward "
+        f"(`{said['reward']['kind']}`); nobody has read them."
+    )
 
 
 def _ending(said: Mapping[str, Any], artifact: store.Artifact) -> list[str]:

@@ -87,13 +87,13 @@ def _prompts(config: Any) -> list[Any]:
     from croco.show.progress import Progress
     from croco.stages import stages
 
-    first = next(stage for stage in stages() if stage.name == "prompts")
+    first = [stage for stage in stages() if stage.name in ("data", "prompts")]
     store = Store(Path(config.paths.artifacts), {"run": {}, "seed": config.seed})
     targets = config.translation.targets(config.lang.languages)
     if targets:  # their prompts are hours away, and shaped like the source's
         config = replace(config, lang=LangConfig([config.translation.source]))
     chain = Chain(config, store, Progress(), tracking.silence())
-    found = chain.run([first])["prompts"].rows("prompts", Prompt)
+    found = chain.run(first)["prompts"].rows("prompts", Prompt)
     by_language = ([p for p in found if p.language == language] for language in config.lang.languages)
     return [p for some in by_language for p in some[:PER_LANGUAGE]]
 

@@ -21,6 +21,7 @@ from croco import tracking
 from croco.artifacts import addresses, locks, store
 from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
+from croco.config.worlds import reads_reward
 from croco.errors import UserError
 from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
@@ -114,7 +115,8 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     try:
         from croco.stages import stages
 
-        config = english.prepared(config, artifact_store, progress, trackers)
+        if reads_reward(config):
+            config = english.prepared(config, artifact_store, progress, trackers)
         chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
         exit_code = 0

@@ -146,9 +146,14 @@ PAIR_COLUMNS = (
 )
 
 
+def _margin(pair: Mapping[str, Any]) -> float | None:
+    known = pair["chosen_score"] is not None and pair["rejected_score"] is not None
+    return pair["chosen_score"] - pair["rejected_score"] if known else None
+
+
 def _pair(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     said = {name: pair[name][-1]["content"] for name in ("prompt", "chosen", "rejected")}
-    shown = {**pair, **said, "margin": pair["chosen_score"] - pair["rejected_score"]}
+    shown = {**pair, **said, "margin": _margin(pair)}
     return tuple(shown[name] for name in PAIR_COLUMNS)
 
 

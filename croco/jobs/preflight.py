@@ -19,6 +19,7 @@ from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import Config, reach
 from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
+from croco.config.worlds import reads_reward
 from croco.engines import factory
 from croco.errors import UserError
 from croco.jobs.chain import Chain
@@ -59,9 +60,10 @@ def preflight(config: Config, device: bool = True) -> None:
             "trainer=cpu engine=hf with a small model"
         )
     translation, source = config.translation, config.source
+    rewards = list(parts_of(config.reward)) if reads_reward(config) else []
     for key, path, revision in (
         ("model.path", config.model.path, config.model.revision),
-        *((f"{key}.base", part.base, part.revision) for key, part in parts_of(config.reward) if part.kind == "trained"),
+        *((f"{key}.base", part.base, part.revision) for key, part in rewards if part.kind == "trained"),
         ("translation.model", _translator(config), translation.revision),
         ("source.model", source.model if _others_answer(config) else None, source.revision),
         *_of_arena(config),
@@ -71,7 +73,7 @@ def preflight(config: Config, device: bool = True) -> None:
     for key, adapter in _adapters(config):
         if adapter is not None and not (Path(adapter) / "adapter_config.json").is_file():
             raise UserError(f"{key}: {adapter}: no adapter_config.json there")
-    for key, part in parts_of(config.reward):
+    for key, part in rewards:
         if part.kind in CHECKPOINTS:
             folder = _there(f"{key}.path", str(part.path), part.revision)
             if part.kind == "sequence_classification" and config.engine.name != "fake":
@@ -113,7 +115,7 @@ def _adapters(config: Config) -> Iterator[tuple[str, str | None]]:
     """The PEFT folders that are named, with their keys."""
     yield "model.adapter", config.model.adapter
     yield "source.adapter", config.source.adapter if _others_answer(config) else None
-    for key, part in parts_of(config.reward):
+    for key, part in parts_of(config.reward) if reads_reward(config) else ():
         if part.kind == "implicit":
             yield f"{key}.options.adapter", part.options.get("adapter")
 
@@ -125,6 +127,8 @@ def _room(config: Config) -> list[str]:
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"paths.artifacts: {folder}: nothing can be written there; make it writable, or name another")
+    if not config.data.made:
+        return []
     answers = config.prompts.train * config.sampling.samples * len(config.lang.languages)
     needed = int(answers * config.sampling.max_new_tokens * USUAL * BYTES_PER_TOKEN)
     free = shutil.disk_usage(folder).free
@@ -194,8 +198,12 @@ def _rewards(config: Config) -> list[str]:
     from croco.rewards.factory import checkpoint
     from croco.stages import templates
 
+<<<<<<< HEAD
     found = []
     for _, part in parts_of(config.reward) if config.engine.name != "fake" else ():
+=======
+    for _, part in parts_of(config.reward) if config.engine.name != "fake" and reads_reward(config) else ():
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
         if part.kind == "sequence_classification":
             tokenizer = tokenizer_of(checkpoint(part))
             check_reward_template(checkpoint(part), tokenizer)
@@ -246,6 +254,7 @@ def _silent(url: str) -> str | None:
 NOTHING: tuple[Ask, ...] = ()
 SCORES = (_room, _rewards)
 ASKED: Mapping[str, tuple[Ask, ...]] = {
+    "data": NOTHING,  # its address asks for the files
     "preferences": (_room,),
     "reward_model": (_room,),  # its base: `preflight`
     "source_prompts": (_room, _own_answers),

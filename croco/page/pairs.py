@@ -58,7 +58,7 @@ def of_tables(pairs: pa.Table, scores: Mapping[str, pa.Table], report: Mapping[s
             table.append_column("source", pa.array([source] * len(table), pa.string()))
             for source, table in scores.items()
         )
-        answers = answers.append_column("cut", pc.equal(answers["finish_reason"], "length"))
+        answers = answers.append_column("cut", _cut_off(answers["finish_reason"]))
         rewards[ALL], cut[ALL] = _by(answers, "language", "reward"), _by(answers, "language", "cut")
         cut |= {side: _by(_answers(pairs, answers, side), "language", "cut") for side in SIDES}
     rewards |= {side: _by(pairs, f"{side}_language", f"{side}_score") for side in SIDES}
@@ -73,6 +73,12 @@ def of_tables(pairs: pa.Table, scores: Mapping[str, pa.Table], report: Mapping[s
         {one: {kind: _share(of.get(one)) for kind, of in cut.items()} for one in order},
         report["languages"]["chosen_by_rejected"],
     )
+
+
+def _cut_off(reasons: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Null where it is not known."""
+    known = pc.if_else(pc.equal(reasons, "unknown"), pa.scalar(None, pa.string()), reasons)
+    return pc.equal(known, "length")
 
 
 def _answers(pairs: pa.Table, answers: pa.Table, side: str) -> pa.Table:

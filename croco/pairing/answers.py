@@ -24,9 +24,12 @@ KINDS = {
     "reward": np.float64,
     "tokens": np.int32,
     "truncated": np.bool_,
+    "end_known": np.bool_,
     "source": np.int8,
     "row": np.int64,
 }
+UNKNOWN = "unknown"
+"""The `finish_reason` of an answer whose data do not say it."""
 KEYS = ["prompt_id", "language", "finish_reason"]
 
 
@@ -45,6 +48,8 @@ class Answers:
     """(N,) NaN where scoring failed."""
     tokens: NDArray[np.int32]
     truncated: NDArray[np.bool_]
+    end_known: NDArray[np.bool_]
+    """(N,) whether it is known that an answer ended or was cut off; of answers from elsewhere it may not be."""
     source: NDArray[np.int8]
     """(N,) index into sources."""
     row: NDArray[np.int64]
@@ -107,7 +112,8 @@ def read(files: Mapping[str, Sequence[Path]]) -> Answers:
         part = slice(begin, begin + table.num_rows)
         reasons = _Codes()
         reason = reasons.column(table["finish_reason"])
-        columns["truncated"][part] = reason != reasons.of.get("stop", -1)
+        columns["end_known"][part] = reason != reasons.of.get(UNKNOWN, -1)
+        columns["truncated"][part] = (reason != reasons.of.get("stop", -1)) & columns["end_known"][part]
         columns["prompt"][part] = prompts.column(table["prompt_id"])
         columns["language"][part] = languages.column(table["language"])
         for name in ("sample", "reward", "tokens"):

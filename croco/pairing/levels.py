@@ -89,18 +89,20 @@ LEVELS = (
 
 
 def shares(report: Numbers) -> dict[str, float]:
-    """What each limit is held against."""
+    """What each limit is held against, as far as it is known."""
     fits = report["language_of_answers"]["chosen"]
     lost = sum(count for reason, count in report["refused"].items() if reason != COUNTED_APART)
-    return {
-        "max_prompts_without_pair": lost / report["pools"],
-        "max_rejected_is_minimum": report["rejected_is_minimum"]["share"],
+    minimum, pools = report["rejected_is_minimum"], report["pools"]
+    found = {
+        "max_prompts_without_pair": None if pools is None else lost / pools,
+        "max_rejected_is_minimum": None if minimum is None else minimum["share"],
         "max_chosen_longer": report["chosen_longer"],
         "max_truncated": report["truncated"]["chosen"],
         "max_wrong_language": fits["wrong"] / max(fits["right"] + fits["wrong"], 1),
         "max_identical": report["identical"] / report["pairs"],
         "max_one_language_wins": max(report["languages"]["wins_across_languages"].values(), default=0.0),
     }
+    return {name: share for name, share in found.items() if share is not None}
 
 
 def _worth_a_warning(level: Level, report: Numbers) -> bool:
@@ -114,7 +116,7 @@ def _filled(text: str, level: Level, report: Numbers) -> str:
     wins = report["languages"]["wins_across_languages"]
     return text.format(
         share=shares(report)[level.limit],
-        pool=report["pool_size"]["median"],
+        pool=(report["pool_size"] or {}).get("median", 0),
         winner=max(wins, key=lambda name: wins[name]) if wins else "",
         refused=", ".join(f"{reason} {count:,}" for reason, count in report["refused"].items() if count),
         longer=2 * report.get("longest_answer", 0) or "twice as many",
@@ -127,7 +129,7 @@ def warnings(report: Numbers) -> list[str]:
     return [
         f"{_filled(level.words, level, report)} ({_filled(level.advice, level, report)})"
         for level in LEVELS
-        if found[level.limit] > level.warn and _worth_a_warning(level, report)
+        if found.get(level.limit, 0.0) > level.warn and _worth_a_warning(level, report)
     ]
 
 
@@ -136,6 +138,8 @@ def breaches(report: Numbers, limits: PairLimitsConfig) -> list[str]:
     found, lines = shares(report), []
     for level in LEVELS:
         own = getattr(limits, level.limit)
+        if level.limit not in found:  # not known: what a limit asks cannot be told
+            continue
         by_itself = level.stop if report["pairs"] >= ENOUGH and _worth_a_warning(level, report) else None
         limit = by_itself if own is None else own
         if limit is not None and found[level.limit] > limit:

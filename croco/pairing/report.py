@@ -8,7 +8,7 @@ For k sigma below the mean it is certain up to K = 1 + k^2 answers, because no s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from croco.config import PairingConfig
 from croco.language import fidelity
 from croco.maths import pairing
+from croco.pairing.answers import Answers
 from croco.pairing.choose import Chosen, rule_of
 from croco.pairing.filters import empty_texts
 
@@ -122,38 +123,45 @@ def numbers(pairs: Chosen, config: PairingConfig, facts: TextFacts) -> Numbers:
             "largest": int(pairs.pool_size.max()),
         },
         "rejected_is_minimum": _minimum(pairs, config),
-        "margin": _distribution(chosen.reward - rejected.reward),
-        "length_difference": _distribution(longer),
-        "chosen_longer": _share(longer > 0),
-        "same_length": _share(longer == 0),
+        "margin": distribution(chosen.reward - rejected.reward),
+        "length_difference": distribution(longer),
+        "chosen_longer": share(longer > 0),
+        "same_length": share(longer == 0),
         "longest_answer": int(answers.tokens.max()),
-        "truncated": {"chosen": _share(chosen.truncated), "rejected": _share(rejected.truncated)},
+        "truncated": {"chosen": _cut(chosen), "rejected": _cut(rejected)},
         "languages": _languages(pairs),
-        "reward_by_language": _offsets(pairs),
+        "reward_by_language": offsets(answers.languages, answers.reward, answers.language),
         "sources": dict(Counter(np.array(answers.sources)[chosen.source].tolist())),
         **facts.numbers(),
     }
 
 
-def _share(mask: NDArray[np.bool_]) -> float:
+def _cut(answers: Answers) -> float | None:
+    """Share of the answers that were cut off, among those of which it is known; None where it is known of none."""
+    return share(answers.truncated[answers.end_known]) if answers.end_known.any() else None
+
+
+def share(mask: NDArray[np.bool_]) -> float:
+    """The mean of a mask."""
     return round(float(mask.mean()), 6)
 
 
-def _distribution(values: NDArray) -> Numbers:
+def distribution(values: NDArray) -> Numbers:
+    """Mean and quantiles."""
     quantiles = {f"{q:g}": round(float(v), 6) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)}
     return {"mean": round(float(values.mean()), 6), "quantiles": quantiles}
 
 
 def _minimum(pairs: Chosen, config: PairingConfig) -> Numbers:
     size = int(np.median(pairs.pool_size))
-    share = _share(pairs.value[pairs.rejected] == pairs.pool_min)
+    lowest = share(pairs.value[pairs.rejected] == pairs.pool_min)
     certain = config.points == "sigma" and config.rejected <= -np.sqrt(size - 1)
     return {
-        "share": share,
+        "share": lowest,
         "expected_for_normal_rewards": 1.0 if certain else expected_minimum(rule_of(config), size),
         "certain": bool(certain),
         "cannot_be_told_from_min": bool(
-            config.points != "every" and np.isfinite(config.rejected) and share >= CANNOT_BE_TOLD
+            config.points != "every" and np.isfinite(config.rejected) and lowest >= CANNOT_BE_TOLD
         ),
     }
 
@@ -175,32 +183,40 @@ def _languages(pairs: Chosen) -> Numbers:
     chosen, rejected = (pairs.answers.language[rows] for rows in (pairs.chosen, pairs.rejected))
     table = np.zeros((len(names), len(names)), int)
     np.add.at(table, (chosen, rejected), 1)
-    across = table.sum() - np.trace(table)
-    wins = {name: int(table[i].sum() - table[i, i]) for i, name in enumerate(names)}
     return {
         "of_prompts": {name: int((pairs.prompt_language == i).sum()) for i, name in enumerate(names)},
-        "chosen_by_rejected": {
-            name: dict(zip(names, row, strict=True)) for name, row in zip(names, table.tolist(), strict=True)
-        },
-        "same_language": _share(chosen == rejected),
-        "chosen_in_language_of_prompt": _share(chosen == pairs.prompt_language),
-        "wins_across_languages": {name: round(won / int(across), 6) for name, won in wins.items()} if across else {},
+        **across(names, table),
+        "chosen_in_language_of_prompt": share(chosen == pairs.prompt_language),
     }
 
 
-def _offsets(pairs: Chosen) -> Numbers:
-    """Mean and spread of the rewards of each language, and its offset in standard deviations of all rewards."""
-    answers = pairs.answers
-    mean, std = float(answers.reward.mean()), float(answers.reward.std())
+def across(names: Sequence[str], table: NDArray[np.integer]) -> Numbers:
+    """What the numbers of pairs by chosen (rows) and rejected language (columns) tell."""
+    same, total = int(np.trace(table)), int(table.sum())
+    wins = {name: int(table[i].sum() - table[i, i]) for i, name in enumerate(names)}
+    return {
+        "chosen_by_rejected": {
+            name: dict(zip(names, row, strict=True)) for name, row in zip(names, table.tolist(), strict=True)
+        },
+        "same_language": round(same / total, 6),
+        "wins_across_languages": {name: round(won / (total - same), 6) for name, won in wins.items()}
+        if total > same
+        else {},
+    }
+
+
+def offsets(names: Sequence[str], rewards: NDArray[np.float64], language: NDArray[np.integer]) -> Numbers:
+    """Mean and spread of the rewards of each language (an index into `names`), and its offset in standard deviations of all."""
+    mean, std = float(rewards.mean()), float(rewards.std())
     table = {}
-    for code, name in enumerate(answers.languages):
-        rewards = answers.reward[answers.language == code]
-        if len(rewards):
-            offset = (float(rewards.mean()) - mean) / std if std > 0 else 0.0
+    for code, name in enumerate(names):
+        own = rewards[language == code]
+        if len(own):
+            offset = (float(own.mean()) - mean) / std if std > 0 else 0.0
             table[name] = {
-                "answers": len(rewards),
-                "mean": round(float(rewards.mean()), 6),
-                "std": round(float(rewards.std()), 6),
+                "answers": len(own),
+                "mean": round(float(own.mean()), 6),
+                "std": round(float(own.std()), 6),
                 "offset": round(offset, 6),
             }
     return table

@@ -11,11 +11,13 @@ from rich.text import Text
 from croco.pairing.levels import Numbers, warnings
 from croco.show.tables import Table, fitted, rich_table
 
+UNKNOWN = "not known"
+
 
 def tables(report: Numbers) -> list[Table]:
     """The pairs at a glance, distributions, and languages where there are several."""
     shown = [_glance(report), _distributions(report)]
-    return [*shown, _languages(report)] if len(report["reward_by_language"]) > 1 else shown
+    return [*shown, _languages(report)] if len(report["languages"]["of_prompts"]) > 1 else shown
 
 
 def render(report: Numbers, width: int) -> RenderableType:
@@ -30,19 +32,18 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _glance(report: Numbers) -> Table:
-    size, minimum, fits = report["pool_size"], report["rejected_is_minimum"], report["language_of_answers"]
+    minimum, fits = report["rejected_is_minimum"], report["language_of_answers"]
     told = {side: fits[side]["right"] + fits[side]["wrong"] for side in fits}
     language = {side: f"{fits[side]['right'] / told[side]:.1%}" if told[side] else "could not be told" for side in fits}
     empty = {side: count / report["pairs"] for side, count in report["empty"].items()}
-    theory = "certain" if minimum["certain"] else f"{minimum['expected_for_normal_rewards']:.1%} for normal rewards"
     rows = [
-        ("pairs", f"{report['pairs']:,} of {report['pools']:,} pools"),
-        ("answers left out", _counts(report["left_out"])),
+        ("pairs", f"{report['pairs']:,}" + (f" of {report['pools']:,} pools" if report["pools"] is not None else "")),
+        ("answers left out" if report["pools"] is not None else "rows left out", _counts(report["left_out"])),
         ("no pair", _counts(report["refused"])),
-        ("answers per pool", f"{size['smallest']} to {size['largest']}, median {size['median']:g}"),
-        ("rejected is the minimum", f"{minimum['share']:.1%} ({theory})"),
+        ("answers per pool", _sizes(report["pool_size"])),
+        ("rejected is the minimum", UNKNOWN if minimum is None else _minimum(minimum)),
         ("chosen is longer", f"{report['chosen_longer']:.1%} (same length {report['same_length']:.1%})"),
-        ("truncated", _sides({side: f"{share:.1%}" for side, share in report["truncated"].items()})),
+        ("truncated", _truncated(report["truncated"])),
         ("empty", _sides({side: f"{share:.1%}" for side, share in empty.items()})),
         ("identical texts, repeated pairs", f"{report['identical']:,}, {report['repeated_pairs']:,}"),
         ("prompts with another's text", f"{report['prompts_with_the_text_of_another']:,}"),
@@ -53,11 +54,25 @@ def _glance(report: Numbers) -> Table:
     return Table("pair report", ("", ""), rows)
 
 
+def _sizes(size: Numbers | None) -> str:
+    return UNKNOWN if size is None else f"{size['smallest']} to {size['largest']}, median {size['median']:g}"
+
+
+def _minimum(minimum: Numbers) -> str:
+    theory = "certain" if minimum["certain"] else f"{minimum['expected_for_normal_rewards']:.1%} for normal rewards"
+    return f"{minimum['share']:.1%} ({theory})"
+
+
+def _truncated(shares: Numbers) -> str:
+    known = {side: f"{share:.1%}" for side, share in shares.items() if share is not None}
+    return _sides(known) if known else UNKNOWN
+
+
 def _other_ids(counts: Sequence[dict[str, int]]) -> str:
     """Share of answers whose text, encoded anew, is not what was sampled (`method.tokens`)."""
     looked_at, differ, ended = (sum(c[name] for c in counts) for name in ("answers", "differ", "get an end"))
     if not looked_at:
-        return "not known"
+        return UNKNOWN
     return f"{differ / looked_at:.1%} of {looked_at:,} answers looked at ({ended / looked_at:.1%} get another end)"
 
 
@@ -66,23 +81,30 @@ def _sides(values: dict[str, str]) -> str:
 
 
 def _distributions(report: Numbers) -> Table:
-    figures: dict[str, dict[str, Any]] = {
+    known: dict[str, dict[str, Any] | None] = {
         "reward margin": report["margin"],
         "longer by (tokens)": report["length_difference"],
     }
     names = {"0": "min", "0.5": "median", "1": "max"}
-    levels = list(report["margin"]["quantiles"])
+    figures = {name: row for name, row in known.items() if row is not None}
+    levels = list(report["length_difference"]["quantiles"])
     columns = ("", "mean", *(names.get(level, f"{float(level):.0%}") for level in levels))
     rows = [
         (name, f"{row['mean']:.3g}", *(f"{row['quantiles'][level]:.3g}" for level in levels))
         for name, row in figures.items()
     ]
-    return Table("chosen minus rejected", columns, rows)
+    of = report.get("rewards_known", report["pairs"])
+    note = "" if of == report["pairs"] else f"Rewards of both answers are known of {of:,} pairs."
+    return Table("chosen minus rejected", columns, rows, note)
 
 
 def _languages(report: Numbers) -> Table:
     languages = report["languages"]
-    pairs, wins = languages["chosen_by_rejected"], languages["wins_across_languages"]
+    pairs, wins, rewards = (
+        languages["chosen_by_rejected"],
+        languages["wins_across_languages"],
+        report["reward_by_language"],
+    )
     rows = [
         (
             name,
@@ -90,11 +112,12 @@ def _languages(report: Numbers) -> Table:
             f"{sum(pairs[name].values()):,}",
             f"{sum(row[name] for row in pairs.values()):,}",
             f"{wins[name]:.1%}" if wins else "-",
-            f"{reward['mean']:.3f}",
-            f"{reward['offset']:+.2f}",
+            f"{reward['mean']:.3f}" if (reward := rewards.get(name)) else "-",
+            f"{reward['offset']:+.2f}" if reward else "-",
             f"{other['differ'] / other['answers']:.1%}" if (other := report["other_ids_as_text"].get(name)) else "-",
         )
-        for name, reward in report["reward_by_language"].items()
+        for name in pairs
+        if name in rewards or not rewards
     ]
     columns = ("", "prompts", "chosen", "rejected", "wins across", "reward mean", "offset (sd)", "other ids")
     return Table(f"languages (same language {languages['same_language']:.1%})", columns, rows)

@@ -11,16 +11,15 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Message, Prompt
-from croco.config import PromptsConfig
+from croco.config import PromptsConfig, languages
 from croco.errors import UserError
 from croco.language import fidelity
-from croco.prompts.reading import Found
+from croco.prompts import conversation
+from croco.prompts.rows import Found, LeftOut, readable
 
 IDS = ("prompt_id", "id", "question_id")
-ROLES = ("system", "user", "assistant")
-TOOL_ROLES = ("tool", "function", "environment", "ipython")
-TOOL_FIELDS = ("tool_calls", "function_calls", "functions", "tools")
-NOTHING: tuple[Any, ...] = (None, "", "[]", "{}", "null", [], {})
+LANGUAGE = ("language", "lang", "prompt_language")
+CONVERSATIONS = ("messages", "conversations")
 
 
 def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -> Iterator[Prompt]:
@@ -32,10 +31,11 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
     of one another.
 
     Raises:
-        UserError: a row that is no prompt; names its place.
+        UserError: too many rows are no prompts (see `rows.readable`); names the place of one.
     """
     ids: set[tuple[str, str]] = set()
     texts: set[bytes] = set()
+<<<<<<< HEAD
     for found in rows:
         language = _language(config, found)
         read = _conversation(found, config.turns)
@@ -45,75 +45,104 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
         messages, answer = read
         prompt_id = _prompt_id(found, language, messages)
         digest = hashlib.sha256(f"{language}\0{_plain(without_system(messages, config.system))}".encode()).digest()
+=======
+    for prompt in readable(rows, lambda found: _prompt(config, found), dropped):
+        language, prompt_id = prompt.language, prompt.prompt_id
+        digest = hashlib.sha256(f"{language}\0{_plain(prompt.messages)}".encode()).digest()
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
         if (prompt_id, language) in ids or (config.deduplicate and digest in texts):
             dropped["duplicate"] += 1
             continue
         ids.add((prompt_id, language))
         texts.add(digest)
-        yield Prompt(prompt_id, language, messages, "", _reference(found, answer), _meta(found))
+        yield prompt
 
 
-def _language(config: PromptsConfig, found: Found) -> str:
-    named = found.row.get("language", found.row.get("lang")) or found.language or config.language
+def _prompt(config: PromptsConfig, found: Found) -> Prompt:
+    assert isinstance(found.row, dict), "readable() looks first"
+    messages, answer = _conversation(found, config.turns)
+    language = _language(config, found, messages)
+    return Prompt(
+        prompt_id_of(found.place, found.row, language, messages),
+        language,
+        messages,
+        "",
+        _reference(found, answer),
+        meta_of(found.row),
+    )
+
+
+def _language(config: PromptsConfig, found: Found, messages: list[Message]) -> str:
+    named = said(found)
+    of_files = found.names if config.source != "hub" and len(found.names) > 1 else ()
+    if named is None:
+        named = next(iter(of_files), None) or config.language
     if named is None:
         raise UserError(
             f"{found.place}: no language: give a `language` column, one file per language, or prompts.language"
         )
-    if not isinstance(named, str):
+    return languages.of_word(named, messages[-1]["content"]) or named
+
+
+def said(found: Found) -> str | None:
+    """What a row calls its language, in a column of its own.
+
+    Raises:
+        UserError: it is no text.
+    """
+    row: Any = found.row
+    named = next((row[name] for name in LANGUAGE if row.get(name)), None)
+    if named is not None and not isinstance(named, str):
         raise UserError(f"{found.place}: `language` must be text, this is {named!r}")
     return named
 
 
-def _conversation(found: Found, turns: str) -> tuple[list[Message], str | None] | str:
-    """The conversation that is asked and the data set's own answer to it; or why the row is left out."""
-    messages = _messages(found)
-    if messages is None:
-        return "tool call"
+def _conversation(found: Found, turns: str) -> tuple[list[Message], str | None]:
+    """The conversation that is asked and the data set's own answer to it."""
+    messages = asked_of(found)
     users = [number for number, m in enumerate(messages) if m["role"] == "user"]
     if not users:
-        return "no text"
+        raise LeftOut("no text")
     last = users[0] if turns == "first" else users[-1]
     asked = messages[last : last + 1] if turns == "first" else messages[: last + 1]
     if not asked[-1]["content"].strip():
-        return "no text"
+        raise LeftOut("no text")
     after = messages[last + 1 : last + 2]
     return asked, after[0]["content"] if after and after[0]["role"] == "assistant" else None
 
 
-def _messages(found: Found) -> list[Message] | None:
-    """The row's turns as they are; None where a tool takes part in them."""
-    row = found.row
-    if row.get("messages") is None:
-        if "prompt" not in row:
-            there = ", ".join(sorted(row)) or "nothing"
-            raise UserError(f"{found.place}: a prompt needs `prompt` or `messages`, this row has {there}")
-        return [{"role": "user", "content": _text(found, "prompt", row["prompt"])}]
-    turns = row["messages"]
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) and "role" in turn for turn in turns):
-        raise UserError(f"{found.place}: `messages` must be a list of {{role, content}}")
-    if any(turn["role"] in TOOL_ROLES or any(turn.get(f) not in NOTHING for f in TOOL_FIELDS) for turn in turns):
-        return None
-    for turn in turns:
-        if turn["role"] not in ROLES:
-            raise UserError(f"{found.place}: role {turn['role']!r} in `messages`; there is {', '.join(ROLES)}")
-    return [{"role": t["role"], "content": _text(found, "content", t.get("content"))} for t in turns]
+def asked_of(found: Found) -> list[Message]:
+    """A row's turns, from `messages` or `prompt`.
+
+    Raises:
+        UserError: it has none.
+        LeftOut: a tool takes part in them.
+    """
+    row: Any = found.row
+    name = next((name for name in CONVERSATIONS if row.get(name) is not None), None)
+    if name is not None:
+        return conversation.messages(found.place, name, row[name])
+    if "prompt" not in row:
+        there = ", ".join(sorted(row)) or "nothing"
+        raise UserError(f"{found.place}: a prompt needs `prompt` or `messages`, this row has {there}")
+    prompt = row["prompt"]
+    if isinstance(prompt, list) and prompt and all(isinstance(turn, dict) for turn in prompt):
+        return conversation.messages(found.place, "prompt", prompt)
+    return [{"role": "user", "content": conversation.text(found.place, "prompt", prompt)}]
 
 
-def _text(found: Found, name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise UserError(f"{found.place}: `{name}` must be text, this is {type(value).__name__}")
-    return value
+def prompt_id_of(place: str, row: dict[str, Any], language: str, messages: list[Message]) -> str:
+    """A row's own id, or the hash of what it asks.
 
-
-def _prompt_id(found: Found, language: str, messages: list[Message]) -> str:
-    key = next((found.row[name] for name in IDS if found.row.get(name) is not None), None)
+    Raises:
+        UserError: the id is neither text nor a whole number.
+    """
+    key = next((row[name] for name in IDS if row.get(name) is not None), None)
     if key is None:
         content = f"{language}\0{records.canonical_messages(messages)}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     if not isinstance(key, str | int):
-        raise UserError(f"{found.place}: an id must be text or a whole number, this is {key!r}")
+        raise UserError(f"{place}: an id must be text or a whole number, this is {key!r}")
     return str(key)
 
 
@@ -158,10 +187,11 @@ def fits(config: PromptsConfig, dropped: Counter[str]) -> Callable[[Prompt], boo
 
 
 def _reference(found: Found, answer: str | None) -> str | None:
-    own = found.row.get("reference")
-    return answer if own is None else _text(found, "reference", own)
+    own = found.row.get("reference")  # type: ignore[union-attr]
+    return answer if own is None else conversation.text(found.place, "reference", own)
 
 
-def _meta(found: Found) -> str:
-    meta = found.row.get("meta")
+def meta_of(row: dict[str, Any]) -> str:
+    """What a grader or a reward may need, as JSON."""
+    meta = row.get("meta")
     return meta if isinstance(meta, str) else json.dumps(meta if meta is not None else {}, ensure_ascii=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from croco.artifacts.records import Message
 from croco.config import languages as known
 from croco.config import reach
 from croco.errors import UserError
+from croco.prompts import conversation, parsing, rows
+from croco.prompts.rows import LeftOut
 
 KEY = "evals.reward_ranking.path"
-SUFFIXES = (".jsonl", ".parquet")
 TIES = ("tie", "tied", "ties")
+NO_PROMPT = "empty prompt"
 Row = dict[str, Any]
 
 
@@ -85,87 +88,63 @@ def each(
     languages: Sequence[str] | None = None,
     default: str | None = None,
     key: str = KEY,
+    counts: Counter[str] | None = None,
 ) -> Iterator[tuple[str, Preference]]:
     """(place, comparison) of every row; the place is `FILE:LINE`.
 
     Args:
         languages: of a hub data set with a configuration per language, only these are loaded; None loads the first one.
         default: the language of rows that name none, by a column or by the name of their file.
+        counts: of rows that are left out, or cannot be read, by reason.
 
     Raises:
-        UserError: nothing is there, or a row is no comparison.
+        UserError: nothing is there, or too many rows are no comparisons (see `rows.readable`).
     """
-    names = codes()
     local = Path(path).exists()
-    rows = _from_files(Path(path), key) if local else _from_hub(path, languages or (), split, revision, key)
-    for place, hint, row in rows:
-        yield place, _parse(place, row, names, hint, default, Path(path).name)
+    found = rows.of_files(Path(path), key) if local else _from_hub(path, languages or (), split, revision, key)
+    counts = Counter() if counts is None else counts
+    yield from rows.readable(found, lambda one: (one.place, parse(one, default, Path(path).name)), counts)
 
 
-def files(path: Path, key: str = KEY) -> list[Path]:
-    """A file itself, or the files of a folder and its subfolders."""
-    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES)
-    if not found or any(file.suffix not in SUFFIXES for file in found):
-        raise UserError(f"{key}: {path}: neither a {' or '.join(SUFFIXES)} file nor a folder with such files")
-    return found
-
-
-def codes() -> dict[str, str]:
-    """What names a language in preference data (its code here, ISO, FLORES, English name) -> its file in conf/language."""
-    names = {}
-    for code in known.known():
-        language = known.settings(code)
-        for name in (code, language.iso, language.m_rewardbench, language.english_name):
-            if name is not None:
-                names[str(name).lower()] = code
-    return names
-
-
-def _from_files(path: Path, key: str) -> Iterator[tuple[str, tuple[str, ...], Row]]:
-    """(place, names that may say the language, row) of every row."""
-    for file in files(path, key):
-        hint = (file.stem, file.parent.name) if path.is_dir() else (file.stem,)
-        if file.suffix == ".jsonl":
-            for number, row in records.read_jsonl(file):
-                yield f"{file}:{number}", hint, row
-        else:
-            import pyarrow.parquet as pq
-
-            for number, row in enumerate(pq.read_table(file).to_pylist(), start=1):
-                yield f"{file}, row {number}", hint, row
-
-
-def _from_hub(
-    path: str, languages: Sequence[str], split: str, revision: str | None, key: str
-) -> Iterator[tuple[str, tuple[str, ...], Row]]:
+def _from_hub(path: str, languages: Sequence[str], split: str, revision: str | None, key: str) -> Iterator[rows.Found]:
     """The configurations of those of the languages that the data set has; languages it lacks are left out."""
     reach.missing()
     import datasets
 
-    names = codes()
     try:
         there = list(datasets.get_dataset_config_names(path, revision=revision))
-        wanted = [name for name in there if names.get(name.lower()) in languages] or there[:1]
-        for name in wanted:
-            for number, row in enumerate(datasets.load_dataset(path, name, split=split, revision=revision), start=1):
-                yield f"{path}/{name}, row {number}", (name,), row
     except Exception as error:
         raise UserError(
+<<<<<<< HEAD
             f"{key}: cannot load '{path}' from the hub ({reach.why(error)}); a local copy works too"
         ) from None
+=======
+            f"{key}: cannot load '{path}' from the hub ({rows.first_line(error)}); a local copy works too"
+        ) from None
+    wanted = [name for name in there if known.of_word(name) in languages] or there[:1]
+    for name in wanted:
+        yield from rows.of_hub(path, name, split, revision, key)
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
 
 
-def _parse(
-    place: str, row: Row, names: dict[str, str], hint: tuple[str, ...], default: str | None, source: str
-) -> Preference:
+def parse(found: rows.Found, default: str | None = None, source: str = "", first: bool = False) -> Preference:
+    """A comparison from a row.
+
+    Args:
+        default: the language of a row that names none; with `first` it comes before the names of file and folder.
+
+    Raises:
+        UserError: it is none.
+        LeftOut: nobody wants it.
+    """
+    row, place = found.row, found.place
+    assert isinstance(row, dict), "readable() looks first"
     missing = [name for name in ("chosen", "rejected") if row.get(name) is None]
     if missing:
         raise UserError(f"{place}: no {' nor '.join(missing)}; a comparison needs prompt, chosen and rejected")
-    said = [str(name) for name in (row.get("language"), row.get("lang")) if name]
-    known = next((names[name.lower()] for name in (*said, *hint) if name.lower() in names), None)
-    language = known or (said[0] if said else default or hint[0])
     (before, chosen), (also, rejected) = (_side(place, name, row[name]) for name in ("chosen", "rejected"))
-    messages = _prompt(place, row.get("prompt"), before, also)
+    messages = _prompt(found, before, also)
+    language = _language(found, default, first, messages[-1]["content"])
     key = next((row[name] for name in ("id", "pair_id", "prompt_id") if row.get(name) is not None), None)
     if key is None:  # then never taken for a translation
         text = "\0".join((language, records.canonical_messages(messages), chosen, rejected))
@@ -173,6 +152,16 @@ def _parse(
     subset = str(row.get("subset") or row.get("category") or "")
     tied = any(bool(row.get(name)) for name in TIES)
     return Preference(str(key), language, messages, chosen, rejected, subset, _margin(place, row), tied, source)
+
+
+def _language(found: rows.Found, default: str | None, first: bool, text: str) -> str:
+    """By the row, then by the names around it; what names no language here stays as it is said."""
+    said = parsing.said(found)
+    if first and said is None and default is not None:
+        return default
+    words = [*([said] if said else ()), *found.names]
+    means = next((code for word in words if (code := known.of_word(word, text)) is not None), None)
+    return means or said or default or found.names[0]
 
 
 def _side(place: str, name: str, value: Any) -> tuple[list[Message], str]:
@@ -185,34 +174,37 @@ def _side(place: str, name: str, value: Any) -> tuple[list[Message], str]:
     return messages[:-1], messages[-1]["content"]
 
 
-def _prompt(place: str, prompt: Any, before: list[Message], also: list[Message]) -> list[Message]:
+def _prompt(found: rows.Found, before: list[Message], also: list[Message]) -> list[Message]:
     """What both answers reply to, from `prompt` or from what stands before them."""
+    place, row = found.place, found.row
+    assert isinstance(row, dict), "readable() looks first"
     if before != also:
         raise UserError(f"{place}: `chosen` and `rejected` do not reply to the same conversation")
+    name = next((name for name in ("prompt", *parsing.CONVERSATIONS) if row.get(name)), "prompt")
+    prompt = row.get(name)
     own: list[Message] = []
     if isinstance(prompt, str) and prompt.strip():
         own = [{"role": "user", "content": prompt}]
     elif prompt is not None and not isinstance(prompt, str):
-        own = _messages(place, "prompt", prompt)
+        own = _messages(place, name, prompt)
     if own and before and before[-len(own) :] != own:
-        raise UserError(f"{place}: `prompt` is not what stands before the answers in `chosen`")
+        raise UserError(f"{place}: `{name}` is not what stands before the answers in `chosen`")
     messages = before or own
     if not messages:
+        if "prompt" in row:
+            raise LeftOut(NO_PROMPT)
         raise UserError(f"{place}: no prompt; a comparison needs prompt, chosen and rejected")
     if messages[-1]["role"] != "user":
         raise UserError(
-            f"{place}: `prompt` ends with the {messages[-1]['role']}'s turn, an answer replies to the user's"
+            f"{place}: `{name}` ends with the {messages[-1]['role']}'s turn, an answer replies to the user's"
         )
     return messages
 
 
 def _messages(place: str, name: str, value: Any) -> list[Message]:
-    good = (
-        isinstance(value, list) and value and all(isinstance(m, dict) and {"role", "content"} <= set(m) for m in value)
-    )
-    if not good or not all(isinstance(m["content"], str) for m in value):
+    if not isinstance(value, list | dict) or not value:
         raise UserError(f"{place}: `{name}` must be text or a list of {{role, content}}")
-    return [{"role": str(m["role"]), "content": m["content"]} for m in value]
+    return conversation.messages(place, name, value)
 
 
 def _margin(place: str, row: Row) -> float | None:

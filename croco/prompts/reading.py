@@ -1,53 +1,38 @@
-"""Rows of files and of data sets on the hub, each with the place it comes from, for messages to people."""
+"""The rows of `prompts.path`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+<<<<<<< HEAD
 from croco.artifacts import records
 from croco.config import PromptsConfig, reach
 from croco.errors import UserError
+=======
+from croco.config import PromptsConfig
+from croco.prompts import rows
+from croco.prompts.rows import Found
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Found:
-    """One row as it was found."""
-
-    place: str
-    """`FILE:LINE`, or the file or data set and the row's number."""
-    language: str | None
-    """By the name of its file, where a folder has one file per language."""
-    row: Row
+KEY = "prompts.path"
 
 
 def read(config: PromptsConfig) -> Iterator[Found]:
-    """Every row of `prompts.path`, in order.
+    """Every row, in order.
 
     Raises:
         UserError: nothing is there, or something that cannot be read; names file and line, or the key to change.
     """
-    return {"jsonl": _from_files, "parquet": _from_files, "hub": _from_hub}[config.source](config)
+    if config.source == "hub":
+        return rows.of_hub(str(config.path), config.name, config.hub_split, config.revision, KEY)
+    return rows.of_files(Path(str(config.path)), KEY)
 
 
-def files(path: Path, suffix: str) -> list[Path]:
-    """A file itself, or the files of a folder.
-
-    Raises:
-        UserError: neither is there.
-    """
-    found = [path] if path.is_file() else sorted(path.glob(f"*.{suffix}"))
-    if not found:
-        raise UserError(f"prompts.path: {path}: no such file, nor a folder with *.{suffix} files")
-    return found
-
-
-def _from_files(config: PromptsConfig) -> Iterator[Found]:
+def digests(config: PromptsConfig) -> dict[str, str] | None:
+    """Name -> content of what is read from this disk, for addresses; None of a data set on the hub."""
     path = Path(str(config.path))
+<<<<<<< HEAD
     for file in files(path, config.source):
         language = file.stem if path.is_dir() else None
         rows = _jsonl(file) if config.source == "jsonl" else _parquet(file)
@@ -105,3 +90,10 @@ def _refused(config: PromptsConfig, reason: str) -> UserError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+=======
+    if config.source != "hub":
+        return rows.digests(path, KEY)
+    if not path.is_dir():
+        return None
+    return {str(f.relative_to(path)): rows.digest(f) for f in sorted(path.rglob("*")) if f.is_file()}
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
-from croco.stages.base import Stage
+from croco.config.worlds import reads_reward
+from croco.stages.base import Stage, brought
 
 
 def stages() -> tuple[Stage, ...]:
@@ -23,6 +24,7 @@ def stages() -> tuple[Stage, ...]:
         preferences,
         prompts,
         quality,
+        ready,
         references,
         report,
         reward_model,
@@ -37,20 +39,35 @@ def stages() -> tuple[Stage, ...]:
     from croco.stages.arena import prompts as questions
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
-    pools = (generations.STAGE, scores.STAGE)
+
+    def only(stage: Stage, *kinds: str) -> Stage:
+        return replace(stage, wanted=lambda config: brought(config, *kinds) and stage.wanted(config))
+
+    def rewarded(stage: Stage) -> Stage:
+        return replace(stage, wanted=lambda config: reads_reward(config) and stage.wanted(config))
+
+    pools = (
+        only(generations.STAGE, "generated"),
+        ready.generations(generations.STAGE),
+        only(scores.STAGE, "generated", "answers"),
+        ready.scores(scores.STAGE),
+    )
     others = (sources.other_generations(generations.STAGE), sources.other_scores(scores.STAGE))
     own = (references.STAGE, sources.reference_scores(scores.STAGE))
+    paired = (only(pairs.STAGE, "generated", "answers", "scores"), ready.pairs(pairs.STAGE))
     return (
-        preferences.STAGE,
-        reward_model.STAGE,
+        rewarded(preferences.STAGE),
+        rewarded(reward_model.STAGE),
         questions.STAGE,
         *translations.stages(prompts.STAGE),
-        replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)),
+        ready.DATA,
+        ready.prompts(prompts.STAGE),
+        only(replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)), "generated"),
         reward_ranking.stage(scores.STAGE),  # before anything is generated
         checks.PROMPTS,
         euroeval.DATA,
         questions.HELDOUT,
-        *map(given.only_to_train, (*pools, *others, *own, pairs.STAGE)),
+        *map(given.only_to_train, (*pools, *others, *own, *paired)),
         given.STAGE,
         given.only_to_train(replace(training.STAGE, more=_by_step())),
         generations.ANSWERS_BASE,

@@ -109,6 +109,11 @@ class Stage:
     """Further inputs that some configurations need; `generations@en` is the artifact of that one language."""
 
 
+def brought(config: Config, *kinds: str) -> bool:
+    """Whether the run is brought data of one of these kinds (croco/config/data.py)."""
+    return config.data.kind in kinds
+
+
 def pairs_wanted(config: Config) -> bool:
     """Whether anything reads pairs: all training but that on the data set's own answers; the distance of the training data."""
     return config.method.trains_on != "reference" or config.evals.distance is not None

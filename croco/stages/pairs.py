@@ -14,6 +14,7 @@ from croco.language import frame, text
 from croco.models.checkpoints import tokenizer_of
 from croco.pairing import levels, report, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
+from croco.pairing.ready import SOURCE as BROUGHT
 from croco.stages.base import Job, Stage, languages_of, model_of, pairs_wanted
 
 
@@ -55,6 +56,9 @@ def _tokenise(config: Config) -> dict[str, report.Tokenise]:
 
 def _sources(job: Job) -> dict[str, Tables]:
     """Whose answers there are; those of the policy (or, off-policy, of the other model) first."""
+    if not job.config.data.made:
+        generations, scores = (job.inputs[stage] for stage in ("generations", "scores"))
+        return {BROUGHT: Tables(generations.files("generations"), scores.files("scores"))}
     base = job.config.source.kind
     made_by = {
         "off_policy": ("other_generations", "other_scores"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from croco.errors import UserError
 from croco.language import fidelity
 from croco.pairing.choose import draw
 from croco.prompts import preferences
+from croco.prompts import rows as rows_of
 from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
 
@@ -35,8 +35,7 @@ def slice_of(config: Config) -> dict[str, Any]:
     for source in preferences_of(part):
         settings = records.as_dict(source)
         if Path(source.path).exists():
-            found = preferences.files(Path(source.path), KEY)
-            settings["path"] = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in found]
+            settings["path"] = list(rows_of.digests(Path(source.path), KEY).values())
         sources.append(settings)
     return {
         "sources": sources,
@@ -84,7 +83,7 @@ def _of_source(source: PreferencesConfig, training: RewardTrainingConfig, counts
         return
     rows = []
     for place, preference in preferences.each(
-        source.path, source.hub_split, source.revision, training.languages, source.language, KEY
+        source.path, source.hub_split, source.revision, training.languages, source.language, KEY, counts
     ):
         reason = _unusable(preference)
         if reason is not None:

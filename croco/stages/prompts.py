@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from croco.artifacts import records
@@ -23,6 +21,7 @@ from croco.stages.base import Job, Stage
 def slice_of(config: Config) -> dict[str, Any]:
     """With the content of local files, and the tokenizer where lengths are counted in tokens."""
     prompts = records.as_dict(config.prompts)
+<<<<<<< HEAD
     path = Path(str(prompts.pop("path")))
     if config.prompts.system == "keep":
         prompts.pop("system")  # as it was before there was a choice
@@ -32,16 +31,18 @@ def slice_of(config: Config) -> dict[str, Any]:
         prompts["files"] = {str(f.relative_to(path)): _digest(f) for f in sorted(path.rglob("*")) if f.is_file()}
     elif config.prompts.source == "hub":
         prompts["path"] = config.prompts.path
+=======
+    path = prompts.pop("path")
+    if config.prompts.source in ("jsonl", "parquet", "hub"):
+        found = reading.digests(config.prompts)
+        prompts |= {"path": path} if found is None else {"files": found}
+>>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
     if config.prompts.max_tokens is not None:
         from croco.engines import factory
         from croco.models.slices import tokenizer_slice
 
         prompts |= tokenizer_slice(factory.policy(config.model))
     return {"prompts": prompts}
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def run(job: Job) -> dict[str, Any]:

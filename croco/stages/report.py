@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from croco import page
@@ -18,6 +19,7 @@ from croco.page import multiples, trained
 from croco.page import pairs as drawn_pairs
 from croco.page.curves import Curve
 from croco.pairing import levels, show
+from croco.pairing.ready import SOURCE as BROUGHT
 from croco.show import tables
 from croco.show.tables import Table
 from croco.stages import templates
@@ -88,6 +90,8 @@ def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
 
 def _data(config: Config) -> str:
     own = config.method.trains_on == "reference"
+    if not config.data.made:
+        return f"{config.data.kind} from {Path(str(config.data.path)).name}"
     return "the data set's own answers" if own else f"{config.pairing.scope} pairs"
 
 
@@ -137,7 +141,8 @@ def _pairs(job: Job) -> dict[str, Any] | None:
 def _drawn_pairs(job: Job) -> drawn_pairs.Pairs | None:
     if "pairs" not in job.inputs:
         return None
-    scored = {job.config.source.kind: "scores", **SCORED}
+    own = job.config.source.kind if job.config.data.made else BROUGHT
+    scored = {own: "scores", **SCORED}
     scores = {
         source: job.inputs[name].table("scores", drawn_pairs.SCORE_COLUMNS)
         for source, name in scored.items()
@@ -222,6 +227,7 @@ def _answers(
 STAGE = Stage(
     name="report",
     needs=(
+        "data",
         "translations",
         "prompts",
         "generations",

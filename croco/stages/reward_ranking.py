@@ -5,7 +5,6 @@ It is made from the stage of the scores, whose slice of the configuration says w
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
 from croco.evals.ranking import measures as measures_
 from croco.prompts import preferences
+from croco.prompts import rows as rows_of
 from croco.prompts.preferences import Preference
 from croco.rewards import factory
 from croco.show.tables import Table
@@ -92,8 +92,7 @@ def _slice(config: Config) -> dict[str, Any]:
     assert given is not None, "stages are asked whether they are wanted"
     settings = records.as_dict(given)
     if given.path is not None and Path(given.path).exists():
-        found = preferences.files(Path(given.path))
-        settings["path"] = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in found]
+        settings["path"] = list(rows_of.digests(Path(given.path), preferences.KEY).values())
     return {**settings, "languages": list(config.lang.languages)}
 
 

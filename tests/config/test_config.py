@@ -29,6 +29,7 @@ NEEDS = {
     ("translation", "plain"): ["translation.model=x", *REAL],
     ("translation", "translategemma"): REAL,
     ("translation", "translategemma_google"): REAL,
+    **{("data", kind): [f"data.path={CONF}", "evals=none"] for kind in ("pairs", "answers", "scores")},
     ("evals", "arena_hard"): REAL,
     ("evals", "arena_paper"): REAL,
     ("prompts", "checks"): ["evals=checks", "evals.checks.topics=heldout", *REAL],
@@ -233,6 +234,7 @@ def test_languages_have_every_field() -> None:
         "m_rewardbench",
         "translategemma",
         "identified_as",
+        "also_called",
     }
     files = list((CONF / "language").glob("*.yaml"))
     assert len(files) == 15

@@ -279,7 +279,7 @@ def test_what_the_hub_has_not_is_one_line(tmp_path: Path, settings: dict[str, ob
 def test_a_data_set_without_prompts_names_its_columns(tmp_path: Path) -> None:
     settings = hub(tmp_path)
     write(Path(str(settings.path)) / "train.jsonl", [{"instruction": "hi", "output": "hello"}])
-    with pytest.raises(UserError, match=r"set, row 0: a prompt needs .*, this row has instruction, output"):
+    with pytest.raises(UserError, match=r"set, row 1: a prompt needs .*, this row has instruction, output"):
         parsed(settings)
 
 

@@ -92,7 +92,7 @@ def test_the_loop_is_closed(policy: Path, reward: Path, tmp_path: Path) -> None:
         ({"chosen": [{"role": "user", "content": "hi"}]}, r":2: `chosen` ends with the user's turn"),
         ({"chosen": None}, r":2: no chosen"),
         ({"margin": "much"}, r":2: `margin` must be a number"),
-        ({"prompt": None}, r":2: no prompt"),
+        ({"prompt": [{"role": "user"}], "chosen": [{"role": "user"}]}, r":2: `chosen` ends with the user"),
     ],
 )
 def test_what_is_no_preference_is_refused_with_its_line(
