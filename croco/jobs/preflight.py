@@ -198,12 +198,8 @@ def _rewards(config: Config) -> list[str]:
     from croco.rewards.factory import checkpoint
     from croco.stages import templates
 
-<<<<<<< HEAD
     found = []
-    for _, part in parts_of(config.reward) if config.engine.name != "fake" else ():
-=======
     for _, part in parts_of(config.reward) if config.engine.name != "fake" and reads_reward(config) else ():
->>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
         if part.kind == "sequence_classification":
             tokenizer = tokenizer_of(checkpoint(part))
             check_reward_template(checkpoint(part), tokenizer)

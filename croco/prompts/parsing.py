@@ -35,21 +35,11 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
     """
     ids: set[tuple[str, str]] = set()
     texts: set[bytes] = set()
-<<<<<<< HEAD
-    for found in rows:
-        language = _language(config, found)
-        read = _conversation(found, config.turns)
-        if isinstance(read, str):
-            dropped[read] += 1
-            continue
-        messages, answer = read
-        prompt_id = _prompt_id(found, language, messages)
-        digest = hashlib.sha256(f"{language}\0{_plain(without_system(messages, config.system))}".encode()).digest()
-=======
     for prompt in readable(rows, lambda found: _prompt(config, found), dropped):
         language, prompt_id = prompt.language, prompt.prompt_id
-        digest = hashlib.sha256(f"{language}\0{_plain(prompt.messages)}".encode()).digest()
->>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
+        digest = hashlib.sha256(
+            f"{language}\0{_plain(without_system(prompt.messages, config.system))}".encode()
+        ).digest()
         if (prompt_id, language) in ids or (config.deduplicate and digest in texts):
             dropped["duplicate"] += 1
             continue

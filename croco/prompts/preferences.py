@@ -115,16 +115,11 @@ def _from_hub(path: str, languages: Sequence[str], split: str, revision: str | N
         there = list(datasets.get_dataset_config_names(path, revision=revision))
     except Exception as error:
         raise UserError(
-<<<<<<< HEAD
             f"{key}: cannot load '{path}' from the hub ({reach.why(error)}); a local copy works too"
-        ) from None
-=======
-            f"{key}: cannot load '{path}' from the hub ({rows.first_line(error)}); a local copy works too"
         ) from None
     wanted = [name for name in there if known.of_word(name) in languages] or there[:1]
     for name in wanted:
         yield from rows.of_hub(path, name, split, revision, key)
->>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
 
 
 def parse(found: rows.Found, default: str | None = None, source: str = "", first: bool = False) -> Preference:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from croco.artifacts import records
+from croco.config import reach
 from croco.errors import UserError
 
 Row = dict[str, Any]
@@ -198,13 +199,14 @@ def of_hub(
     Raises:
         UserError: it cannot be had; names the key to change.
     """
+    reach.missing()
     import datasets
 
     group = key.split(".")[0]
     try:
         data = datasets.load_dataset(path, name, split=split, revision=revision)
     except Exception as error:  # of its loaders, its file systems and the network: there is no common class
-        raise _refused(group, key, path, name, split, first_line(error)) from None
+        raise _refused(group, key, path, name, split, reach.why(error)) from None
     for number, row in enumerate(data, start=1):
         yield Found(f"{path}, row {number}", (*names, *((name,) if name else ())), row)
 

@@ -21,22 +21,12 @@ from croco.stages.base import Job, Stage
 def slice_of(config: Config) -> dict[str, Any]:
     """With the content of local files, and the tokenizer where lengths are counted in tokens."""
     prompts = records.as_dict(config.prompts)
-<<<<<<< HEAD
-    path = Path(str(prompts.pop("path")))
+    path = prompts.pop("path")
     if config.prompts.system == "keep":
         prompts.pop("system")  # as it was before there was a choice
-    if config.prompts.source in ("jsonl", "parquet"):
-        prompts["files"] = {file.name: _digest(file) for file in reading.files(path, config.prompts.source)}
-    elif config.prompts.source == "hub" and path.is_dir():
-        prompts["files"] = {str(f.relative_to(path)): _digest(f) for f in sorted(path.rglob("*")) if f.is_file()}
-    elif config.prompts.source == "hub":
-        prompts["path"] = config.prompts.path
-=======
-    path = prompts.pop("path")
     if config.prompts.source in ("jsonl", "parquet", "hub"):
         found = reading.digests(config.prompts)
         prompts |= {"path": path} if found is None else {"files": found}
->>>>>>> eae408f (Ready-made pairs, answers and scores: data=pairs|answers|scores from files (.gz, .zst, Parquet, Arrow) or the hub, with the pair report and all behind it; one reader of rows, languages by any of their names, broken rows counted)
     if config.prompts.max_tokens is not None:
         from croco.engines import factory
         from croco.models.slices import tokenizer_slice

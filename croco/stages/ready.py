@@ -24,8 +24,9 @@ from croco.models.checkpoints import tokenizer_of
 from croco.models.slices import tokenizer_slice
 from croco.pairing import ready as pairing
 from croco.pairing import show
-from croco.prompts import ready, rows, sampling
+from croco.prompts import parsing, ready, rows, sampling
 from croco.prompts.ready import KEY, ReadyAnswer, ReadyPair
+from croco.stages import templates
 from croco.stages.base import Job, Stage, brought, pairs_wanted
 
 SAID = 5  # reasons that the progress line tells
@@ -36,7 +37,7 @@ def _slice(config: Config) -> dict[str, Any]:
     data = records.as_dict(config.data)
     if not rows.is_hub_id(str(config.data.path)):
         data["path"] = sorted(rows.digests(Path(str(config.data.path)), KEY).values())
-    return {"data": data, "languages": sorted(config.lang.languages)}
+    return {"data": data, "languages": sorted(config.lang.languages), "system": config.prompts.system}
 
 
 def _read(job: Job) -> dict[str, Any]:
@@ -44,10 +45,12 @@ def _read(job: Job) -> dict[str, Any]:
     data, languages = job.config.data, job.config.lang.languages
     counts: Counter[str] = Counter()
     found: dict[tuple[str, str], Prompt] = {}
+    system = job.config.prompts.system
     kind = ReadyPair if data.kind == "pairs" else ReadyAnswer
 
     def kept() -> Iterator[dict[str, Any]]:
-        for one in ready.read(data, languages, counts):
+        for read in ready.read(data, languages, counts):
+            one = replace(read, messages=parsing.without_system(read.messages, system))
             found.setdefault((one.prompt_id, one.language), Prompt(one.prompt_id, one.language, one.messages, ""))
             yield records.as_dict(one)
 
@@ -87,7 +90,7 @@ def prompts(stage: Stage) -> Stage:
             there = ", ".join(sorted({p.language for p in every}))
             raise UserError(f"{KEY}: {job.config.data.path}: nothing to train on in '{job.language}', only in {there}")
         job.output.write_table("prompts", records.schema(Prompt), map(records.as_dict, own))
-        return {"rows": len(own), **splits}
+        return {"rows": len(own), **splits, "roles": templates.roles(own)}
 
     return Stage(
         name=stage.name,
@@ -116,8 +119,7 @@ def generations(stage: Stage) -> Stage:
 
 
 def _tokens_slice(config: Config) -> dict[str, Any]:
-    model = config.model
-    return tokenizer_slice(model.path, model.revision, model.chat_template)
+    return tokenizer_slice(factory.policy(config.model))
 
 
 def _to_train(job: Job) -> set[str]:
@@ -206,5 +208,5 @@ def _pairs(job: Job) -> dict[str, Any]:
         job.output.path / "pairs.parquet",
         left_out,
     )
-    job.progress.console.print(show.render(summary["report"]))
+    job.progress.console.print(show.render(summary["report"], job.progress.console.width))
     return summary
