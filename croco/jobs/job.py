@@ -25,7 +25,7 @@ from croco.config.worlds import reads_reward
 from croco.errors import UserError
 from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
-from croco.jobs import ending, english, outcomes
+from croco.jobs import ending, english, lacking, outcomes
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
@@ -108,6 +108,8 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
     )
     artifact_store = store.Store(root, {"run": resolved, "seed": config.seed})
+    for note in lacking.notes(config):
+        progress.say(note)
     for warning in ahead(config, artifact_store):
         progress.say(f"warning: {warning}")
     trackers = tracking.Trackers(_told(config), root / "wandb", run_id, _called(config), resolved)

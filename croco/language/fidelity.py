@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from croco.config import languages
+from croco.config.scripts import written_in
 from croco.errors import UserError
 
 if TYPE_CHECKING:
@@ -84,14 +85,25 @@ def _one_group() -> Mapping[str, set[str]]:
 
 
 def matches(language: str, text: str, among: Sequence[str] | None = None) -> bool | None:
-    """Whether `text` is in `language` (a file of conf/language) or one that counts as it; None where it cannot be told.
+    """Whether `text` is in `language` (a file of conf/language) or one that counts as it; None where it cannot be told, also of
+    a language that identification does not know. Letters of another script than the file's `script` tell by themselves.
 
     Raises:
         UserError: conf/language has no such language.
     """
     codes = _codes(language)
+    if written_in(text, languages.script_of(language)) is False:
+        return False
+    if not is_known(language):  # else every answer in it would be some other language's
+        return None
     (found,) = identify([text], among)
     return None if found is None else found in codes
+
+
+@functools.cache
+def is_known(language: str) -> bool:
+    """Whether identification can answer any of the codes that a language is `identified_as`."""
+    return not set(_codes(language)).isdisjoint(_identifier(tuple(sorted(known_languages()))).labels)
 
 
 def spoken(code: str, text: str) -> bool | None:
