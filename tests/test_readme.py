@@ -15,6 +15,12 @@ from croco.config import CONF, Config, strict
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 RUNS = [line.split("#")[0].strip() for line in TEXT.splitlines() if line.startswith("    python -m croco.run")]
+WALKS = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8").split("## Two walks")[1].split("\n## ")[0]
+RUNS += [  # the walks' commands take the words of a run, whatever is done with them
+    "python -m croco.run " + re.sub(r"^croco \w+", "", line.split("#")[0].strip()).strip()
+    for line in (*WALKS.splitlines(), *TEXT.splitlines())
+    if re.match(r"    croco (?:run|doctor|fetch) .*=", line)
+]
 PLACEHOLDERS = {
     "data.path=FILE_OR_FOLDER": "data.path=tests",
     "FILE_OR_FOLDER": "x.jsonl",

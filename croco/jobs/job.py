@@ -25,7 +25,7 @@ from croco.config.worlds import reads_reward
 from croco.errors import UserError
 from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
-from croco.jobs import ending, english, lacking, outcomes
+from croco.jobs import ending, english, lacking, outcomes, submission
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
@@ -99,7 +99,7 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     """The job itself: returns the report, raises what goes wrong."""
     config = strict(composed)
     preflight(config)
-    config = measured_alone(commits.pinned(config))
+    config = submission.sharing(measured_alone(commits.pinned(config)))
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
     clock.begin(config.date, root)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -117,6 +118,8 @@ class Remember(Callback):
             config.hydra.sweep.dir = folder
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(folder, ensure_ascii=False)}")
         current = Sweep(Path(folder), _total(config), submitted, _logger(config), Path(config.paths.artifacts))
+        if "SlurmLauncher" in str(config.hydra.launcher.get("_target_")):
+            _tell_plan(config)
 
 
 def _refuse_secrets(config: DictConfig) -> None:
@@ -146,14 +149,40 @@ def _logger(config: DictConfig) -> LoggerConfig | None:
         return None
 
 
+def _tell_plan(config: DictConfig) -> None:
+    """What the jobs will make together, before they are submitted; a job that cannot be planned says why itself."""
+    from hydra import compose
+
+    from croco.config import strict
+    from croco.jobs import submission  # heavy
+
+    try:
+        found = [strict(compose("config", overrides=words)) for words in _jobs(config)]
+        print(tables.text([submission.plan(found)]), flush=True)
+    except Exception as error:
+        commandline.say(f"the plan of this sweep cannot be told ({type(error).__name__}: {error})")
+
+
+def _jobs(config: DictConfig) -> list[list[str]]:
+    """The words of every job, where Hydra's own sweeper makes them."""
+    if BASIC not in str(config.hydra.sweeper.get("_target_")):
+        return []
+    parsed = OverridesParser.create().parse_overrides(_words(config))
+    return [words for batch in BasicSweeper.split_arguments(parsed, None) for words in batch]
+
+
+def _words(config: DictConfig) -> list[str]:
+    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    return [*words, *config.hydra.overrides.task]
+
+
 def _total(config: DictConfig) -> int | None:
     """The number of combinations; None where only the sweeper can tell."""
     if BASIC not in str(config.hydra.sweeper.get("_target_")):
         return None
-    words = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     lengths: dict[str, int] = {}
     try:
-        for override in OverridesParser.create().parse_overrides([*words, *config.hydra.overrides.task]):
+        for override in OverridesParser.create().parse_overrides(_words(config)):
             sweeps = override.is_sweep_override()
             lengths[override.get_key_element()] = len(list(override.sweep_string_iterator())) if sweeps else 1
     except HydraException:
