@@ -26,6 +26,7 @@ from croco.artifacts.files import write_atomically
 from croco.cli import commandline
 from croco.config import LoggerConfig
 from croco.jobs import outcomes, summary
+from croco.jobs.board import Board
 from croco.jobs.outcomes import DONE, Outcome
 from croco.show import secrets, tables
 from croco.tracking import of_sweep
@@ -42,6 +43,13 @@ class Sweep:
         self, folder: Path, total: int | None, submitted: bool, logger: LoggerConfig | None = None, root: Path = Path()
     ) -> None:
         self.folder, self.total, self.submitted, self.logger, self.root = folder, total, submitted, logger, root
+        self.board = Board(self._table)
+
+    def _table(self) -> tables.Table:
+        """Of the jobs so far."""
+        jobs = outcomes.of_sweep(self.folder)
+        rows = [(words, state, metric) for words, metric, state, *_ in summary.table("", jobs).rows] if jobs else []
+        return tables.Table(f"Sweep: {self.said()}", ("job", "state", "metric"), rows)
 
     def counts(self) -> tuple[Counter[str], int]:
         """Jobs by state, and how many there are to be."""
@@ -56,6 +64,7 @@ class Sweep:
 
     def close(self) -> int:
         """Show and keep the table; returns the exit code: 0 when every job is done."""
+        self.board.hide()
         jobs = outcomes.of_sweep(self.folder)
         states, total = self.counts()
         if jobs:
@@ -94,6 +103,7 @@ class Sweep:
 
     def interrupted(self) -> str:
         """One line for who pressed Ctrl-C."""
+        self.board.hide()
         queued = "; jobs that were submitted go on in the queue" if self.submitted else ""
         return f"sweep interrupted: {self.said()}{queued}; the same command goes on where it stopped"
 
@@ -120,6 +130,7 @@ class Remember(Callback):
         current = Sweep(Path(folder), _total(config), submitted, _logger(config), Path(config.paths.artifacts))
         if "SlurmLauncher" in str(config.hydra.launcher.get("_target_")):
             _tell_plan(config)
+        current.board.show(str(config.hydra.launcher.get("_target_")))
 
 
 def _refuse_secrets(config: DictConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -76,13 +77,19 @@ class Task:
         return "no rate yet" if seconds is None else f"{seconds:,.0f} s left"
 
 
+@functools.cache
+def shared() -> Console:
+    """This process's: what is shown below its lines, a bar or a sweep's table, must know of all of them."""
+    return Console(highlight=False)
+
+
 class Progress:
     """Says things and counts work, on a terminal or in a log."""
 
     def __init__(self, console: Console | None = None, notes: Path | None = None) -> None:
         """`notes` is a file in which tasks keep what is done of how much."""
         self.notes = notes
-        self.console = console or Console(highlight=False)
+        self.console = console or shared()
         if not self.console.is_terminal:
             self.console.width = max(self.console.width, PLAIN_WIDTH)
 
