@@ -63,7 +63,7 @@ class ModelConfig:
     size: str | None = None
     """Which of `sizes` is `path`, for a family of checkpoints."""
     sizes: dict[str, str] = field(default_factory=dict)
-    template_options: dict[str, Any] = field(default_factory=dict)
+    template_options: dict[str, Any] | None = None
     """What the chat template takes besides messages, e.g. `enable_thinking: false`."""
 
 

@@ -122,7 +122,7 @@ def policy(model: ModelConfig) -> Checkpoint:
         trust_remote_code=model.trust_remote_code,
         chat_template=model.chat_template,
         adapter=None if model.adapter is None else Path(model.adapter),
-        template_options=canonical(model.template_options),
+        template_options=canonical(model.template_options or {}),
     )
 
 

@@ -22,6 +22,7 @@ from croco.config import RayConfig
 from croco.engines.base import Answered, Completion, Request
 from croco.engines.process import EngineCrash
 from croco.errors import UserError
+from croco.language import clock
 
 TASKS_PER_ACTOR = 2  # one that is worked on, one that waits at the actor
 MOST_LOSSES = 3  # actors that one task may take down before it is held to be the reason
@@ -79,7 +80,7 @@ class RayPool:
                 raise UserError(f"engine.ray.address={cluster.address}: no cluster answers ({_said(error)})") from None
         options: dict[str, Any] = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_restarts": 0}
         held: Any = ray.remote(_Held)
-        self._actor = held.options(**options, runtime_env={"env_vars": dict(environment)})
+        self._actor = held.options(**options, runtime_env={"env_vars": {**clock.told(), **environment}})
         self._build = ray.put(build)
         self.actors = cluster.actors or _room(ray.cluster_resources(), cluster)
         self._loading: dict[Any, Any] = {}  # actors by what tells that they are ready

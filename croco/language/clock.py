@@ -7,12 +7,15 @@ with such a template; it stands in the file `DATE` there, and in the addresses o
 from __future__ import annotations
 
 import datetime
+import json
 import os
+import re
 from pathlib import Path
 
 from croco.errors import UserError
 
 ASKS = "strftime_now"
+CALL = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
 FILE = "DATE"
 VARIABLE = "CROCO_DATE"  # of the processes that this one starts
 
@@ -58,3 +61,13 @@ def date() -> str:
 def strftime_now(form: str) -> str:
     """What a template calls."""
     return datetime.date.fromisoformat(date()).strftime(form)
+
+
+def told() -> dict[str, str]:
+    """What processes on other machines are to have in their environment."""
+    return {VARIABLE: os.environ[VARIABLE]} if os.environ.get(VARIABLE) else {}
+
+
+def written_out(template: str) -> str:
+    """A template that no longer asks, for tools that would answer with today: its calls are what they give."""
+    return CALL.sub(lambda call: json.dumps(strftime_now(call[2]), ensure_ascii=False), template)

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from croco.artifacts import records
+from croco.artifacts import records, store
 from croco.artifacts.records import Result
 from croco.config import Config
 from croco.engines import factory
@@ -18,9 +18,10 @@ from croco.errors import UserError
 from croco.evals.benchmarks import paired, results, tool
 from croco.evals.benchmarks.results import Measured
 from croco.evals.comparing import base_and_tuned
+from croco.language import clock
 from croco.models import merged
 from croco.models.checkpoints import Checkpoint
-from croco.models.slices import checkpoint_slice
+from croco.models.slices import TEMPLATES, asks_for_the_date, checkpoint_slice
 from croco.stages.base import Job, Stage, languages_of, model_of
 
 
@@ -95,8 +96,12 @@ def _model(checkpoint: Checkpoint, folder: Path) -> str:
 
     The tool keeps answers by the model's name, so a local checkpoint goes by the artifact's own path, which changes with it.
     """
-    if checkpoint.adapter is not None or checkpoint.chat_template is not None:
+    dated = asks_for_the_date(checkpoint)
+    if checkpoint.adapter is not None or checkpoint.chat_template is not None or dated:
         merged.write(checkpoint, folder / "model")
+        if dated:  # base and tuned may be measured on different days
+            template = folder / "model" / TEMPLATES[0]
+            store.write_atomically(template, clock.written_out(template.read_text(encoding="utf-8")))
         return str((folder / "model").absolute())
     if Path(checkpoint.path).is_dir():
         link = folder / "base"

@@ -184,7 +184,7 @@ def _thoughts(job: Job) -> Iterator[str]:
     if short:
         yield (
             f"thinking: {said}; {short:,} of {rows:,} answers were cut off in their thought, which is no answer: raise "
-            "sampling.max_new_tokens, or +model.template_options.enable_thinking=false where the template knows it"
+            "sampling.max_new_tokens, or model.template_options={enable_thinking:false} where the template knows it"
         )
 
 

@@ -24,7 +24,7 @@ from croco.language import clock, frame, text
 from croco.models.slices import checkpoint_slice
 from croco.prompts.parsing import without_system
 from croco.show.progress import Progress
-from croco.stages import prompts, templates
+from croco.stages import euroeval, prompts, templates
 from tests.language.test_frame import template_of, tokenizer_for
 from tests.support.builders import TEMPLATE, build_policy, build_reward, build_tokenizer, real
 
@@ -127,6 +127,8 @@ def test_a_folder_of_artifacts_has_one_date(tmp_path: Path, monkeypatch: pytest.
     tokenizer = text.load_tokenizer(asks.model.path)
     assert tokenizer.decode(text.prompt_ids(tokenizer, [USER])).startswith("31 January 2026<s>")
     clock.begin("2026-12-24", tmp_path)
+    written = euroeval._model(factory.policy(asks.model), tmp_path / "measured")
+    assert (Path(written) / "chat_template.jinja").read_text().startswith('{{ "24 December 2026" }}')
     assert of(asks)["date"] == "2026-12-24"
     with pytest.raises(UserError, match="is no date"):
         clock.begin("24.12.", tmp_path)
@@ -137,13 +139,13 @@ def test_thinking_is_switched_off_by_the_templates_option(tmp_path: Path) -> Non
     build_policy(tmp_path)
     tokenizer_for(template_of("qwen3"), True).save_pretrained(tmp_path)
     found = {}
-    for options in ((), ("+model.template_options.enable_thinking=false",)):
+    for options in ((), ("model.template_options={enable_thinking:false}",)):
         policy = factory.policy(config(f"model.path={tmp_path}", *options).model)
         tokenizer = templates.tokenizer_of(policy)
         found[options] = tokenizer.decode(text.prompt_ids(tokenizer, [USER]))
         assert frame.of(tokenizer).closes_thought == bool(options)
         assert checkpoint_slice(policy).get("template_options", {}) == json.loads(policy.template_options)
-    assert found["+model.template_options.enable_thinking=false",] == found[()] + "<think>\n\n</think>\n\n"
+    assert found["model.template_options={enable_thinking:false}",] == found[()] + "<think>\n\n</think>\n\n"
 
 
 def test_languages_that_share_no_id_are_told_and_not_pooled(tmp_path: Path) -> None:
