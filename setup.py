@@ -8,6 +8,7 @@ setup(
     packages=[*find_packages(include=["croco*"]), *BESIDE],
     package_dir=BESIDE,
     package_data={
+        "croco": ["py.typed"],
         "croco.conf": ["**/*.yaml"],
         "croco.experiments": ["*.yaml"],
         "croco.evals.checks": ["data/*.yaml"],

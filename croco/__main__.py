@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] not in COMMANDS:
         print(f"croco: no command '{given[0]}'; there is {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # `module:name` of one's own, as `python -m` finds it; behind all that is installed
     sys.argv = [sys.argv[0], *given[1:]]  # Hydra's commands read it
     command = importlib.import_module(f"croco.{COMMANDS[given[0]][0]}")
     return int(command.main() if given[0] not in ("run", "doctor") else command.command(given[1:]))

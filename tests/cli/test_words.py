@@ -12,6 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from croco.__main__ import main as croco_main
 from croco.cli import completion, words
 from croco.config import CONF
 from croco.errors import UserError
@@ -167,3 +168,12 @@ def test_a_word_that_is_wrong_is_answered_without_a_traceback() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("croco: method: no 'dop'")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_functions_of_ones_own_are_found_beside_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed `croco` has the folder of its script in sys.path, not the one it is called in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["croco"])
+    assert croco_main(["completion", "bash"]) == 0
+    assert sys.path[-1] == str(tmp_path)
