@@ -12,7 +12,7 @@ from typing import Any
 
 from croco.errors import UserError
 from croco.language import text
-from croco.models import adapters
+from croco.models import adapters, devices
 from croco.models.checkpoints import Checkpoint, load
 
 AS_THEY_ARE = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
@@ -54,6 +54,8 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     del model
     written, _ = load(AutoModelForCausalLM, replace(checkpoint, path=str(temporary), adapter=None), emulate=True)
     apart = float((_logits(written, tokenizer) - expected).abs().mean() / expected.std())
+    del written
+    devices.release()  # what loads the folder next takes its share of a device that it believes to be free
     if not apart <= APART.get(checkpoint.dtype, APART_HALF):
         shutil.rmtree(temporary)
         raise UserError(
