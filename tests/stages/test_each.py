@@ -20,6 +20,7 @@ WINS = {"candidate": 1.0, "tie": 0.5, "opponent": 0.0}
 TRAIN, HELDOUT, SAMPLES, ITERATIONS = 6, 4, 5, 3
 DATASETS = {"da": ["scala-da", "danwic"], "en": ["squad"]}
 OF_THEIR_OWN = {  # what this chain does not have: the file beside this one that has it
+    "data": "test_ready",
     "preferences": "test_reward_model",
     "reward_model": "test_reward_model",
     "reward_ranking": "test_reward_ranking",
