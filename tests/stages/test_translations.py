@@ -61,7 +61,8 @@ class World:
         """Every language's prompts, and what was said while they were made."""
         out = io.StringIO()
         chain = Chain(config, Store(self.folder / runs), Progress(Console(file=out, width=200)), tracking.silence())
-        chain.run(stages()[: [stage.name for stage in stages()].index("prompts") + 1])
+        last = max(number for number, stage in enumerate(stages()) if stage.name == "prompts")
+        chain.run(stages()[: last + 1])
         made = chain.artifacts["prompts"]
         assert isinstance(made, Artifacts)
         rows = {language: a.rows("prompts", Prompt) for language, a in made.by_language.items()}
