@@ -168,7 +168,7 @@ class PromptsConfig:
     path: str | None
     """A file with a language column, a folder with one file per language (`da.jsonl`), or a hub data set."""
     name: str | None
-    """Configuration name of a hub data set."""
+    """Configuration name of a hub data set; `every_task`: of the embedded world also its structured tasks, held out."""
     hub_split: str
     revision: str | None
     language: str | None

@@ -27,6 +27,7 @@ from croco.config.worlds import check_worlds
 
 PICKLED = ("auto", "pt", "npcache", "tensorizer")
 """Of vLLM's `load_format`, those that can read more than safetensors."""
+EVERY_TASK = "every_task"  # prompts.name of the embedded world
 
 
 def check(config: Config) -> None:
@@ -162,6 +163,10 @@ def check_prompts(prompts: PromptsConfig, known: list[str]) -> None:
     require(
         prompts.source in ("tiny", "checks") or prompts.path is not None,
         f"prompts.path: prompts={prompts.source} needs one",
+    )
+    require(
+        prompts.source != "tiny" or prompts.name in (None, EVERY_TASK),
+        f"prompts.name: of the embedded world there is {EVERY_TASK}, or null for its open tasks; not '{prompts.name}'",
     )
     require(
         prompts.language is None or prompts.language in known,

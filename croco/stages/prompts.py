@@ -11,6 +11,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt
 from croco.config import Config, PromptsConfig
+from croco.config.valid import EVERY_TASK
 from croco.errors import UserError
 from croco.prompts import parsing, reading, sampling
 from croco.prompts import translation as translation_of
@@ -116,10 +117,13 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
 
     if language not in world.LANGUAGES:
         raise UserError(f"lang.languages: the embedded world has no '{language}', only {', '.join(world.LANGUAGES)}")
-    drawn = {}
-    for split, count in (("train", config.train), ("heldout", config.heldout)):
+    wanted = [("open", "train", config.train), ("open", "heldout", config.heldout)]
+    if config.name == EVERY_TASK:
+        wanted.append(("structured", "heldout", config.heldout))
+    drawn: list[tuple[str, dict[str, Any]]] = []
+    for kind, split, count in wanted:
         try:
-            drawn[split] = world.prompts("open", split, count, config.seed)
+            drawn += [(split, prompt) for prompt in world.prompts(kind, split, count, config.seed)]
         except ValueError as error:
             raise UserError(f"prompts.{split}: {error}") from None
     return [
@@ -131,8 +135,7 @@ def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:
             reference=p["reference"][language],
             meta=json.dumps({key: p[key] for key in ("task", "args", "variant")}, ensure_ascii=False),
         )
-        for split, prompts in drawn.items()
-        for p in prompts
+        for split, p in drawn
     ]
 
 
