@@ -12,6 +12,7 @@ setup(
         "croco.conf": ["**/*.yaml"],
         "croco.experiments": ["*.yaml"],
         "croco.evals.checks": ["data/*.yaml"],
+        "croco.models": ["templates/*.jinja"],
         "croco.page": ["*.jinja", "*.css", "*.js"],
         "croco.tiny": ["data/*.tsv", "models/*/*", "README.md"],
     },

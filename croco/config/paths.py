@@ -95,7 +95,13 @@ def fetched(name: str, hub: str) -> str:
     return str(folder) if folder.is_dir() else hub
 
 
+def chat_template(name: str) -> str:
+    """The file of a chat template that comes with the project, for base models that have none."""
+    return str(PACKAGE / "models" / "templates" / f"{name}.jinja")
+
+
 OmegaConf.register_new_resolver("fetched", fetched, replace=True)
+OmegaConf.register_new_resolver("chat_template", chat_template, replace=True)
 OmegaConf.register_new_resolver("sized", sized, replace=True)
 OmegaConf.register_new_resolver("union", lambda sets: union(*sets.values()), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)

@@ -17,6 +17,7 @@ CLASSES = {
     "aya": "cohere2",
     "eurollm": "llama",
     "gemma3": "gemma3_text",
+    "gemma3_base": "gemma3_text",
     "qwen3": "qwen3",
     "smollm2": "llama",
     "smollm3": "smollm3",
