@@ -82,10 +82,10 @@ def _prompts(study: Json, tasks: str) -> int:
 
 def _verdicts(study: Json) -> Iterator[str]:
     rows = [*study["claims"], _claim_a(study), _claim_g(study)]
-    lines = [
-        f"* **{claim['verdict'].capitalize()}**: {claim['says']} ({claim['key']}). {claim['seen'] if 'seen' in claim else _seen(claim)}".rstrip()
-        for claim in sorted(rows, key=lambda claim: RANK[claim["verdict"]])
-    ]
+    lines = []
+    for claim in sorted(rows, key=lambda claim: RANK[claim["verdict"]]):
+        seen = claim["seen"] if "seen" in claim else _seen(claim)
+        lines.append(f"* **{claim['verdict'].capitalize()}**: {claim['says']} ({claim['key']}). {seen}".rstrip())
     yield "\n".join(lines)
 
 

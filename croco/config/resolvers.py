@@ -1,4 +1,4 @@
-"""Settings that a YAML leaves to a checkpoint or to the hardware: how long a context is, which numbers are computed well."""
+"""Settings that a YAML leaves to what is there: length of a context, numbers that are computed well, topics not trained on."""
 
 from __future__ import annotations
 
@@ -42,11 +42,16 @@ def half_precision() -> str:
     return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
+def unseen_topics(source: str) -> str:
+    """Of our own prompts, those that training on `source` leaves: `heldout`, or `all`."""
+    return "heldout" if source == "checks" else "all"
+
+
 def _linux() -> bool:
     return Path("/proc/cpuinfo").is_file()
 
 
 def register() -> None:
     """For the files of conf/; a job of a sweep has the values of where the sweep was called."""
-    for function in (context_of, half_precision):
+    for function in (context_of, half_precision, unseen_topics):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True, use_cache=True)

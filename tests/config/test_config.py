@@ -32,7 +32,7 @@ NEEDS = {
     **{("data", kind): [f"data.path={CONF}", "evals=none"] for kind in ("pairs", "answers", "scores")},
     ("evals", "arena_hard"): REAL,
     ("evals", "arena_paper"): REAL,
-    ("prompts", "checks"): ["evals=checks", "evals.checks.topics=heldout", *REAL],
+    ("prompts", "checks"): ["evals=checks", *REAL],
     ("judge", "function"): ["judge.function=croco.errors:UserError"],
     ("judge", "model"): ["judge.path=x"],
     ("judge", "endpoint"): ["judge.path=x", "judge.url=http://localhost/v1"],

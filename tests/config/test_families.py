@@ -73,6 +73,14 @@ def test_checks_ask_where_there_are_prompts_and_refuse_a_set_without_any() -> No
         composed("model=eurollm", "lang.languages=[mt,cy]")
 
 
+def test_evaluations_other_than_a_models_own_compose() -> None:
+    """A family's file sets no key of an evaluation, which would be half of it where another one is chosen."""
+    for name in CLASSES:
+        assert composed(f"model={name}", "evals=none").evals.checks is None
+    topics = [composed(*words).evals.checks.topics for words in (["model=smollm2"], ["evals=checks"])]
+    assert topics == ["heldout", "all"]
+
+
 def test_training_on_our_own_prompts_asks_for_other_topics_in_the_checks() -> None:
     with pytest.raises(UserError, match=r"evals\.checks\.topics"):
         composed("model=smollm2", "evals.checks.topics=all")
