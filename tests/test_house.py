@@ -22,7 +22,7 @@ LAYERS = (
     ("evals", "rewards", "tiny", "training"),
     ("page", "tracking"),
     ("stages",),
-    ("exchange",),
+    ("exchange", "library"),
     ("jobs",),
     ("run", "doctor", "status", "compare", "export", "fetch", "import_published", "workspace", "completion"),
     ("experiment", "merge", "__main__"),

@@ -176,18 +176,41 @@ def _area(values: Floats, axis: Axis, kind: str) -> str:
 
 
 def _rewards(of: Mapping[str, Floats], axis: Axis) -> str:
+    return cells.cell(*_rewards_drawn(of, axis), TALL)
+
+
+def _rewards_drawn(of: Mapping[str, Floats], axis: Axis) -> tuple[list[str], str]:
+    """(marks, the medians in words)."""
     kinds = {ALL: "any", "chosen": "c0", "rejected": "c1"}
     drawn = [_area(of[kind], axis, colour) for kind, colour in kinds.items() if kind in of]
     medians = [f"{kind} {np.median(of[kind]):.3g}" for kind in SIDES if kind in of and len(of[kind])]
-    return cells.cell([*axis.grid(TALL), *drawn], ", ".join(medians) or "–", TALL)
+    return [*axis.grid(TALL), *drawn], ", ".join(medians) or "–"
 
 
 def _distribution(values: Floats, axis: Axis, words: Any) -> str:
-    if not len(values):
-        return cells.EMPTY
+    return cells.cell(*_distribution_drawn(values, axis, words), TALL) if len(values) else cells.EMPTY
+
+
+def _distribution_drawn(values: Floats, axis: Axis, words: Any) -> tuple[list[str], str]:
+    """(marks, the numbers in words)."""
     middle = f'<circle class="mark c0 filled" cx="{axis.x(float(np.median(values))):.1f}" cy="{TALL - 4}" r="3.5"/>'
     drawn = [*axis.grid(TALL), vertical("zero", axis.x(0), TALL), _area(values, axis, "c0"), middle]
-    return cells.cell(drawn, words(values), TALL)
+    return drawn, words(values)
+
+
+def rewards(made: Pairs) -> tuple[str, dict[str, tuple[list[str], str]], Axis, int]:
+    """Title, rows, axis and height of the rewards by themselves, for standalone.Picture."""
+    axis = _axis([values for of in made.rewards.values() for values in of.values()])
+    title = "rewards: all answers (grey), chosen (blue), rejected (orange); medians"
+    return title, {language: _rewards_drawn(of, axis) for language, of in made.rewards.items()}, axis, TALL
+
+
+def margins(made: Pairs) -> tuple[str, dict[str, tuple[list[str], str]], Axis, int]:
+    """The same of the margins."""
+    axis = _axis(list(made.margins.values()), 0.0)
+    found = {language: values for language, values in made.margins.items() if len(values)}
+    title = "margin: chosen minus rejected reward"
+    return title, {one: _distribution_drawn(values, axis, _median) for one, values in found.items()}, axis, TALL
 
 
 def _median(values: Floats) -> str:
