@@ -11,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from croco.config import CONF, Config, strict
+from croco.doctor import OF_A_PLAN
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def test_every_run_of_the_readme_composes(command: str) -> None:
     for placeholder, value in PLACEHOLDERS.items():
         command = command.replace(placeholder, value)
     command = re.sub(r"range\((\d+)\)", "0,7", command)
-    words = [w for w in shlex.split(command)[3:] if not w.startswith("-") and w != "job"]
+    words = [w for w in shlex.split(command)[3:] if not w.startswith(("-", *OF_A_PLAN)) and w != "job"]
     sweeps = [
         [f"{key}={choice}" for choice in ([values] if values.startswith("[") else values.split(","))]
         for key, _, values in (w.partition("=") for w in words)

@@ -23,6 +23,7 @@ from croco.config.worlds import reads_reward
 from croco.engines import factory
 from croco.errors import UserError
 from croco.jobs.chain import Chain
+from croco.jobs.rates import Rates
 from croco.models.checkpoints import (
     Checkpoint,
     check_base_folder,
@@ -34,7 +35,7 @@ from croco.show.progress import Progress
 
 Ask = Callable[[Config], list[str]]
 """Returns warnings, raises UserError."""
-BYTES_PER_TOKEN = 19  # of an answer in journal and table while it is sealed (docs/scale.md), with its text
+BYTES_PER_TOKEN = Rates().journal + Rates().table  # of an answer while it is sealed
 USUAL = 0.4  # of `max_new_tokens` that an answer has
 PATIENCE = 2.0  # seconds for a server to take a connection
 

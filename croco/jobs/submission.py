@@ -17,39 +17,10 @@ from hydra.types import RunMode
 from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import Config
+from croco.jobs import work
 from croco.jobs.chain import Chain
 from croco.show.progress import Progress
 from croco.show.tables import Table
-
-ANSWER, PROMPT = 400, 200  # tokens
-WRITES, READS = (
-    12_000,
-    25_000,
-)  # tokens/s of a policy of 9B that answers and of an 8B reward model, on a GPU of the 80 GB class
-PAIR = 0.1  # seconds that training takes for one
-"""Assumed, as in docs/scale.md."""
-ANSWERING = ("generations", "other_generations", "answers_base", "answers_tuned", "checked_base", "checked_tuned")
-
-
-def gpu_hours(stage: str, config: Config) -> float:
-    """Of one artifact, by the configuration's numbers and the rates above; 0 where no GPU is needed."""
-    prompts, samples = config.prompts, config.sampling.samples
-    answer = min(ANSWER, config.sampling.max_new_tokens)
-    many = len(config.lang.languages)
-    if stage in ("generations", "other_generations"):
-        seconds = prompts.train * samples * answer / WRITES
-    elif stage in ("scores", "other_scores"):
-        seconds = prompts.train * samples * (PROMPT + answer) / READS
-    elif stage == "translations":
-        seconds = (prompts.train + prompts.heldout) * PROMPT / WRITES
-    elif stage in ANSWERING:
-        seconds = prompts.heldout * answer / WRITES
-    elif stage == "training":
-        pools = prompts.train * (many if config.pairing.scope == "mono" else 1)
-        seconds = pools * config.pairing.pairs_per_pool * config.method.epochs * PAIR
-    else:
-        seconds = 0.0
-    return seconds / 3600
 
 
 def plan(configs: Sequence[Config]) -> Table:
@@ -63,7 +34,7 @@ def plan(configs: Sequence[Config]) -> Table:
         for stage, made in planned.items():
             for artifact in made.by_language.values() if isinstance(made, Artifacts) else (made,):
                 if isinstance(artifact, Artifact) and not artifact.sealed:
-                    wanted[stage].setdefault(artifact.address, []).append(gpu_hours(stage, config))
+                    wanted[stage].setdefault(artifact.address, []).append(work.gpu_hours(stage, config))
     rows = [
         (stage, len(found), max(map(len, found.values())), sum(hours[0] for hours in found.values()))
         for stage, found in wanted.items()

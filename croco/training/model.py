@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
-from croco.models import adapters
+from croco.models import adapters, shapes
 from croco.models.checkpoints import load
 from croco.training import fused_lora, fused_norm, trial
 
@@ -115,23 +115,10 @@ def recomputes(config: Config, base: Any) -> bool:
     if base.device.type != "cuda" or config.trainer.devices * config.trainer.num_nodes == 1:
         return False
     free, _ = torch.cuda.mem_get_info(base.device)
-    needed = config.trainer.tokens_per_pack * bytes_per_token(base.config, base.dtype.itemsize)
+    needed = config.trainer.tokens_per_pack * shapes.of_config(base.config.to_dict()).activations(base.dtype.itemsize)
     if needed > (1 - RESERVE) * free:
         log.warning(
             "trainer.gradient_checkpointing: on, %.0f GB of activations do not fit %.0f GB", needed / 1e9, free / 1e9
         )
         return True
     return False
-
-
-def bytes_per_token(config: Any, element: int) -> int:
-    """Activations that a forward pass keeps per token, over all layers; an estimate from the shapes of a decoder layer.
-
-    Per layer: what two norms take and give (4 hidden), queries, gathered keys and values, attention's output, and the gated
-    feed-forward's three inner tensors and their product (4 intermediate).
-    """
-    text = config.get_text_config()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    attention = (2 * text.num_attention_heads + 3 * text.num_key_value_heads) * head
-    per_layer = element * (4 * text.hidden_size + attention + 4 * text.intermediate_size)
-    return int(text.num_hidden_layers * per_layer)

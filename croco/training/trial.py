@@ -18,11 +18,9 @@ from croco.models.devices import release
 from croco.training import compiled
 from croco.training.data import Example
 from croco.training.forward import Forward
+from croco.training.limits import LEAST, RESERVE
 
 log = logging.getLogger(__name__)
-
-RESERVE = 0.05  # share of the free memory that is left to fragmentation and the optimiser
-LEAST = 2048  # tokens: of smaller packs the device is not busy, and computing activations again costs less
 
 
 @dataclass(frozen=True)
