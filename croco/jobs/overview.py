@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from croco.artifacts import claims, locks
+from croco.artifacts import claims, holdings, locks
 from croco.artifacts.store import PLAN, PROGRESS
 from croco.errors import UserError
 from croco.jobs import outcomes
@@ -20,7 +20,6 @@ from croco.jobs.outcomes import DONE, Outcome
 from croco.show import tables
 from croco.show.tables import Table
 
-NOT_STAGES = ("logs", "sweeps", "wandb")
 UNWRAPPED = 10_000  # columns where no terminal asks for fewer: a row is a line
 OLD_BEAT = 300.0  # seconds after which a worker elsewhere is not taken to be there
 MOST = 12  # single runs and sweeps that are shown, the newest
@@ -63,34 +62,26 @@ def _sweep(folder: Path, jobs: list[Outcome]) -> Table:
     return Table(title, ("words", "state", "metric", "report", "log", "failure"), rows)
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """The folder of every artifact, finished or not."""
-    for stage in sorted(path for path in root.glob("*/") if path.name not in NOT_STAGES):
-        yield from sorted(folder for folder in stage.glob("*/") if (folder / PLAN).exists() or _sealed(folder))
-
-
 def _sealed(folder: Path) -> bool:
     return (folder / "manifest.json").is_file()
 
 
 def _stages(root: Path) -> Table:
     counts: dict[str, list[int]] = {}
-    for folder in _folders(root):
+    for folder in holdings.folders(root):
         counts.setdefault(folder.parent.name, [0, 0])[not _sealed(folder)] += 1
     return Table("Artifacts", ("stage", "finished", "unfinished"), [(stage, *pair) for stage, pair in counts.items()])
 
 
 def _unfinished(root: Path) -> Table:
     rows = []
-    for folder in _folders(root):
+    for folder in holdings.folders(root):
         if not _sealed(folder):
             plan, far = _json(folder / PLAN), _json(folder / PROGRESS)
             config = plan.get("config")
             language = config.get("language", "") if isinstance(config, dict) else ""
             share = _share(far)
-            rows.append(
-                (folder.parent.name, language, folder.name, share, "being made" if _held(folder) else "stopped")
-            )
+            rows.append((folder.parent.name, language, folder.name, share, "being made" if held(folder) else "stopped"))
     return Table(
         "Not finished",
         ("stage", "language", "artifact", "progress", "state"),
@@ -114,7 +105,7 @@ def _json(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _held(folder: Path) -> bool:
+def held(folder: Path) -> bool:
     """Whether a process holds the artifact, or shares its work, as far as can be told without asking for its lock."""
     if claims.at_work(folder / "journal" / "claims", OLD_BEAT):
         return True
