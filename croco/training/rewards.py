@@ -5,7 +5,7 @@ once for both. A reward takes the place of an answer's log-prob, as the one valu
 
 Departures from TRL's RewardTrainer, whose losses and gradients these are:
 1. A fresh head begins at zero instead of at random: all rewards are equal, and the loss is ln 2, before the first update.
-2. Where the head alone is trained, the features are computed once and not in every epoch.
+2. Where the head alone is trained, the features are computed once and not in every epoch or look at held-out preferences.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class RewardModel(Policy):
 
     features: Tensor | None = None
     """(examples, answers, H) of the training examples, where the head alone is trained."""
+    watched: dict[int, Tensor]
+    """Then (answers, H) of held-out preferences by their place, as they are first looked at."""
 
     @property
     def tune(self) -> str:
@@ -81,31 +83,43 @@ class RewardModel(Policy):
 
     def on_fit_start(self) -> None:
         if self.tune == "head" and self.logps.name != "padded rewards" and self.trainer.world_size == 1:
-            self.features = self._features(self.examples)
+            self.features, self.watched = self._features(self.examples), {}
 
     @torch.no_grad()
     def _features(self, examples: Sequence[Example]) -> Tensor:
         found: list[Any] = [None] * len(examples)
+        mode = self.model.training
         self.model.eval()
         for group in packs(range(len(examples)), Examples.of(examples).sizes(True), self.tokens_per_pack):
             states = _states(self.model, [examples[i] for i in group]).float().cpu()
             for place, pair in zip(group, states.view(len(group), -1, states.shape[-1]), strict=True):
                 found[place] = pair
-        self.model.train()
+        self.model.train(mode)
         return torch.stack(found)
 
     def _losses(self, group: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         examples = [self.examples[i] for i in group]
         rewards = None
         if self.features is not None:
-            states = self.features[group].to(self.model.device)
-            rewards = self.model.get_base_model().score(states)[..., 0].double().T
+            rewards = self._by_head(self.features[group])
         known = self.known(examples, rewards)
         values = self.loss(*(known[name] for name in self.needs), **self.loss_settings)
         return values, self.measured(values, known)
 
-    def referred(self, examples: Sequence[Example], cached: Tensor | None, places: Sequence[int]) -> None:
-        """A reward model has no reference."""
+    def _by_head(self, states: Tensor) -> Tensor:
+        """Rewards (answers, examples) float64 of features (examples, answers, H)."""
+        rewards: Tensor = self.model.get_base_model().score(states.to(self.model.device))[..., 0]
+        return rewards.double().T
+
+    def referred(self, examples: Sequence[Example], cached: Tensor | None, places: Sequence[int]) -> Tensor | None:
+        """A reward model has no reference; where the head alone is trained, the rewards of the held-out preferences there."""
+        if self.features is None:
+            return None
+        new = [(place, example) for place, example in zip(places, examples, strict=True) if place not in self.watched]
+        if new:
+            states = self._features([example for _, example in new])
+            self.watched |= {place: pair for (place, _), pair in zip(new, states, strict=True)}
+        return self._by_head(torch.stack([self.watched[place] for place in places]))
 
     def known(self, examples: Sequence[Example], reference: Tensor | None = None) -> dict[str, Tensor]:
         """What losses may ask for, each (examples,) float64: see croco.maths.losses.

@@ -14,7 +14,7 @@ from croco.config import Config
 from croco.language import text
 from croco.maths import losses
 from croco.show.progress import Progress
-from croco.training import launch, metrics
+from croco.training import launch, metrics, rewards
 from croco.training.data import Example, Material, Plan
 from croco.training.preferences import encode_preference, filling, fits
 from croco.training.reward_model import build, configured
@@ -177,6 +177,26 @@ def test_it_starts_at_ln_2_learns_and_leaves_a_checkpoint_that_scores_the_same(
         adapted = PeftModel.from_pretrained(base, str(tmp_path / "run" / "adapter"))
         ids = torch.tensor([pairs[0].prompt + pairs[0].answers[0]])
         assert adapted(ids).logits.item() == pytest.approx(rewards[0], abs=1e-5)
+
+
+def test_a_look_at_held_out_preferences_reads_them_once_where_the_head_alone_is_trained(
+    policy: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rewards by features are those of the whole model, at whatever places, and another look runs no layer."""
+    module = module_of(config_for(policy, "reward.training.tune=head"), examples)
+    heldout = examples[1:4]
+    with torch.no_grad():
+        known = module.known(heldout)
+        module.features, module.watched = module._features(examples), {}
+        assert module.model.training
+        once = module.referred(heldout[:2], None, [0, 1])
+        assert once is not None
+        assert once[0].tolist() == pytest.approx(known["chosen"][:2].tolist(), abs=1e-5)
+        module.referred(heldout[2:], None, [2])
+        monkeypatch.setattr(rewards, "_states", lambda *_: pytest.fail("reads again"))
+        again = module.known(heldout, module.referred(heldout, None, [0, 1, 2]))
+    for role in ("chosen", "rejected"):
+        assert again[role].tolist() == pytest.approx(known[role].tolist(), abs=1e-5)
 
 
 def test_killed_and_resumed_is_the_run_that_was_not(policy: Path, examples: list[Example], tmp_path: Path) -> None:
