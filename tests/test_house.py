@@ -24,7 +24,19 @@ LAYERS = (
     ("stages",),
     ("exchange", "library"),
     ("jobs",),
-    ("run", "doctor", "status", "compare", "export", "clean", "fetch", "import_published", "workspace", "completion"),
+    (
+        "run",
+        "doctor",
+        "status",
+        "compare",
+        "export",
+        "clean",
+        "reproduce",
+        "fetch",
+        "import_published",
+        "workspace",
+        "completion",
+    ),
     ("experiment", "merge", "__main__"),
 )
 """Folders, then commands; a file imports from its own level and those before."""

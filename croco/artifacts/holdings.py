@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from calendar import timegm
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from croco.artifacts.store import PLAN, Artifact, Store
 
 NOT_STAGES = ("logs", "sweeps", "wandb")
 REPORT = "report"
+SEALED_AT = "%Y-%m-%dT%H:%M:%SZ"
 CONTENT = re.compile(r"sha256:[0-9a-f]{16}")
 """A checkpoint or an adapter as a slice of the configuration names it (models/checkpoints.py)."""
 
@@ -54,9 +56,10 @@ def found(root: Path) -> dict[str, Holding]:
         artifact = Store.open(folder) if sealed else Store.begun(folder)
         if artifact is not None:
             size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
-            mark = folder / "manifest.json" if sealed else folder
-            seconds = float(artifact.manifest["seconds"]) if sealed else None
-            held[artifact.address] = Holding(artifact, sealed, mark.stat().st_mtime, size, seconds)
+            said = artifact.manifest if sealed else {}
+            at = timegm(time.strptime(said["sealed_at"], SEALED_AT)) if sealed else folder.stat().st_mtime
+            seconds = float(said["seconds"]) if sealed else None
+            held[artifact.address] = Holding(artifact, sealed, at, size, seconds)
     return held
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from croco.artifacts import holdings, provenance
 from croco.artifacts.holdings import Holding
+from croco.prompts import rows
 
 PATHS = ("path", "adapter", "base", "preferences", "tuned", "chat_template", "model")
 """Keys of the configuration that may name something on this disk."""
@@ -40,8 +40,10 @@ class Here:
             found: set[str] = set()
             if path.is_dir():
                 found.add(f"sha256:{provenance.fingerprint(path)}")
+                if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
+                    found |= {rows.digest(file) for file in path.rglob("*") if file.is_file()}
             elif path.is_file():
-                found.add(hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+                found.add(rows.digest(path))
             self._contents[path] = found
         return self._contents[path]
 

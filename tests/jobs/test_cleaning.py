@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -75,10 +74,12 @@ def test_a_sweep_leaves_what_another_run_needs(runs: Path) -> None:
 def test_age_spares_what_something_younger_stands_on(runs: Path) -> None:
     """Everything is old but the report of run 7: it keeps all it stands on."""
     for folder in holdings.folders(runs):
-        young = folder.parent.name == "report" and json.loads((folder / "manifest.json").read_text())["seed"] == 7
-        old = time.time() - (0 if young else 40 * 86_400)
-        for file in (folder, *folder.glob("manifest.json")):
-            os.utime(file, (old, old))
+        if (file := folder / "manifest.json").is_file():
+            said = json.loads(file.read_text())
+            if said["stage"] != "report" or said["seed"] != 7:
+                file.write_text(json.dumps({**said, "sealed_at": "2020-01-01T00:00:00Z"}))
+        else:
+            os.utime(folder, (0, 0))
     assert clean.main(["--artifacts", str(runs), "--older-than", "30d", "--yes"]) == 0
     assert stages(runs) == sorted(ONE)
 
