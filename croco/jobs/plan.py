@@ -7,6 +7,8 @@ loaded, made or asked of a network. What is assumed is told beneath.
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +68,8 @@ def run(composed: DictConfig, said: str, words: Sequence[str]) -> int:
     except UserError as error:
         commandline.say(error)
         return 2
+    except BrokenPipeError:  # `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what is left of the process
     return 0
 
 
@@ -168,6 +172,8 @@ def notes(rows: Sequence[Row], config: Config, hardware: Hardware, own: Rates) -
     yield from _idle(rows, config, hardware)
     yield from _beside(rows, own)
     yield from _models(rows)
+    if not config.data.made:
+        yield f"examples of ready-made data are not counted: training is taken to have {config.prompts.train:,} a language"
     if (times := rounds(config)) > 1:
         yield f"{times:,} rounds: each starts its engines again, unless engine.options.gpu_memory_utilization is below 0.5"
     if any(row.holding for row in rows) and config.engine.name == "hf":

@@ -61,6 +61,8 @@ class Work:
 
 def of(stage: str, config: Config, rates: Rates) -> Iterator[Work]:
     """Each model's work in one artifact of a stage (of one language, where it has one per language); none without a GPU."""
+    if _is_brought(stage, config):
+        return
     prompts, sampling = config.prompts, config.sampling
     answer = min(rates.answer, sampling.max_new_tokens)
     longest = _longest(config)
@@ -87,6 +89,14 @@ def of(stage: str, config: Config, rates: Rates) -> Iterator[Work]:
         yield from _arena(stage, config, rates)
     elif stage == "training" and config.method.trains_on != "nothing":
         yield _training(config, rates, answer)
+
+
+def _is_brought(stage: str, config: Config) -> bool:
+    """Whether a stage only reads what the run is given (croco/config/data.py)."""
+    kind = config.data.kind
+    return (stage == "generations" and kind != "generated") or (
+        stage == "scores" and kind not in ("generated", "answers")
+    )
 
 
 def gpu_hours(stage: str, config: Config, rates: Rates | None = None) -> float:

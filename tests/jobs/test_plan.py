@@ -76,6 +76,15 @@ def test_the_embedded_world_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "left"), [("pairs", ["training"]), ("scores", ["training"]), ("answers", ["scores", "training"])]
+)
+def test_what_is_brought_is_not_made_again(kind: str, left: list[str]) -> None:
+    config = config_of(f"data={kind}", "data.path=tests", "evals=none")
+    assert list(rows_of("1x80GB", config)) == left
+    assert any("ready-made" in line for line in plan.notes([], config, capacity.parse("80GB"), Rates()))
+
+
+@pytest.mark.parametrize(
     ("hardware", "words", "said"),
     [
         ("1x24GB", ("model.size=22b", "lang=en"), "generations: .*46.8 GB of weights.*; choose a smaller model.size"),
