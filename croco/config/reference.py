@@ -73,7 +73,7 @@ def _keys(
 
 def _dataclass(hint: Any) -> type | None:
     """The dataclass that a field holds, also where it may be null."""
-    kinds = [one for one in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(one)]
+    kinds = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and dataclasses.is_dataclass(one)]
     return kinds[0] if kinds and typing.get_origin(hint) not in (list, dict) else None
 
 
