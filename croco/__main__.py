@@ -14,6 +14,8 @@ COMMANDS = {
     "compare": ("compare", "finished runs, or an experiment, in one table and page"),
     "export": ("export", "pairs for other tools; a policy as one checkpoint"),
     "reproduce": ("reproduce", "what made a run, what of it differs here; and the run again"),
+    "pack": ("pack", "a run with all it stands on as one file"),
+    "unpack": ("unpack", "... and back, on another machine"),
     "clean": ("clean", "what artifacts cost and what needs them; removes by age, sweep or reachability"),
     "fetch": ("fetch", "all that a run will load from the hub, for nodes without a network"),
     "import": ("import_published", "the files of the paper's own repository"),

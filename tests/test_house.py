@@ -32,6 +32,8 @@ LAYERS = (
         "export",
         "clean",
         "reproduce",
+        "pack",
+        "unpack",
         "fetch",
         "import_published",
         "workspace",
