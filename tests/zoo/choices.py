@@ -1,7 +1,5 @@
-"""The table of models to choose between in docs/models.md: what their cards say (cards.yaml), and what they take.
-
-What is computed comes from one measurement, a training step of EuroLLM-9B's shape on an H100
-(benchmarks/results/gpu_NVIDIA_H100_80GB_HBM3.md): 61.6 ms a pair in packs of 8,192 tokens, 45 GB above the weights.
+"""The table of models to choose between in docs/models.md: what their cards say (cards.yaml), and what they take, from the shapes
+and rates that a plan reckons with (croco/models/shapes.py, croco/jobs/rates.py).
 """
 
 from __future__ import annotations
@@ -13,22 +11,18 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from croco.config import CONF
+from croco.jobs.rates import READER, Rates
+from croco.models import shapes
 
 CARDS = Path(__file__).with_name("cards.yaml")
 NONE = ("tiny", "custom")  # of no publisher
-MEASURED = 9.15
-"""Billions of parameters of what was measured."""
-KEPT = 45.0
-"""GB of activations, measured."""
-RECOMPUTED = 42 * 4096 * 8192 * 2 / 1e9 + KEPT / 42
-"""GB where they are computed again: what goes into each of 42 layers, and one layer's own."""
 PAIR = 0.0616
-"""Seconds, measured."""
-TOKENS = 16_267
-"""A second in training, measured. A pass that only reads takes half the products of one that trains an adapter."""
+"""Seconds of a pair of EuroLLM-9B, measured (benchmarks/results/gpu_NVIDIA_H100_80GB_HBM3.md)."""
+MEASURED = shapes.PUBLISHED["utter-project/EuroLLM-9B-Instruct-2512"]
+PACK = 8192  # tokens
+BFLOAT16 = 2  # bytes
 PROMPTS, LANGUAGES, ANSWERS = 20_000, 7, 64  # the paper's
-READ = 550
-"""Tokens of a prompt with its answer (assumed, as docs/first_afternoon.md)."""
+RATES = Rates()
 
 
 def cards() -> dict[str, dict[str, Any]]:
@@ -54,25 +48,28 @@ def rewards() -> Iterator[tuple[str, str]]:
         yield f"reward={path.stem}", str(OmegaConf.load(path).path)
 
 
-def billions(card: dict[str, Any]) -> float:
-    return float(str(card["parameters"]).removeprefix("~"))
+def shape(hub: str) -> shapes.Shape:
+    """Published; a base model has that of the one tuned from it, and what is not known that of its name's billions."""
+    tuned = hub if hub in shapes.PUBLISHED else f"{hub.removesuffix('-pt')}-it"
+    return shapes.PUBLISHED.get(tuned) or shapes.of_checkpoint("path", hub)
 
 
-def gigabytes(parameters: float) -> tuple[float, float]:
-    """To tune: weights in bfloat16 and activations of a pack, kept or computed again; these grow with depth times width, as the
-    power 2/3 of the parameters."""
-    scale = (parameters / MEASURED) ** (2 / 3)
-    return 2 * parameters + KEPT * scale, 2 * parameters + RECOMPUTED * scale
+def gigabytes(one: shapes.Shape) -> tuple[float, float]:
+    """To tune: weights and activations of a pack, kept by compiled layers, or computed again."""
+    weights = one.parameters * BFLOAT16
+    kept = one.activations(BFLOAT16) * RATES.compiled
+    return (weights + kept * PACK) / 1e9, (weights + one.recomputed(BFLOAT16) * PACK) / 1e9
 
 
-def training_hours(parameters: float) -> float:
+def training_hours(one: shapes.Shape) -> float:
     """Of one card, for a pair of each prompt in each language (multi)."""
-    return PROMPTS * LANGUAGES * PAIR * parameters / MEASURED / 3600
+    return PROMPTS * LANGUAGES * PAIR * one.products / MEASURED.products / 3600
 
 
-def reading_hours(parameters: float) -> float:
+def reading_hours(one: shapes.Shape) -> float:
     """Of one card, for a reward of every answer."""
-    return PROMPTS * LANGUAGES * ANSWERS * READ / (2 * TOKENS * MEASURED / parameters) / 3600
+    tokens = PROMPTS * LANGUAGES * ANSWERS * (RATES.prompt + RATES.answer)
+    return tokens / RATES.reads * one.active / READER / 3600
 
 
 def languages(said: Any) -> str:
@@ -93,14 +90,13 @@ def table() -> str:
     rule = "|---:|---|---:|---|---|---|---|---|"
     lines = [f"| choice | checkpoint {head} GB to tune | hours |", f"|---|---|{rule[1:]}---:|---:|"]
     for typed, hub in policies():
-        kept, again = gigabytes(billions(known[hub]))
-        lines.append(
-            f"{_facts(typed, hub, known[hub])} {kept:.0f}, {again:.0f} | {_short(training_hours(billions(known[hub])))} |"
-        )
+        kept, again = gigabytes(shape(hub))
+        hours = _short(training_hours(shape(hub)))
+        lines.append(f"{_facts(typed, hub, known[hub])} {kept:.0f}, {again:.0f} | {hours} |")
     lines += ["", f"| choice | checkpoint {head} GB to read | hours |", f"|---|---|{rule[1:]}---:|---:|"]
     for typed, hub in rewards():
-        size = billions(known[hub])
-        lines.append(f"{_facts(typed, hub, known[hub])} {2 * size:.0f} | {_short(reading_hours(size))} |")
+        weights = shape(hub).parameters * BFLOAT16 / 1e9
+        lines.append(f"{_facts(typed, hub, known[hub])} {weights:.0f} | {_short(reading_hours(shape(hub)))} |")
     notes = [f"* `{hub}`: {card['note']}" for hub, card in known.items() if "note" in card]
     return "\n".join([*lines, "", *notes])
 

@@ -28,15 +28,16 @@ def test_the_table_is_what_the_command_writes() -> None:
 
 
 def test_what_a_model_takes_is_what_was_measured_for_its_size() -> None:
-    """EuroLLM-9B itself: 18.3 GB and 45; 140,000 x 0.0616 s = 2.40 h. An eighth of it: 2.29 GB and a quarter of 45, an eighth of
-    the hours. Reading: 8,960,000 answers x 550 tokens at twice 16,267 a second = 42.1 h. Recomputed: 45 / 42 GB, and
-    42 x 4,096 x 8,192 x 2 bytes = 2.82 GB."""
-    kept, again = choices.gigabytes(9.15)
-    assert (kept, again) == pytest.approx((63.3, 18.3 + 2.82 + 1.07), abs=0.01)
-    assert choices.gigabytes(9.15 / 8)[0] == pytest.approx(2.2875 + 11.25)
-    assert choices.training_hours(9.15) == pytest.approx(2.396, abs=1e-3)
-    assert choices.training_hours(9.15 / 8) == pytest.approx(2.396 / 8, abs=1e-3)
-    assert choices.reading_hours(9.15) == pytest.approx(42.1, abs=0.1)
+    """EuroLLM-9B itself: 18.3 GB and the 45.0 measured; 140,000 x 0.0616 s = 2.396 h. Its 22B has 2.5 times the products."""
+    kept, again = choices.gigabytes(choices.MEASURED)
+    assert kept == pytest.approx(18.3 + 45.0, rel=0.02)
+    assert 18.3 < again < 25
+    assert choices.training_hours(choices.MEASURED) == pytest.approx(2.396, abs=1e-3)
+    larger = choices.shape("utter-project/EuroLLM-22B-Instruct-2512")
+    assert choices.training_hours(larger) / 2.396 == pytest.approx(
+        larger.products / choices.MEASURED.products, abs=1e-3
+    )
+    assert choices.shape("google/gemma-3-1b-pt") == choices.shape("google/gemma-3-1b-it")
 
 
 def test_a_model_made_by_the_recipe_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
