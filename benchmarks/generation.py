@@ -159,7 +159,9 @@ def against_generate(folder: Path, arguments: argparse.Namespace) -> Table:
     config = configuration(path, arguments.samples, arguments.tokens, size, f"model.dtype={arguments.dtype}")
     wanted = requests(config, prompts(arguments.prompts))
     tokenizer = text.load_tokenizer(config.model.path)
-    engine: Any = factory.generator(config.engine, factory.policy(config.model), tokenizer, config.sampling)
+    engine: Any = factory.generator(
+        config.engine.of("policy"), factory.policy(config.model), tokenizer, config.sampling
+    )
     precision = getattr(torch, engine.settings["dtype"])
     loaded = AutoModelForCausalLM.from_pretrained(config.model.path, dtype=precision).eval()
     sides: dict[str, Callable[[], int]] = {
@@ -199,11 +201,11 @@ def overhead(folder: Path, arguments: argparse.Namespace) -> Table:
     checkpoint = factory.policy(config.model)
     tokenizer = text.load_tokenizer(checkpoint.path)
     engines = EngineHolder()
-    inside: Any = factory.held_generator(engines, config.engine, checkpoint, tokenizer, config.sampling)
+    inside: Any = factory.held_generator(engines, config.engine.of("policy"), checkpoint, tokenizer, config.sampling)
     os.environ.update({key: str(value) for key, value in config.engine.environment.items()})
     import vllm
 
-    bare = vllm.LLM(checkpoint.path, dtype=checkpoint.dtype, **config.engine.options)
+    bare = vllm.LLM(checkpoint.path, dtype=checkpoint.dtype, **config.engine.of("policy").given)
 
     def calls() -> int:
         each = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -19,6 +19,53 @@ class RayConfig:
     cpus: float
 
 
+NAMED = {
+    "quantization": "quantization",
+    "tensor_parallel": "tensor_parallel_size",
+    "max_model_len": "max_model_len",
+    "max_num_seqs": "max_num_seqs",
+    "gpu_memory_utilization": "gpu_memory_utilization",
+}
+"""Keys of `engine`, and of each of its roles -> vLLM's arguments."""
+QUANTIZATIONS = (
+    *("auto_awq", "auto_gptq", "awq", "awq_marlin", "compressed-tensors", "deepseek_v4_fp8", "experts_int8", "fp8"),
+    *("fp8_per_block", "fp8_per_channel", "fp8_per_tensor", "gpt_oss_mxfp4", "gptq", "gptq_marlin", "humming", "inc"),
+    *(
+        "int8_per_channel_weight_only",
+        "modelopt",
+        "modelopt_fp4",
+        "modelopt_mixed",
+        "modelopt_mxfp8",
+        "moe_wna16",
+        "mxfp4",
+    ),
+    *("mxfp8", "nvfp4_per_token", "online", "quark", "torchao"),
+)
+"""Of vLLM 0.32, less what it calls deprecated; tests/engines/test_vllm.py asks it."""
+
+
+@dataclass
+class RoleConfig:
+    """What one model's engine has of its own; null is the engine's."""
+
+    quantization: str | None
+    tensor_parallel: int | None
+    max_model_len: int | None
+    max_num_seqs: int | None
+    gpu_memory_utilization: float | None
+
+
+@dataclass
+class RolesConfig:
+    """Whose engine it is."""
+
+    policy: RoleConfig
+    """And any other model whose answers are wanted: an off-policy source, an arena's sides."""
+    reward: RoleConfig
+    translator: RoleConfig
+    judge: RoleConfig
+
+
 @dataclass
 class EngineConfig:
     """What generates and scores."""
@@ -33,12 +80,48 @@ class EngineConfig:
     """Answers that are written together (hf), halved where the memory has no room; null is 128 on a CPU, 1,024 on a GPU."""
     score_tokens: int
     """Tokens, padding included, in a scoring batch."""
+    quantization: str | None
+    """How vLLM holds weights, e.g. `fp8`; null is as the checkpoint has them."""
+    tensor_parallel: int | None
+    """GPUs that hold one model together; null is 1."""
+    max_model_len: int | None
+    """Tokens of a prompt and its answer, for which vLLM keeps room; null is what the role reads and writes at most where that is
+    known (reward, translator, judge), and the checkpoint's context for the policy."""
+    max_num_seqs: int | None
+    """Answers written at once; null is vLLM's, which differs by card."""
+    gpu_memory_utilization: float | None
+    """Share of a GPU's memory that vLLM takes; null is vLLM's 0.92."""
+    roles: RolesConfig | None
+    """The five keys above for one model alone; null, as a whole or of a key, is what the engine has."""
     options: dict[str, Any]
-    """Keyword arguments for the engine itself (vLLM's `LLM`)."""
+    """Further keyword arguments for the engine itself (vLLM's `LLM`)."""
     environment: dict[str, str]
     """Environment variables of the engine's own process."""
     ray: RayConfig | None
     """One such engine on every device of a Ray cluster; null is one here. What is made is the same, and so is its address."""
+
+    def of(self, role: str) -> EngineConfig:
+        """The engine as one of the roles has it: all that goes to vLLM in `options`, and a Ray engine's GPUs for its parts."""
+        own = asdict(getattr(self.roles, role)) if self.roles is not None else {}
+        named = {vllm: getattr(self, key) if own.get(key) is None else own[key] for key, vllm in NAMED.items()}
+        options = {**self.options, **{name: value for name, value in named.items() if value is not None}}
+        ray, parts = self.ray, options.get("tensor_parallel_size", 1)
+        if ray is not None and parts > 1 and 0 < ray.gpus < parts:
+            ray = replace(ray, gpus=parts)
+        unnamed: dict[str, Any] = dict.fromkeys(NAMED)
+        return replace(self, options=options, ray=ray, roles=None, **unnamed)
+
+    def reading(self, tokens: int) -> EngineConfig:
+        """This engine of a role, with room for so many tokens of prompt and answer where nothing else is said."""
+        if self.name != "vllm" or "max_model_len" in self.options:
+            return self
+        return replace(self, options={**self.options, "max_model_len": tokens})
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What goes to vLLM; of an engine of a role (see `of`), so that no role is forgotten."""
+        assert self.roles is None, "EngineConfig.of has not been asked"
+        return self.options
 
 
 @dataclass

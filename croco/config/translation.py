@@ -32,8 +32,8 @@ class TranslationConfig:
     """With {text}, and the languages as {source} and {target} (English names) or {source_code} and {target_code}."""
     source: str
     """The language that is translated, from `prompts`; the others of the set are not looked for there."""
-    references: bool
-    """Translate the data set's own answers too, which SFT and source=reference train on."""
+    references: bool | None
+    """Translate the data set's own answers too; null: where something reads them (croco/config/references.py)."""
     max_input_tokens: int
     """Longest text with its instruction, in the translator's tokens; prompts with a longer one are dropped, and counted."""
     max_new_tokens: int
@@ -72,8 +72,8 @@ def check_translation(
             "choose translation=plain, which names languages in English",
         )
     require(
-        translation.references or not targets or not trains_on_references,
-        "translation.references: training on the data set's own answers needs them translated; set it to true",
+        translation.references is not False or not targets or not trains_on_references,
+        "translation.references: training on the data set's own answers needs them translated; set it to true, or null",
     )
 
 

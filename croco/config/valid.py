@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from croco.config import languages
+from croco.config import languages, references
 from croco.config.arena import check_arena, check_judge
 from croco.config.data import check_data
 from croco.config.groups import Config, PromptsConfig, SamplingConfig, SourceConfig
 from croco.config.pairing import PairingConfig
-from croco.config.running import EngineConfig, WorkersConfig
+from croco.config.running import NAMED, QUANTIZATIONS, EngineConfig, RoleConfig, RolesConfig, WorkersConfig
 from croco.config.scorers import measures
 from croco.config.targets import bind_target, one_of, require
 from croco.config.translation import check_translation
@@ -46,8 +47,7 @@ def check(config: Config) -> None:
     check_prompts(config.prompts, known)
     check_data(config.data, known)
     check_brought(config)
-    own_answers = config.method.trains_on == "reference" or "reference" in (config.source.shares or {})
-    check_translation(config.translation, config.lang.languages, known, own_answers)
+    check_translation(config.translation, config.lang.languages, known, references.trained_on(config))
     require(config.method.batch_size >= 1, "method.batch_size: must be at least 1")
     require(
         config.source.kind == "on_policy" or config.source.model is not None,
@@ -90,9 +90,28 @@ def check_engine(engine: EngineConfig, trusted: bool) -> None:
     require(engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
     require(engine.batch_size is None or engine.batch_size >= 1, "engine.batch_size: must be at least 1, or null")
     check_options("engine.options", engine.options, trusted)
+    check_named(engine, "engine", engine)
+    for role in fields(RolesConfig) if engine.roles is not None else ():
+        check_named(engine, f"engine.roles.{role.name}", getattr(engine.roles, role.name))
     ray = engine.ray
     require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
     require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+
+
+def check_named(engine: EngineConfig, key: str, own: EngineConfig | RoleConfig) -> None:
+    """The keys that vLLM's users know, of the engine or of one of its roles."""
+    given = {name: value for name in NAMED if (value := getattr(own, name)) is not None}
+    for name, value in given.items():
+        require(engine.name == "vllm", f"{key}.{name}: is vLLM's, and engine={engine.name} has none; leave it null")
+        twice = own is engine and NAMED[name] in engine.options
+        require(not twice, f"engine.options.{NAMED[name]}: engine.{name} says it too; leave one of them out")
+        if name == "gpu_memory_utilization":
+            require(0 < value <= 1, f"{key}.{name}: must lie in (0, 1]")
+        elif name == "quantization":
+            known = f"known are {', '.join(QUANTIZATIONS)}; engine.options.quantization takes any word"
+            require(value in QUANTIZATIONS, f"{key}.{name}: vLLM has no '{value}'; {known}")
+        else:
+            require(value >= 1, f"{key}.{name}: must be at least 1, or null")
 
 
 def check_options(key: str, options: Mapping[str, Any], trusted: bool = False) -> None:

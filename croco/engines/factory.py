@@ -32,9 +32,13 @@ def generator(
 ) -> Generator:
     """What samples answers of a checkpoint, with their log-probs where `logps` (the fake engine has none).
 
+    Args:
+        engine: as the checkpoint's role has it (`EngineConfig.of`).
+
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
     """
+    options = engine.given
     if engine.ray is not None:
         from croco.engines.ray_engine import RayGenerator
 
@@ -60,7 +64,7 @@ def generator(
             sampling.top_p,
             sampling.max_new_tokens,
             engine.prompts_per_unit,
-            engine.options,
+            options,
             logps,
         )
     from croco.engines.hf import HFGenerator
@@ -77,10 +81,11 @@ def generator(
 
 
 def have_room_together(engine: EngineConfig) -> bool:
-    """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless `engine.options` says less."""
+    """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless it is told to take less."""
     if engine.ray is not None:
         return False  # its actors take the whole cluster
-    return engine.name != "vllm" or engine.options.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO
+    both = (engine.of(role).given for role in ("policy", "reward"))
+    return engine.name != "vllm" or all(own.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO for own in both)
 
 
 def held_generator(
@@ -95,14 +100,15 @@ def held_generator(
     vLLM makes room for adapters when it starts, and is slower with it, so there an engine without adapters is another one.
     """
     drawn = replace(sampling, samples=1, seed=0)  # requests carry both
+    options = canonical(engine.given)  # one checkpoint may have two roles
     rank = None if engine.name == "hf" or checkpoint.adapter is None else rank_of(checkpoint.adapter)
 
     def build() -> Generator:
         return generator(engine, checkpoint, tokenizer, sampling)
 
     if engine.ray is not None or engine.name == "fake" or (engine.name == "vllm" and rank is None):
-        return engines.get(("generator", checkpoint, astuple(drawn)), build)
-    held = engines.get(("generator", replace(checkpoint, adapter=None), rank, astuple(drawn)), build)
+        return engines.get(("generator", checkpoint, astuple(drawn), options), build)
+    held = engines.get(("generator", replace(checkpoint, adapter=None), rank, astuple(drawn), options), build)
     cast("AdapterGenerator", held).use(checkpoint.adapter)
     return held
 

@@ -197,22 +197,22 @@ def _rank_bound(adapter: Path) -> int:
 
 
 class VLLMScorer:
-    """Rewards of a sequence-classification model with one label; see `base.Scorer`."""
+    """Rewards of a sequence-classification model with one label; see `base.Scorer`. Of two lengths, the smaller holds."""
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
         vllm = _vllm()
         check_reward(checkpoint)
         self.tokenizer = tokenizer_of(checkpoint)
         check_reward_template(checkpoint, self.tokenizer)
-        self.llm = _engine(checkpoint, options, runner="pooling", max_model_len=max_length)
-        self.max_length = max_length
+        self.max_length = min(max_length, options.get("max_model_len") or max_length)
+        self.llm = _engine(checkpoint, {**options, "max_model_len": self.max_length}, runner="pooling")
         # vLLM reads a decoder's last token, whatever it is.
         last = self.llm.llm_engine.model_config.pooler_config.get_seq_pooling_type() == "LAST"
         self.pad = pad_of(configuration(checkpoint)) if last else None
         self.parameters = vllm.PoolingParams(use_activation=False)
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
-        """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
+        """See `base.Scorer`; a conversation longer than that gets None, equal conversations are scored once."""
         return score_once(self.tokenizer, answers, self.max_length, self._rewards)
 
     def _rewards(self, conversations: Sequence[Ids]) -> dict[Ids, float]:

@@ -171,7 +171,7 @@ def _written(
     room = min(ROOM, config.sampling.max_new_tokens)
     greedy = replace(config.sampling, temperature=1e-6, samples=1, max_new_tokens=room)
     checkpoint = own if adapter is None else replace(own, adapter=adapter)
-    generator: Any = factory.generator(engine, checkpoint, tokenizer, greedy, logps=True)
+    generator: Any = factory.generator(engine.of("policy"), checkpoint, tokenizer, greedy, logps=True)
     requests = [Request(p.prompt_id, p.language, text.prompt_ids(tokenizer, p.messages), range(1), 0) for p in prompts]
     try:
         adapted = list(generator.generate(requests)) if adapter is not None else []

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import Config, reach
-from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
+from croco.config.scorers import CHECKPOINTS, TINY, JudgeOptions, options_of, parts_of, preferences_of
 from croco.config.worlds import reads_reward
 from croco.engines import factory
 from croco.errors import UserError
+from croco.jobs import serving
 from croco.jobs.chain import Chain
 from croco.jobs.rates import Rates
 from croco.models.checkpoints import (
@@ -175,8 +176,14 @@ def _asks(checkpoint: Checkpoint) -> list[str]:
     return templates.faults(tokenizer)
 
 
+def _answers(config: Config, checkpoint: Checkpoint) -> list[str]:
+    """As `_asks`; and that its engine takes it as it is set."""
+    most, sampling = config.prompts.max_tokens or 0, config.sampling
+    return [*_asks(checkpoint), *serving.fits(config, "policy", checkpoint, most, sampling.max_new_tokens)]
+
+
 def _policy(config: Config) -> list[str]:
-    return _asks(factory.policy(config.model))
+    return _answers(config, factory.policy(config.model))
 
 
 def _candidates(config: Config) -> list[str]:
@@ -184,14 +191,16 @@ def _candidates(config: Config) -> list[str]:
 
 
 def _others(config: Config) -> list[str]:
-    return _asks(factory.candidates(replace(config, source=replace(config.source, kind="off_policy"))))
+    return _answers(config, factory.candidates(replace(config, source=replace(config.source, kind="off_policy"))))
 
 
 def _translators(config: Config) -> list[str]:
     from croco.stages.translations import checkpoint
 
-    tokenizer_of(checkpoint(config.translation))
-    return []
+    translation = config.translation
+    model = checkpoint(translation)
+    tokenizer_of(model)
+    return serving.fits(config, "translator", model, translation.max_input_tokens, translation.max_new_tokens)
 
 
 def _rewards(config: Config) -> list[str]:
@@ -205,8 +214,11 @@ def _rewards(config: Config) -> list[str]:
             tokenizer = tokenizer_of(checkpoint(part))
             check_reward_template(checkpoint(part), tokenizer)
             found += templates.faults(tokenizer, finished=True)
+            found += serving.fits(config, "reward", checkpoint(part))
         elif part.kind in ("judge", "implicit"):
             found += _asks(checkpoint(part))
+        if isinstance(options := options_of(part), JudgeOptions):
+            found += serving.fits(config, "reward", checkpoint(part), part.max_length, options.max_new_tokens)
     return found
 
 
@@ -217,7 +229,9 @@ def _systems(config: Config) -> list[str]:
     for system in (arena.candidate, arena.opponent):
         if system.answers is None and system.path is not None:
             own = replace(factory.policy(config.model), adapter=None)
-            _asks(replace(own, path=system.path, revision=system.revision, chat_template=system.chat_template))
+            side = replace(own, path=system.path, revision=system.revision, chat_template=system.chat_template)
+            _asks(side)
+            serving.fits(config, "policy", side, writes=arena.max_new_tokens)
     return []
 
 
@@ -227,7 +241,8 @@ def _judge(config: Config) -> list[str]:
 
     judge = config.judge
     if judge.kind == "model":
-        return _asks(checkpoint(judge))
+        asks = serving.fits(config, "judge", checkpoint(judge), judge.max_prompt, judge.max_new_tokens)
+        return [*_asks(checkpoint(judge)), *asks]
     if judge.kind == "endpoint" and (reason := _silent(str(judge.url))):
         return [f"judge.url: {judge.url} takes no connection now ({reason}); the arena asks it at the end"]
     return []

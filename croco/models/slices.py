@@ -92,6 +92,6 @@ def lora_slice(lora: LoraConfig) -> dict[str, Any]:
 
 
 def engine_slice(engine: EngineConfig) -> dict[str, Any]:
-    """The engine's kind, and those of its options that change what it makes (quantisation, its context ...)."""
-    options = {key: value for key, value in engine.options.items() if key not in SPEED_ONLY}
+    """A role's engine: its kind, and those of its options that change what it makes (quantisation, its context ...)."""
+    options = {key: value for key, value in engine.given.items() if key not in SPEED_ONLY}
     return {"engine": engine.name, **({"engine_options": options} if options else {})}

@@ -22,7 +22,7 @@ from croco.config.scorers import (
 from croco.engines import factory
 from croco.engines.base import Scorer
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, adapter_identity
+from croco.models.checkpoints import Checkpoint, adapter_identity, context_of
 from croco.models.slices import checkpoint_slice, engine_slice
 
 JUDGE_READING = 2
@@ -31,6 +31,7 @@ JUDGE_READING = 2
 
 def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
     """Everything a score depends on besides the conversation, as JSON values: contents, not places."""
+    engine = engine.of("reward")
     if reward.kind == "function":
         # An edited rule scores again.
         return {"kind": reward.kind, "function": functions.identity("reward.function", str(reward.function))}
@@ -69,7 +70,7 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     Raises:
         UserError: the engine is not installed, or a part's checkpoint cannot be loaded or is none of its kind.
     """
-    options = options_of(reward)
+    engine, options = engine.of("reward"), options_of(reward)
     if isinstance(options, CombinationOptions):
         from croco.rewards.combined import CombinedScorer
 
@@ -120,7 +121,8 @@ def _judge(engine: EngineConfig, reward: RewardConfig, options: JudgeOptions) ->
     model = checkpoint(reward)
     tokenizer = text.load_tokenizer(model.path, model.revision, None, model.trust_remote_code)
     greedy = SamplingConfig(samples=1, temperature=0.0, top_p=1.0, max_new_tokens=options.max_new_tokens, seed=0)
-    generator = factory.generator(engine, model, tokenizer, greedy)
+    longest = min(context_of(model), reward.max_length + options.max_new_tokens)
+    generator = factory.generator(engine.reading(longest), model, tokenizer, greedy)
     bounds = (options.low, options.high)
     return JudgeScorer(generator, tokenizer, english_names(), options.template, bounds, reward.max_length)
 
@@ -139,7 +141,7 @@ def _classifier(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     if engine.name == "vllm":
         from croco.engines.vllm_engine import VLLMScorer
 
-        return VLLMScorer(checkpoint(reward), reward.max_length, engine.options)
+        return VLLMScorer(checkpoint(reward), reward.max_length, engine.given)
     from croco.engines.hf import HFScorer
 
     return HFScorer(checkpoint(reward), reward.max_length, engine.score_tokens)

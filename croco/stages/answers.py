@@ -16,7 +16,7 @@ from croco.artifacts import records, reuse
 from croco.artifacts.files import write_atomically
 from croco.artifacts.records import Generation, Prompt
 from croco.artifacts.sharing import Cut, Key, Work, incomplete
-from croco.config import Config, SamplingConfig
+from croco.config import Config, EngineConfig, SamplingConfig
 from croco.engines import factory
 from croco.engines.base import Completion, Request, seed_of, telling
 from croco.language import marks, text
@@ -29,11 +29,13 @@ Encode = Callable[[Any, Prompt], list[int]]
 SETTINGS = "engine.json"  # what the engine that made the rows really used
 
 
-def slice_of(config: Config, checkpoint: Checkpoint, split: str, sampling: SamplingConfig) -> dict[str, Any]:
+def slice_of(
+    config: Config, checkpoint: Checkpoint, split: str, sampling: SamplingConfig, role: str = "policy"
+) -> dict[str, Any]:
     return {
         "split": split,
         **checkpoint_slice(checkpoint),
-        **engine_slice(config.engine),
+        **engine_slice(config.engine.of(role)),
         "sampling": records.as_dict(sampling),
     }
 
@@ -50,9 +52,15 @@ def fill(
     sampling: SamplingConfig,
     source: str = "prompts",
     encode: Encode = encoded,
+    engine: EngineConfig | None = None,
 ) -> None:
-    """Bring to the journals `sampling.samples` answers of the checkpoint to every prompt of a split of `source`."""
+    """Bring to the journals `sampling.samples` answers of the checkpoint to every prompt of a split of `source`.
+
+    Args:
+        engine: as the checkpoint's role has it; None is the policy's.
+    """
     config = job.config
+    engine = engine or config.engine.of("policy")
     prompts = _prompts(job, split, source)
     size = config.workers.prompts_per_unit
 
@@ -66,11 +74,11 @@ def fill(
     tokenizer = tokenizer_of(checkpoint)
     asked = _Asked(tokenizer, {p.prompt_id: p for p in prompts}, sampling, encode)
     with Work(job.output, cut, job.terms, job.progress, job.label, take_over) as work:
-        for feed in work.feeds(ahead=not job.terms.shared or factory.takes_as_needed(config.engine)):
-            engine = factory.held_generator(job.engines, config.engine, checkpoint, tokenizer, sampling)
-            write_atomically(job.output.path / SETTINGS, json.dumps(engine.settings, indent=1))
-            with telling(engine, work.written):
-                for completion in engine.generate(asked.requests(feed)):
+        for feed in work.feeds(ahead=not job.terms.shared or factory.takes_as_needed(engine)):
+            held = factory.held_generator(job.engines, engine, checkpoint, tokenizer, sampling)
+            write_atomically(job.output.path / SETTINGS, json.dumps(held.settings, indent=1))
+            with telling(held, work.written):
+                for completion in held.generate(asked.requests(feed)):
                     work.add(_row(completion, tokenizer, checkpoint), tokens=len(completion.token_ids))
 
 

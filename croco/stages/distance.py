@@ -36,7 +36,7 @@ def slice_of(config: Config) -> dict[str, Any]:
         "distance": None if config.evals.distance is None else records.as_dict(config.evals.distance),
         **checkpoint_slice(factory.policy(model)),
         "max_length": model.max_length,
-        **engine_slice(config.engine),
+        **engine_slice(config.engine.of("policy")),
         "sampling": records.as_dict(config.sampling),
         "trains_on": config.method.trains_on,
         "tokens": config.method.tokens,
@@ -75,7 +75,7 @@ def _own(job: Job, tokenizer: Any, rows: Sequence[Row]) -> list[tuple[Row, list[
     """A fresh answer of the policy before training to each prompt, as ids."""
     config = job.config
     engine = factory.held_generator(
-        job.engines, config.engine, factory.policy(config.model), tokenizer, config.sampling
+        job.engines, config.engine.of("policy"), factory.policy(config.model), tokenizer, config.sampling
     )
     requests = [
         Request(

@@ -9,7 +9,7 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import Config, SamplingConfig, TranslationConfig
+from croco.config import Config, SamplingConfig, TranslationConfig, references
 from croco.config.languages import spoken_of
 from croco.errors import UserError
 from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
@@ -40,6 +40,11 @@ def sampling(translation: TranslationConfig) -> SamplingConfig:
     return SamplingConfig(samples=1, temperature=0.0, top_p=1.0, max_new_tokens=translation.max_new_tokens, seed=0)
 
 
+def longest(translation: TranslationConfig) -> int:
+    """Tokens of a request and its translation, at most."""
+    return min(context_of(checkpoint(translation)), translation.max_input_tokens + translation.max_new_tokens)
+
+
 def targets(config: Config) -> list[str]:
     """The languages that are translated into."""
     return config.translation.targets(config.lang.languages)
@@ -55,7 +60,7 @@ def requests_slice(config: Config) -> dict[str, Any]:
     return {
         "format": translation.format,
         "template": translation.template if translation.format == "text" else None,
-        "references": translation.references,
+        "references": references.translated(config),
         "max_input_tokens": translation.max_input_tokens,
         **tokenizer_slice(checkpoint(translation)),
     }
@@ -71,11 +76,15 @@ def requests_of_language(config: Config, language: str) -> dict[str, Any]:
 
 def ask(job: Job) -> dict[str, Any]:
     """Fill `prompts` with a row per text to translate, and `source` with the prompts that they make up."""
-    translation, language = job.config.translation, str(job.language)
+    wanted = references.translated(job.config)
+    translation = replace(job.config.translation, references=bool(wanted))
+    language = str(job.language)
     model = checkpoint(translation)
     tokenizer = tokenizer_of(model)
     most = min(translation.max_input_tokens, context_of(model) - 1)
     source = job.single(f"{SOURCE}@{translation.source}").rows("prompts", Prompt)
+    if wanted == references.HELDOUT:
+        source = [p if p.split == references.HELDOUT else replace(p, reference=None) for p in source]
     dropped: Counter[str] = Counter()
     kept = list(translating.within(translation, language, source, tokenizer, most, dropped))
     if not kept:
@@ -93,7 +102,9 @@ def stages(prompts: Stage) -> tuple[Stage, Stage, Stage]:
 
     def translate(job: Job) -> None:
         translation = job.config.translation
-        fill(job, checkpoint(translation), translating.SPLIT, sampling(translation), REQUESTS, translating.token_ids)
+        model, greedy = checkpoint(translation), sampling(translation)
+        engine = job.config.engine.of("translator").reading(longest(translation))
+        fill(job, model, translating.SPLIT, greedy, REQUESTS, translating.token_ids, engine)
 
     source = replace(
         prompts,
@@ -119,7 +130,9 @@ def stages(prompts: Stage) -> tuple[Stage, Stage, Stage]:
     translations = Stage(
         name=NAME,
         needs=(REQUESTS,),
-        config=lambda c: slice_of(c, checkpoint(c.translation), translating.SPLIT, sampling(c.translation)),
+        config=lambda c: slice_of(
+            c, checkpoint(c.translation), translating.SPLIT, sampling(c.translation), "translator"
+        ),
         fill=translate,
         run=lambda job: seal(job, translating.SPLIT, sampling(job.config.translation), REQUESTS),
         version=1,

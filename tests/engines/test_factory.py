@@ -32,7 +32,9 @@ def test_the_base_stays_loaded_while_adapters_change(isolate: bool, policy: Path
 
     def answers(engines: EngineHolder, engine: EngineConfig, adapter: Path | None) -> tuple[int, list[list[int]]]:
         checkpoint = Checkpoint(str(policy), adapter=adapter)
-        held = factory.held_generator(engines, engine, checkpoint, tokenizer, SamplingConfig(4, 1.0, 1.0, 8, 0))
+        held = factory.held_generator(
+            engines, engine.of("policy"), checkpoint, tokenizer, SamplingConfig(4, 1.0, 1.0, 8, 0)
+        )
         pid = held.pid if isinstance(held, IsolatedGenerator) else os.getpid()
         return pid, [c.token_ids for c in held.generate([request])]
 

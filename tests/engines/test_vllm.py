@@ -18,6 +18,7 @@ import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from croco.config import CONF, EngineConfig, SamplingConfig
+from croco.config.running import QUANTIZATIONS
 from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
 from croco.engines.hf import HFGenerator
@@ -223,7 +224,7 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     """An engine with room for adapters is loaded once for all of them; the policy without one has the faster engine."""
     tokenizer = text.load_tokenizer(str(policy_path))
     other = build_adapter(policy_path, tmp_path / "other", 3)
-    engine = EngineConfig("vllm", False, 8, None, 1024, options, {}, ray=None)
+    engine = EngineConfig("vllm", False, 8, None, 1024, *[None] * 6, options, {}, ray=None)
     engines, sampling = EngineHolder(), SamplingConfig(1, 0.0, 1.0, 16, 0)
     held = []
     for folder in (adapter, other):
@@ -237,6 +238,14 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     assert not factory.have_room_together(replace(engine, options={}))
     assert factory.have_room_together(replace(engine, options={"gpu_memory_utilization": 0.3}))
     engines.close()
+
+
+def test_kinds_of_quantisation_are_vllms() -> None:
+    """Those that a configuration may name are those of the installed version, but for what it is about to give up."""
+    from vllm.model_executor.layers import quantization
+
+    deprecated = set(quantization.DEPRECATED_QUANTIZATION_METHODS)
+    assert set(QUANTIZATIONS) == set(quantization.QUANTIZATION_METHODS) - deprecated
 
 
 @pytest.mark.parametrize("pad", [None, 1, 2], ids=["no pad token", "pad is the end", "a pad token"])

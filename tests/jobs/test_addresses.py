@@ -49,11 +49,15 @@ BASES: dict[str, Sequence[str]] = {
 BASES["brought"] = ("data=pairs", "data.path=org/pairs", "lang=[en,da]", "evals=none")
 ONLY = {"brought": "data."}
 """Bases in which the keys of one group alone are changed: the others have done the rest, and it takes time."""
+WITH_ROLES = ("judged", "hub")
+"""Bases in which the roles' own keys are changed: they have all roles between them."""
 BASES["trained"] = ("reward=trained", "lang=[en,da]", "evals=none", "reward.training.tune=lora")
+ROLES = ("", "roles.policy.", "roles.reward.", "roles.translator.", "roles.judge.")
 NO_ADDRESS = (
     "model.size",
     "model.sizes",
     "engine.isolate",
+    *(f"engine.{role}{key}" for role in ROLES for key in ("tensor_parallel", "max_num_seqs", "gpu_memory_utilization")),
     "engine.prompts_per_unit",
     "engine.batch_size",
     "engine.score_tokens",
@@ -158,7 +162,7 @@ def changes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set
             config = strict(compose("config", overrides=list(words)))
         before = planned(config, root)
         for key, kind in leaves(config):
-            if not key.startswith(ONLY.get(base, "")):
+            if not key.startswith(ONLY.get(base, "")) or (key.startswith("engine.roles.") and base not in WITH_ROLES):
                 continue
             owner: Any = config
             for part in key.split("."):
@@ -203,6 +207,22 @@ def test_an_exception_that_is_none_is_no_exception(changes: dict[str, dict[str, 
         ("method", ("prompts", "generations", "scores", "pairs", "answers_base", "checked_base")),
         ("evals", ("prompts", "generations", "scores", "pairs", "training")),
         ("model.lora", ("prompts", "generations", "scores", "pairs", "answers_base", "checked_base")),
+        ("engine.roles.policy", ("prompts", "translations", "preferences", "arena_prompts")),
+        ("engine.roles.reward", ("prompts", "translations", "generations", "answers_base", "checked_base")),
+        ("engine.roles.translator", ("source_prompts", "translation_requests", "arena_candidate")),
+        (
+            "engine.roles.judge",
+            (
+                "prompts",
+                "translations",
+                "generations",
+                "scores",
+                "pairs",
+                "training",
+                "arena_candidate",
+                "answers_tuned",
+            ),
+        ),
         ("judge", ("prompts", "generations", "scores", "pairs", "training", "arena_candidate", "arena_opponent")),
     ],
 )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from croco.artifacts.records import Generation, Prompt
-from croco.config import CONF, Config, TranslationConfig, languages, strict
+from croco.config import CONF, Config, TranslationConfig, languages, references, strict
 from croco.config import translation as checks
 from croco.errors import UserError
 from croco.language import text
 from croco.prompts import translation as translating
+from croco.stages.translations import requests_slice
+from croco.tiny import MODELS
 from tests.support.builders import build_tokenizer
 
 GEMMA = (
@@ -51,7 +54,7 @@ def generated(request_id: str, words: str, finish_reason: str = "stop") -> Gener
 
 def test_the_papers_translator_reads_its_languages_in_the_text() -> None:
     """The string of the authors' script, vllm_translate.py; each turn by itself, and the answer."""
-    paper = settings("translation=translategemma")
+    paper = settings("translation=translategemma", "translation.references=true")
     asked = translating.requests(
         paper, "no", prompt("What is {text}?", "A {target}.", "And now?", reference="Nothing.")
     )
@@ -150,6 +153,28 @@ def test_turns_are_put_where_they_were_and_all_else_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], False),  # DPO on pairs of sampled answers
+        (["method=sft"], True),
+        (["source=mixture", "source.model=y"], True),
+        (["evals=reward_ranking"], "heldout"),  # the reward is measured on held-out prompts
+        (["evals=reward_ranking", "translation.references=false"], False),
+        (["translation.references=true"], True),  # as the authors
+    ],
+)
+def test_own_answers_are_translated_where_something_reads_them(words: list[str], expected: bool | str) -> None:
+    config = composed("translation=plain", "translation.model=x", *words)
+    assert references.translated(config) == expected
+    assert (
+        requests_slice(replace(config, translation=replace(config.translation, model=str(MODELS / "policy"))))[
+            "references"
+        ]
+        == expected
+    )
+
+
+@pytest.mark.parametrize(
     ("overrides", "says"),
     [
         (["translation=translategemma", "lang.languages=[en,xx]"], "lang.languages: unknown language 'xx'"),
@@ -162,7 +187,10 @@ def test_turns_are_put_where_they_were_and_all_else_stays() -> None:
             ["translation=plain", "translation.model=x", "translation.template='{lang}: {text}'"],
             "it has lang in braces",
         ),
-        (["translation=plain", "translation.model=x", "method=sft"], "translation.references"),
+        (
+            ["translation=plain", "translation.model=x", "method=sft", "translation.references=false"],
+            "translation.references",
+        ),
         (["translation=translategemma", "translation.max_new_tokens=0"], "translation.max_new_tokens"),
     ],
 )

@@ -17,7 +17,7 @@ from croco.engines.endpoint import Chat, ChatEndpoint
 from croco.errors import UserError
 from croco.evals.arena import judging
 from croco.language import text
-from croco.models.checkpoints import Checkpoint, tokenizer_of
+from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
 from croco.show.visible import whole
 
 
@@ -154,8 +154,9 @@ def checkpoint(judge: JudgeConfig) -> Checkpoint:
 
 
 def with_options(engine: EngineConfig, judge: JudgeConfig) -> EngineConfig:
-    """The run's engine as it is built for the judge."""
-    return replace(engine, options={**engine.options, **judge.engine_options})
+    """The run's engine as it is built for the judge; the judge's own options win."""
+    own = engine.of("judge")
+    return replace(own, options={**own.options, **judge.engine_options})
 
 
 def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
@@ -181,5 +182,6 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
     model = checkpoint(judge)
     tokenizer = tokenizer_of(model)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
-    generator = factory.generator(with_options(engine, judge), model, tokenizer, sampling)
+    longest = min(context_of(model), judge.max_prompt + judge.max_new_tokens)
+    generator = factory.generator(with_options(engine, judge).reading(longest), model, tokenizer, sampling)
     return ModelJudge(generator, tokenizer, judge.max_prompt)
