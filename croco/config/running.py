@@ -49,10 +49,15 @@ class RoleConfig:
     """What one model's engine has of its own; null is the engine's."""
 
     quantization: str | None
+    """See `engine.quantization`."""
     tensor_parallel: int | None
+    """See `engine.tensor_parallel`."""
     max_model_len: int | None
+    """See `engine.max_model_len`."""
     max_num_seqs: int | None
+    """See `engine.max_num_seqs`."""
     gpu_memory_utilization: float | None
+    """See `engine.gpu_memory_utilization`."""
 
 
 @dataclass

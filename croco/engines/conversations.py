@@ -28,9 +28,8 @@ def score_once(
             were.
     """
     places: dict[Ids, list[int]] = {}
-    for place, answered in enumerate(answers):
-        messages = [*answered.messages, {"role": "assistant", "content": answered.answer}]
-        ids = tuple(text.conversation_ids(tokenizer, messages))
+    finished = [[*a.messages, {"role": "assistant", "content": a.answer}] for a in answers]
+    for place, ids in enumerate(map(tuple, text.conversations_ids(tokenizer, finished))):
         if len(ids) <= max_length:
             places.setdefault(ids, []).append(place)
     rewards: list[float | None] = [None] * len(answers)
