@@ -110,8 +110,11 @@ def _options(work: Work, config: Config) -> tuple[Mapping[str, Any], str]:
     if config.engine.name != "vllm":
         return {}, ""
     if work.key == "judge.path":
-        return {**config.engine.options, **config.judge.engine_options}, "judge.engine_options"
-    return config.engine.options, "engine.options"
+        judge = config.judge
+        own = {"max_model_len": judge.max_prompt + judge.max_new_tokens, **config.engine.of("judge").given}
+        return {**own, **judge.engine_options}, "judge.engine_options"
+    role = "translator" if work.key == "translation.model" else "reward" if work.role == "reads" else "policy"
+    return config.engine.of(role).given, "engine.options"
 
 
 def _help(work: Work, hardware: Hardware, prefix: str, share: float, divided: float, beside: float) -> str:
