@@ -38,6 +38,8 @@ class Holding:
     """Bytes of its files."""
     seconds: float | None
     """That its making took."""
+    contents: frozenset[str] = frozenset()
+    """Checkpoints and adapters that its configuration names by their content."""
 
     @property
     def path(self) -> Path:
@@ -59,31 +61,28 @@ def found(root: Path) -> dict[str, Holding]:
             said = artifact.manifest if sealed else {}
             at = timegm(time.strptime(said["sealed_at"], SEALED_AT)) if sealed else folder.stat().st_mtime
             seconds = float(said["seconds"]) if sealed else None
-            held[artifact.address] = Holding(artifact, sealed, at, size, seconds)
+            contents = frozenset(CONTENT.findall(json.dumps(artifact.config)))
+            held[artifact.address] = Holding(artifact, sealed, at, size, seconds, contents)
     return held
 
 
-def below(held: Mapping[str, Holding], addresses: Collection[str]) -> set[str]:
+def below(
+    held: Mapping[str, Holding], addresses: Collection[str], adapters: Mapping[str, str] | None = None
+) -> set[str]:
     """Of these artifacts and all they stand on, those that are there. What trained an adapter that is known by its content
-    alone (a reward, a policy's start) counts."""
+    alone (a reward, a policy's start) counts; `adapters` is what `adapters_of` finds, for who asks again and again."""
     reached: set[str] = set()
     waiting = list(addresses)
-    adapters: dict[str, str] | None = None
     while waiting:
         while waiting:
             address = waiting.pop()
             if address in held and address not in reached:
                 reached.add(address)
                 waiting += held[address].artifact.upstream.values()
-        contents = {name for address in reached for name in contents_of(held[address].artifact)}
+        contents = {name for address in reached for name in held[address].contents}
         adapters = adapters_of(held) if adapters is None else adapters
         waiting = [adapters[name] for name in contents & set(adapters) if adapters[name] not in reached]
     return reached
-
-
-def contents_of(artifact: Artifact) -> set[str]:
-    """The checkpoints and adapters that its configuration names by their content."""
-    return set(CONTENT.findall(json.dumps(artifact.config)))
 
 
 def adapters_of(held: Mapping[str, Holding]) -> dict[str, str]:

@@ -108,7 +108,8 @@ def _of_sweep(root: Path, held: Mapping[str, Holding], name: str) -> set[str]:
 def _table(held: Mapping[str, Holding], chosen: set[str], most: int | None, asked: bool) -> Table:
     """The largest first."""
     reports = [address for address, one in held.items() if one.artifact.stage == REPORT and one.sealed]
-    needed = Counter(address for report in reports for address in holdings.below(held, [report]) - {report})
+    adapters = holdings.adapters_of(held)
+    needed = Counter(one for report in reports for one in holdings.below(held, [report], adapters) - {report})
     standing = Counter(address for one in held.values() for address in set(one.artifact.upstream.values()))
     here = origins.Here()
     rows = [

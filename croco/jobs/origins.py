@@ -10,6 +10,7 @@ from croco.artifacts import holdings, provenance
 from croco.artifacts.holdings import Holding
 from croco.prompts import rows
 
+YES = "yes"
 PATHS = ("path", "adapter", "base", "preferences", "tuned", "chat_template", "model")
 """Keys of the configuration that may name something on this disk."""
 
@@ -33,6 +34,7 @@ class Here:
     def __init__(self) -> None:
         self._contents: dict[Path, set[str]] = {}
         self._adapters: set[str] | None = None
+        self._again: dict[str, str] = {}
 
     def contents(self, path: Path) -> set[str]:
         """As addresses know it: a checkpoint's fingerprint, the digest of every file."""
@@ -52,7 +54,7 @@ class Here:
 
         Args:
             run: the resolved configuration.
-            contents: checkpoints and adapters by content, as `holdings.contents_of` finds them.
+            contents: checkpoints and adapters by content, as `holdings.Holding` has them.
             known: adapters that are here beside what the configuration names.
         """
         places = list(named(run))
@@ -64,19 +66,25 @@ class Here:
         return gone if not contents else []
 
     def again(self, held: Mapping[str, Holding], address: str) -> str:
-        """Whether an artifact could be made again here, and if not, why: `yes`, or what is lacking."""
+        """Whether an artifact could be made again here, and if not, why: `yes`, or what is lacking for it or for what it was
+        made from."""
+        if address not in self._again:
+            before = (one for one in held[address].artifact.upstream.values() if one in held)
+            reasons = (self._own(held, address), *(self.again(held, one) for one in before))
+            self._again[address] = next((reason for reason in reasons if reason != YES), YES)
+        return self._again[address]
+
+    def _own(self, held: Mapping[str, Holding], address: str) -> str:
+        one = held[address]
+        if not one.sealed:
+            return YES
         if self._adapters is None:
             self._adapters = set(holdings.adapters_of(held))
-        for before in holdings.below(held, [address]) | {address}:
-            artifact = held[before].artifact
-            if held[before].sealed:
-                run = artifact.manifest.get("run", {})
-                contents = holdings.contents_of(artifact)
-                # What names no checkpoint came from files, or from nothing outside.
-                mine = run if contents else {group: run[group] for group in _groups(artifact.stage) if group in run}
-                if lacking := self.lacking(mine, contents, self._adapters):
-                    return f"no: {lacking[0]}"
-        return "yes"
+        run = one.artifact.manifest.get("run", {})
+        # What names no checkpoint came from files, or from nothing outside.
+        mine = run if one.contents else {group: run[group] for group in _groups(one.artifact.stage) if group in run}
+        lacking = self.lacking(mine, set(one.contents), self._adapters)
+        return f"no: {lacking[0]}" if lacking else YES
 
 
 def _groups(stage: str) -> tuple[str, ...]:
