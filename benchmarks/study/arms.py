@@ -71,9 +71,13 @@ def _online() -> list[Arm]:
 
 
 def _rejected() -> list[Arm]:
-    """mean - 2 sd against the minimum, by the number of answers; of 16 mean - 2 sd is `mono`."""
+    """mean - 2 sd against the minimum, by the number of answers; of 16 mean - 2 sd is `mono`.
+
+    Of 4 answers none lies further than sqrt(3) sd from their mean, so that the nearest to mean - 2 sd is the minimum itself,
+    and a run of it is refused (`pairing.limits`).
+    """
     made = []
-    for k in (4, 16, 64):
+    for k in (16, 64):
         samples = f"sampling.samples={k}"
         if k != 16:
             made.append(Arm(f"mono_k{k}", (samples,), FEW, f"mono with {k} answers a prompt"))

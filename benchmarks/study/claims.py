@@ -63,7 +63,6 @@ CLAIMS = (
             Contrast("offline_2", "iterative_2", OPEN, sign=-1, margin=MARGIN),
         ),
     ),
-    Claim("f4", "mean - 2 sd beats the minimum of 4 answers", (Contrast("min_k4", "mono_k4", OPEN),)),
     Claim("f16", "mean - 2 sd beats the minimum of 16 answers", (Contrast("min_k16", "mono", OPEN),)),
     Claim("f64", "mean - 2 sd beats the minimum of 64 answers", (Contrast("min_k64", "mono_k64", OPEN),)),
 )

@@ -33,7 +33,6 @@ EXPLORED = (
     ("multi", "multi_rank"),
     ("mono", "multi"),
     ("mono", "max_r"),
-    ("mono_k4", "mono"),
     ("mono", "mono_k64"),
     ("mono", "icr"),
     ("mono", "mapo"),

@@ -294,6 +294,11 @@ def _limits(study: Json) -> Iterator[str]:
         told = ", ".join(f"{name} {count}" for name, count in study["fewer_seeds"].items())
         yield f"Fewer seeds than planned: {told}."
     yield (
+        "mean − 2 sd against the minimum of 4 answers, claimed beforehand, cannot be told apart: no answer of four lies further "
+        "than √3 sd from their mean, so that both rules take the same pairs, and such a run is refused. Multi arms were given "
+        "seven epochs when two seeds had shown that one is a seventh of mono's steps."
+    )
+    yield (
         "Not studied: a reward model on a backbone without parallel data, label noise in it, and languages by their share of "
         "pretraining."
     )

@@ -160,8 +160,8 @@ PUBLISHED: Mapping[str, Shape] = {
     "Skywork/Skywork-Reward-V2-Qwen3-8B": _qwen(36, 4096, 32, 12_288, True),  # one label in the output layer's place
     "Infomaniak-AI/vllm-translategemma-27b-it": _gemma(62, 5376, 32, 16, 21_504, 128, 1024),
     "google/gemma-3-270m-it": _gemma(18, 640, 4, 1, 2048, 256, 512),
-    "google/gemma-3-1b-it": _gemma(26, 1152, 4, 1, 6912, 256, 512),
-    "google/gemma-3-4b-it": _gemma(34, 2560, 8, 4, 10_240, 256, 1024),
+    **dict.fromkeys(["google/gemma-3-1b-it", "google/gemma-3-1b-pt"], _gemma(26, 1152, 4, 1, 6912, 256, 512)),
+    **dict.fromkeys(["google/gemma-3-4b-it", "google/gemma-3-4b-pt"], _gemma(34, 2560, 8, 4, 10_240, 256, 1024)),
     "google/gemma-3-12b-it": _gemma(48, 3840, 16, 8, 15_360, 256, 1024),
     "google/gemma-3-27b-it": _gemma(62, 5376, 32, 16, 21_504, 128, 1024),
     "Qwen/Qwen3-0.6B": _qwen(28, 1024, 16, 3072, True),

@@ -147,7 +147,9 @@ def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can
         progress = Progress(Console(file=out, width=200))
         names = [stage.name for stage in stages()]
         try:
-            Chain(config, Store(runs), progress, tracking.silence()).run(stages()[: names.index(last) + 1])
+            Chain(config, Store(runs), progress, tracking.silence()).run(
+                stages()[: len(names) - names[::-1].index(last)]
+            )
         except NothingToShare as left:
             return f"{out.getvalue()}{left}"
         return out.getvalue()

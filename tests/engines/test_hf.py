@@ -280,7 +280,10 @@ def test_a_score_that_is_no_number_is_none(reward: Path, monkeypatch: pytest.Mon
     ("template", "reason"),
     [
         ("{% for m in messages %}{{ m['content'] if m['role'] == 'user' }}{% endfor %}", "leaves out the answer"),
-        ("{{ raise_exception('roles must alternate') }}", r"cannot render an answer \(roles must alternate\)"),
+        (
+            "{{ raise_exception('roles must alternate') }}",
+            r"cannot render a conversation of user \(roles must alternate\)",
+        ),
     ],
 )
 def test_a_reward_model_with_another_template_is_refused(tmp_path: Path, template: str, reason: str) -> None:
