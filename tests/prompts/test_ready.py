@@ -18,7 +18,7 @@ from croco.exchange import formats
 from croco.prompts import ready, rows
 from croco.prompts.ready import ReadyAnswer, ReadyPair
 
-REAL = Path("/work/shared/real/preferences")
+REAL = Path(__file__).parents[3] / "shared" / "real" / "preferences"
 USER = [{"role": "user", "content": "Why?"}]
 PAIR = {"prompt": "Why?", "chosen": "So.", "rejected": "No.", "language": "en"}
 
