@@ -40,29 +40,23 @@ def stages() -> tuple[Stage, ...]:
 
     repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
 
-    def only(stage: Stage, *kinds: str) -> Stage:
-        return replace(stage, wanted=lambda config: brought(config, *kinds) and stage.wanted(config))
-
-    def rewarded(stage: Stage) -> Stage:
-        return replace(stage, wanted=lambda config: reads_reward(config) and stage.wanted(config))
-
     pools = (
-        only(generations.STAGE, "generated"),
+        _only(generations.STAGE, "generated"),
         ready.generations(generations.STAGE),
-        only(scores.STAGE, "generated", "answers"),
+        _only(scores.STAGE, "generated", "answers"),
         ready.scores(scores.STAGE),
     )
     others = (sources.other_generations(generations.STAGE), sources.other_scores(scores.STAGE))
     own = (references.STAGE, sources.reference_scores(scores.STAGE))
-    paired = (only(pairs.STAGE, "generated", "answers", "scores"), ready.pairs(pairs.STAGE))
+    paired = (_only(pairs.STAGE, "generated", "answers", "scores"), ready.pairs(pairs.STAGE))
     return (
-        rewarded(preferences.STAGE),
-        rewarded(reward_model.STAGE),
+        _rewarded(preferences.STAGE),
+        _rewarded(reward_model.STAGE),
         questions.STAGE,
         *translations.stages(prompts.STAGE),
         ready.DATA,
         ready.prompts(prompts.STAGE),
-        only(replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)), "generated"),
+        _only(replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)), "generated"),
         reward_ranking.stage(scores.STAGE),  # before anything is generated
         checks.PROMPTS,
         euroeval.DATA,
@@ -85,6 +79,16 @@ def stages() -> tuple[Stage, ...]:
         results.STAGE,
         report.STAGE,
     )
+
+
+def _only(stage: Stage, *kinds: str) -> Stage:
+    """Where the data are of these kinds."""
+    return replace(stage, wanted=lambda config: brought(config, *kinds) and stage.wanted(config))
+
+
+def _rewarded(stage: Stage) -> Stage:
+    """Where something reads the reward."""
+    return replace(stage, wanted=lambda config: reads_reward(config) and stage.wanted(config))
 
 
 def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
