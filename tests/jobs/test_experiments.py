@@ -134,7 +134,7 @@ def test_small_runs_with_checkpoints_of_its_classes(policy: Path, reward: Path, 
         rows = [{"prompt_id": str(i), "prompt": f"{language} {i}?", "reference": f"{language} {i}"} for i in range(12)]
         (prompts / f"{language}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     model, scorer = real(policy, tmp_path / "policy"), real(reward, tmp_path / "reward")
-    own = [f"paths.artifacts={tmp_path}", f"model.path={model}", f"reward.path={scorer}", *SMALL]
+    own = [f"paths.artifacts={tmp_path / 'runs'}", f"model.path={model}", f"reward.path={scorer}", *SMALL]
     asked = [
         "prompts=jsonl",
         f"prompts.path={prompts}",
@@ -152,7 +152,7 @@ def test_small_runs_with_checkpoints_of_its_classes(policy: Path, reward: Path, 
     judge = ["judge=function", "judge.function=tests.stages.arena.test_arena:longer", "evals.checks.prompts=2"]
     done = call("-m", "experiments=small", *own, *asked, *small, *judge)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert len(list((tmp_path / "training").glob("*/manifest.json"))) == 3
+    assert len(list((tmp_path / "runs" / "training").glob("*/manifest.json"))) == 3
     assert "arena: win" in done.stdout
 
 
