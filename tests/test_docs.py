@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import costs
 from benchmarks.study import write
 from croco.config import reference
 
@@ -62,3 +63,9 @@ def test_figures_are_those_of_the_benchmarks() -> None:
     measured = {row for file in (ROOT / "benchmarks" / "results").glob("*.md") for row in file.read_text().splitlines()}
     assert rows
     assert set(rows) <= measured
+
+
+def test_the_costs_of_scale_are_those_of_the_module() -> None:
+    """`python benchmarks/costs.py` after a change of rates or counts."""
+    text = costs.FILE.read_text(encoding="utf-8")
+    assert costs.written(text) == text

@@ -7,7 +7,6 @@ import functools
 import pytest
 from hydra import compose, initialize_config_dir
 
-from benchmarks import costs
 from croco import doctor
 from croco.config import CONF, Config
 from croco.errors import UserError
@@ -132,11 +131,6 @@ def test_the_command_ends_with_2_and_one_line(capsys: pytest.CaptureFixture[str]
     assert plan.run(composed, "80GB", ["rates.writes=24000"]) == 0
     assert "given" in capsys.readouterr().out
     assert doctor.command(["hardware=80GB", "hardware=24GB"]) == 2
-
-
-def test_the_costs_of_the_page_are_those_of_the_module() -> None:
-    text = costs.FILE.read_text(encoding="utf-8")
-    assert costs.written(text) == text, "python benchmarks/costs.py"
 
 
 def test_every_rate_says_where_it_is_from() -> None:
