@@ -22,7 +22,7 @@ LAYERS = (
     ("evals", "rewards", "tiny", "training"),
     ("page", "tracking"),
     ("stages",),
-    ("exchange", "library"),
+    ("exchange",),
     ("jobs",),
     (
         "run",

@@ -15,7 +15,7 @@ from croco.errors import UserError
 from tests.jobs.test_chain import run as run_chain
 from tests.support.finished import finish
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "library.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "library.ipynb"
 
 
 def test_a_run_gives_its_rows(tmp_path: Path) -> None:
