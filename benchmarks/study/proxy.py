@@ -15,6 +15,7 @@ from croco.engines.hf import HFScorer
 from croco.evals.comparing import by_step as steps_of
 from croco.evals.comparing import paired, stored
 from croco.evals.comparing.stored import Run
+from croco.exchange import library
 from croco.models.checkpoints import Checkpoint
 from croco.tiny import world
 
@@ -40,12 +41,13 @@ def _point(step: int, values: np.ndarray[Any, Any]) -> dict[str, float]:
 
 def _of_run(run: Run, languages: Sequence[str]) -> dict[int, tuple[float, float]]:
     scorer = HFScorer(Checkpoint(str(run.configuration["reward.path"])), 512, 16384)
+    opened = library.Run(run)
     total = Store.open(run.report.root / run.lineage["training"]).summary["steps"]
     gold = paired.scores(stored.results(run, EVALUATION))
     found = {}
-    for step, stage in _answers(run, total).items():
+    for step, stage in _answers(opened, total).items():
         system = steps_of.system(step, total)
-        proxies = [_proxy(run, scorer, stage, language) for language in languages]
+        proxies = [_proxy(opened, scorer, stage, language) for language in languages]
         golds = [
             float(np.mean([v for p, v in gold["quality", system][language].items() if p.split("/")[0] in world.OPEN]))
             for language in languages
@@ -54,16 +56,16 @@ def _of_run(run: Run, languages: Sequence[str]) -> dict[int, tuple[float, float]
     return found
 
 
-def _answers(run: Run, total: int) -> dict[int, str]:
+def _answers(opened: library.Run, total: int) -> dict[int, str]:
     """Step -> the stage that answered after it."""
-    names = {name.split("/")[0] for name in run.lineage}
+    names = {name.split("/")[0] for name in opened.lineage}
     steps = {int(found[1]): name for name in names if (found := re.fullmatch(r"answers_(\d+)", name))}
     return {0: "answers_base", **steps, total: "answers_tuned"}
 
 
-def _proxy(run: Run, scorer: HFScorer, stage: str, language: str) -> float:
-    prompts = Store.open(run.report.root / run.lineage[f"prompts/{language}"]).rows("prompts", Prompt)
+def _proxy(opened: library.Run, scorer: HFScorer, stage: str, language: str) -> float:
+    prompts = Store.open(opened.lineage[f"prompts/{language}"]).rows("prompts", Prompt)
     asked = {p.prompt_id: p for p in prompts if p.split == "heldout" and p.prompt_id.split("/")[0] in world.OPEN}
-    answers = Store.open(run.report.root / run.lineage[f"{stage}/{language}"]).rows("generations", Generation)
+    answers = Store.open(opened.lineage[f"{stage}/{language}"]).rows("generations", Generation)
     rows = [Answered(asked[a.prompt_id].messages, a.text, language, "{}") for a in answers if a.prompt_id in asked]
     return float(np.mean([reward for reward in scorer.score(rows) if reward is not None]))
