@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import torch.distributed as dist
+
 from croco.artifacts import processes
 from croco.errors import UserError
 from croco.training import fit, handover
@@ -18,6 +20,14 @@ def main() -> None:
     except UserError as error:
         print(f"croco: {error}", flush=True)
         sys.exit(2)
+    leave()
+
+
+def leave() -> None:
+    """End what connects the processes before the interpreter goes: gloo's threads abort one that does not wait for them."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()  # none leaves while another still writes to it
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
