@@ -1,26 +1,22 @@
-"""Proxy against gold over training: what the reward model and the grader say of held-out answers after each quarter."""
+"""Proxy against gold over training, of the open tasks: what the runs' own tables say after each quarter, over seeds."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from croco.artifacts.records import Generation, Prompt
 from croco.artifacts.store import Store
-from croco.engines.base import Answered
-from croco.engines.hf import HFScorer
 from croco.evals.comparing import by_step as steps_of
 from croco.evals.comparing import paired, stored
+from croco.evals.comparing.overoptimisation import PROXY
 from croco.evals.comparing.stored import Run
-from croco.exchange import library
-from croco.models.checkpoints import Checkpoint
 from croco.tiny import world
 
 ARMS = ("beta_0.01", "beta_0.1", "beta_1.0")
 EVALUATION = "checkpoints"
+METRICS = {"proxy": PROXY, "gold": "quality"}
 
 
 def by_step(runs: Sequence[Run], languages: Sequence[str]) -> list[dict[str, float]]:
@@ -33,39 +29,23 @@ def by_step(runs: Sequence[Run], languages: Sequence[str]) -> list[dict[str, flo
 
 def _point(step: int, values: np.ndarray[Any, Any]) -> dict[str, float]:
     found: dict[str, float] = {"step": step}
-    for column, name in enumerate(("proxy", "gold")):
+    for column, name in enumerate(METRICS):
         of = values[:, column]
         found |= {name: float(of.mean()), f"{name}_low": float(of.min()), f"{name}_high": float(of.max())}
     return found
 
 
-def _of_run(run: Run, languages: Sequence[str]) -> dict[int, tuple[float, float]]:
-    scorer = HFScorer(Checkpoint(str(run.configuration["reward.path"])), 512, 16384)
-    opened = library.Run(run)
-    total = Store.open(run.report.root / run.lineage["training"]).summary["steps"]
-    gold = paired.scores(stored.results(run, EVALUATION))
-    found = {}
-    for step, stage in _answers(opened, total).items():
-        system = steps_of.system(step, total)
-        proxies = [_proxy(opened, scorer, stage, language) for language in languages]
-        golds = [
-            float(np.mean([v for p, v in gold["quality", system][language].items() if p.split("/")[0] in world.OPEN]))
-            for language in languages
-        ]
-        found[step] = float(np.mean(proxies)), float(np.mean(golds))
-    return found
+def _of_run(run: Run, languages: Sequence[str]) -> dict[int, tuple[float, ...]]:
+    steps = Store.open(run.report.root / run.lineage[EVALUATION]).summary["steps"]
+    scores = paired.scores(stored.results(run, EVALUATION))
+    systems = {step: steps_of.system(step, steps[-1]) for step in steps}
+    return {
+        step: tuple(_open(scores[metric, system], languages) for metric in METRICS.values())
+        for step, system in systems.items()
+    }
 
 
-def _answers(opened: library.Run, total: int) -> dict[int, str]:
-    """Step -> the stage that answered after it."""
-    names = {name.split("/")[0] for name in opened.lineage}
-    steps = {int(found[1]): name for name in names if (found := re.fullmatch(r"answers_(\d+)", name))}
-    return {0: "answers_base", **steps, total: "answers_tuned"}
-
-
-def _proxy(opened: library.Run, scorer: HFScorer, stage: str, language: str) -> float:
-    prompts = Store.open(opened.lineage[f"prompts/{language}"]).rows("prompts", Prompt)
-    asked = {p.prompt_id: p for p in prompts if p.split == "heldout" and p.prompt_id.split("/")[0] in world.OPEN}
-    answers = Store.open(opened.lineage[f"{stage}/{language}"]).rows("generations", Generation)
-    rows = [Answered(asked[a.prompt_id].messages, a.text, language, "{}") for a in answers if a.prompt_id in asked]
-    return float(np.mean([reward for reward in scorer.score(rows) if reward is not None]))
+def _open(scores: paired.Scores, languages: Sequence[str]) -> float:
+    """Mean over languages of that over their open prompts."""
+    of = [[v for prompt, v in scores[language].items() if prompt.split("/")[0] in world.OPEN] for language in languages]
+    return float(np.mean([np.mean(values) for values in of]))

@@ -17,22 +17,21 @@ from croco.config import resolvers
 from croco.config.arena import ArenaConfig, JudgeConfig, SystemConfig
 from croco.config.choices import check_choices
 from croco.config.data import DataConfig
-from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig, RewardRankingConfig
+from croco.config.evaluations import ChecksConfig, EuroEvalConfig, EvalsConfig, QualityConfig
 from croco.config.groups import (
     Config,
     LangConfig,
     LearningRateConfig,
-    LoraConfig,
     MethodConfig,
     ModelConfig,
     PromptsConfig,
-    RewardConfig,
-    RewardTrainingConfig,
     SamplingConfig,
     SourceConfig,
 )
+from croco.config.lora import LoraConfig
 from croco.config.pairing import FiltersConfig, PairingConfig, PairLimitsConfig
 from croco.config.paths import CONF
+from croco.config.rewards import RewardConfig, RewardRankingConfig, RewardTrainingConfig
 from croco.config.running import (
     EngineConfig,
     LoggerConfig,

@@ -8,6 +8,7 @@ from typing import Any
 
 from croco.config.arena import ArenaConfig
 from croco.config.paths import PACKAGE
+from croco.config.rewards import RewardConfig, RewardRankingConfig
 
 CHECKED = PACKAGE / "evals" / "checks" / "data"  # languages with prompts of our own
 
@@ -76,31 +77,22 @@ class EuroEvalConfig:
 
 
 @dataclass
-class RewardRankingConfig:
-    """Evaluation of the reward model itself, per language."""
-
-    path: str | None
-    """Preference data (prompt, chosen, rejected; M-RewardBench's schema): a JSONL or Parquet file, a folder of them, or a hub
-    id; null: only the held-out prompts' own answers against corrupted ones."""
-    hub_split: str
-    revision: str | None
-    limit: int | None
-    """At most so many comparisons per language; null takes all."""
-    pivot: str
-    """The language whose rewards the others' are compared with, on parallel answers."""
-    resamples: int
-    """Bootstrap resamples of prompts."""
-    confidence: float
-    seed: int
-    """Of the corruptions."""
-
-
-@dataclass
 class DistanceConfig:
     """How far the training data is from what the policy itself would write."""
 
     prompts: int
     """Prompts per language whose answers are measured."""
+
+
+@dataclass
+class GoldConfig:
+    """A second reward, which pairs and training know nothing of: what it says of held-out answers, beside the run's own."""
+
+    reward: RewardConfig
+    """As the group `reward`, from which it is chosen: `reward@evals.gold.reward=CHOICE`."""
+    resamples: int
+    """Bootstrap resamples of prompts."""
+    confidence: float
 
 
 def checked(checks: ChecksConfig | None, languages: Sequence[str]) -> list[str]:
@@ -120,11 +112,13 @@ class EvalsConfig:
     reward_ranking: RewardRankingConfig | None = None
     distance: DistanceConfig | None = None
     arena: ArenaConfig | None = None
+    gold: GoldConfig | None = None
     primary: str | None = None
     """The endpoint that was chosen beforehand, EVALUATION.METRIC (`checks.prompt_strict`): it stands first in an experiment's
     table. No run depends on it."""
     tuned: str | None = None
     """PEFT folder of the policy that is measured where nothing is trained: method=none puts model.adapter here."""
     checkpoints: Any = None
-    """Quality and checks are measured during training too: how many equal parts it is cut into (4: after each quarter), or a
-    list of optimiser steps. The first and the last step are always there; null measures only these, and draws no curve."""
+    """Quality, checks and gold are measured during training too, and with quality or gold the run's own reward of the same
+    answers: how many equal parts it is cut into (4: after each quarter), or a list of optimiser steps. The first and the last
+    step are always there; null measures only these, and draws no curve."""

@@ -9,8 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from croco.config.evaluations import RewardRankingConfig
-from croco.config.groups import RewardConfig, RewardTrainingConfig
+from croco.config.rewards import RewardConfig, RewardRankingConfig, RewardTrainingConfig
 from croco.config.targets import require
 from croco.errors import UserError
 

@@ -20,6 +20,7 @@ from croco.config.valid_evaluations import (
     check_checkpoints,
     check_checks,
     check_euroeval,
+    check_gold,
     check_quality,
     check_reward_ranking,
 )
@@ -66,6 +67,7 @@ def check(config: Config) -> None:
     )
     check_shares(config.source)
     check_checkpoints(config)
+    check_gold(config)
     check_quality(config.evals.quality, config.prompts.source if config.data.made else config.data.kind)
     check_checks(config.evals.checks, config.prompts.source, config.lang.languages)
     check_euroeval(config.evals.euroeval, config.lang.languages)
@@ -227,6 +229,9 @@ def check_untrained(config: Config) -> None:
     folder = Path(str(config.model.adapter or config.evals.tuned))
     require((folder / "adapter_config.json").is_file(), f"model.adapter: {folder}: no adapter_config.json there")
     require(config.evals.checkpoints is None, "evals.checkpoints: method=none has no steps; set it to null")
+    require(
+        config.evals.gold is None, "evals.gold: method=none trains nothing that could move away from it; leave it out"
+    )
     require(config.evals.distance is None, "evals.distance: method=none has no training data; leave it out")
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from croco.config import functions
-from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, RewardRankingConfig, checked
+from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, checked
 from croco.config.groups import Config
+from croco.config.rewards import RewardRankingConfig
+from croco.config.scorers import parts_of
 from croco.config.targets import one_of, require
+from croco.config.valid_rewards import check_reward
 
 
 def check_quality(quality: QualityConfig | None, source: str) -> None:
@@ -91,6 +94,29 @@ def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> Non
     require(0 < euroeval.confidence < 1, "evals.euroeval.confidence: must lie in (0, 1), e.g. 0.95")
 
 
+def check_gold(config: Config) -> None:
+    """Checks of one evaluation; raises UserError with the key to change."""
+    gold = config.evals.gold
+    if gold is None:
+        return
+    key, reward = "evals.gold.reward", gold.reward
+    check_reward(reward, config.lang.languages, key)
+    for own, part in parts_of(reward, key):
+        require(
+            part.kind not in ("trained", "implicit", "alignment"),
+            f"{own}.kind: {part.kind} belongs to the run's own reward; gold is a finished one: name it with reward=custom "
+            f"(reward@{key}=custom {key}.path=CHECKPOINT), or a judge or a function",
+        )
+    for name in ("length", "least_accuracy", "measured"):
+        require(getattr(reward, name) is None, f"{key}.{name}: is of the run's own reward; set it to null")
+    require(
+        config.method.refresh_every is None,
+        "evals.gold: not with method.refresh_every, whose rounds are trainings of their own; leave it out",
+    )
+    require(gold.resamples >= 1, "evals.gold.resamples: must be at least 1")
+    require(0 < gold.confidence < 1, "evals.gold.confidence: must lie in (0, 1), e.g. 0.95")
+
+
 def check_reward_ranking(ranking: RewardRankingConfig | None, known: list[str]) -> None:
     """Checks of one evaluation; raises UserError with the key to change."""
     if ranking is None:
@@ -118,9 +144,10 @@ def check_checkpoints(config: Config) -> None:
         parts or steps,
         f"evals.checkpoints: {wanted} is neither a number of parts (at least 2) nor a list of optimiser steps, e.g. 4 or [9,18]",
     )
+    evals = config.evals
     require(
-        config.evals.quality is not None or config.evals.checks is not None,
-        "evals.checkpoints: only quality and checks are measured by step; add one, e.g. evals=quality",
+        any(one is not None for one in (evals.quality, evals.checks, evals.gold)),
+        "evals.checkpoints: only quality, checks and gold are measured by step; add one, e.g. evals=quality",
     )
     require(
         config.method.refresh_every is None,

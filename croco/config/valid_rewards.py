@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from croco.config import functions
-from croco.config.groups import RewardConfig
+from croco.config.rewards import RewardConfig
 from croco.config.scorers import (
     AGGREGATES,
     CHECKPOINTS,

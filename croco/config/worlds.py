@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from croco.config.groups import Config
+from croco.config.rewards import RewardConfig
 from croco.config.scorers import CHECKPOINTS, parts_of
 from croco.errors import UserError
 
@@ -37,6 +38,14 @@ def reads_reward(config: Config) -> bool:
     return config.data.scored or config.evals.reward_ranking is not None
 
 
+def rewards(config: Config) -> Iterator[tuple[str, RewardConfig]]:
+    """Everything that scores answers in this run, with its key, and all its parts."""
+    if reads_reward(config):
+        yield from parts_of(config.reward)
+    if config.evals.gold is not None:
+        yield from parts_of(config.evals.gold.reward, "evals.gold.reward")
+
+
 def embedded(path: str) -> bool | None:
     """Whether a checkpoint is of the embedded world: its config.json says so, also of what was trained from one of its models.
     None where a folder is meant and holds none, or one that says nothing."""
@@ -58,7 +67,7 @@ def parts(config: Config) -> Iterator[Part]:
             tiny,
             "prompts=dolci or prompts=jsonl prompts.path=FILE",
         )
-    for key, part in parts_of(config.reward) if reads_reward(config) else ():
+    for key, part in rewards(config):
         other = f"{key}.path=CHECKPOINT, or reward=custom reward.path=CHECKPOINT"
         if part.kind in CHECKPOINTS:
             yield _checkpoint(f"{key}.path", str(part.path), other)

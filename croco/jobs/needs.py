@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from croco.config import Config
-from croco.config.scorers import CHECKPOINTS, TINY, parts_of, preferences_of
+from croco.config.scorers import CHECKPOINTS, TINY, preferences_of
+from croco.config.worlds import rewards
 from croco.errors import UserError
 
 WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
@@ -47,7 +48,7 @@ def of(config: Config) -> list[Need]:
 def _models(config: Config) -> Iterator[Need]:
     model, judge, arena = config.model, config.judge, config.evals.arena
     yield Need("model.path", model.path, model.revision, with_code=model.trust_remote_code)
-    for key, part in parts_of(config.reward):
+    for key, part in rewards(config):
         own = part.path if part.kind in CHECKPOINTS else part.base if part.kind == "trained" else None
         name = "base" if part.kind == "trained" else "path"
         if own is not None:
@@ -79,7 +80,7 @@ def _data(config: Config) -> Iterator[Need]:
         yield Need(
             "evals.reward_ranking.path", str(ranking.path), ranking.revision, "dataset", EVERY, ranking.hub_split
         )
-    for key, part in parts_of(config.reward):
+    for key, part in rewards(config):
         for number, given in enumerate(preferences_of(part, key)) if part.kind == "trained" else ():
             if given.path != TINY:
                 yield Need(

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import Config, reach
-from croco.config.scorers import CHECKPOINTS, TINY, JudgeOptions, options_of, parts_of, preferences_of
-from croco.config.worlds import reads_reward
+from croco.config.scorers import CHECKPOINTS, TINY, JudgeOptions, options_of, preferences_of
+from croco.config.worlds import rewards as rewards_of
 from croco.engines import factory
 from croco.errors import UserError
 from croco.jobs import serving
@@ -62,7 +62,7 @@ def preflight(config: Config, device: bool = True) -> None:
             "trainer=cpu engine=hf with a small model"
         )
     translation, source = config.translation, config.source
-    rewards = list(parts_of(config.reward)) if reads_reward(config) else []
+    rewards = list(rewards_of(config))
     for key, path, revision in (
         ("model.path", config.model.path, config.model.revision),
         *((f"{key}.base", part.base, part.revision) for key, part in rewards if part.kind == "trained"),
@@ -117,7 +117,7 @@ def _adapters(config: Config) -> Iterator[tuple[str, str | None]]:
     """The PEFT folders that are named, with their keys."""
     yield "model.adapter", config.model.adapter
     yield "source.adapter", config.source.adapter if _others_answer(config) else None
-    for key, part in parts_of(config.reward) if reads_reward(config) else ():
+    for key, part in rewards_of(config):
         if part.kind == "implicit":
             yield f"{key}.options.adapter", part.options.get("adapter")
 
@@ -209,7 +209,7 @@ def _rewards(config: Config) -> list[str]:
     from croco.stages import templates
 
     found = []
-    for _, part in parts_of(config.reward) if config.engine.name != "fake" and reads_reward(config) else ():
+    for _, part in rewards_of(config) if config.engine.name != "fake" else ():
         if part.kind == "sequence_classification":
             tokenizer = tokenizer_of(checkpoint(part))
             check_reward_template(checkpoint(part), tokenizer)

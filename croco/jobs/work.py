@@ -1,6 +1,7 @@
 """The work of each stage in tokens, told from the configuration, and what it takes of a GPU by `rates`.
 
-Not told: online rounds' loads, looks during training, reward models' training, EuroEval, distance and reward ranking.
+Not told: online rounds' loads, looks during training, reward models' training, EuroEval, distance, reward ranking, and what is
+measured by step.
 """
 
 from __future__ import annotations

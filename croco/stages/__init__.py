@@ -9,6 +9,7 @@ from dataclasses import replace
 from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.config.worlds import reads_reward
+from croco.evals.comparing.overoptimisation import GOLD, PROXY
 from croco.stages.base import Stage, brought
 
 
@@ -63,7 +64,7 @@ def stages() -> tuple[Stage, ...]:
         questions.HELDOUT,
         *map(given.only_to_train, (*pools, *others, *own, *paired)),
         given.STAGE,
-        given.only_to_train(replace(training.STAGE, more=_by_step())),
+        given.only_to_train(replace(training.STAGE, more=_by_step(scores.STAGE))),
         generations.ANSWERS_BASE,
         generations.ANSWERS_TUNED,
         quality.STAGE,
@@ -91,28 +92,53 @@ def _rewarded(stage: Stage) -> Stage:
     return replace(stage, wanted=lambda config: reads_reward(config) and stage.wanted(config))
 
 
-def _by_step() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
+def _by_step(scores: Stage) -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
     """What measures the adapters of chosen steps of training."""
-    from croco.stages import by_step, checks, generations, quality
+    from croco.stages import by_step, checks, generations, proxies, quality
+
+    def rewarded(metric: str, view: Callable[[Config], Config], wanted: Callable[[Config], bool]) -> by_step.Measured:
+        def both(answers: Stage) -> tuple[Stage, Stage]:
+            return answers, proxies.stage(scores, metric, view, answers)
+
+        return by_step.Measured(
+            name=metric,
+            metric=metric,
+            wanted=wanted,
+            config=proxies.slice_of,
+            settings=proxies.settings_of,
+            prompts="prompts",
+            base=both(generations.ANSWERS_BASE),
+            tuned=both(generations.ANSWERS_TUNED),
+            at=lambda step: both(generations.answers_at(step)),
+            graded=functools.partial(proxies.results, metric),
+        )
 
     measured = (
         by_step.Measured(
-            stage=quality.STAGE,
-            prompts="prompts",
-            base=generations.ANSWERS_BASE,
-            tuned=generations.ANSWERS_TUNED,
-            at=generations.answers_at,
-            graded=quality.graded,
+            name=quality.STAGE.name,
             metric="quality",
+            wanted=quality.STAGE.wanted,
+            config=quality.STAGE.config,
+            settings=quality.settings_of,
+            prompts="prompts",
+            base=(generations.ANSWERS_BASE,),
+            tuned=(generations.ANSWERS_TUNED,),
+            at=lambda step: (generations.answers_at(step),),
+            graded=quality.graded,
         ),
         by_step.Measured(
-            stage=checks.STAGE,
-            prompts="checks_prompts",
-            base=generations.CHECKED_BASE,
-            tuned=generations.CHECKED_TUNED,
-            at=generations.checked_at,
-            graded=checks.graded,
+            name=checks.STAGE.name,
             metric=checks.METRIC,
+            wanted=checks.STAGE.wanted,
+            config=checks.STAGE.config,
+            settings=checks.settings_of,
+            prompts="checks_prompts",
+            base=(generations.CHECKED_BASE,),
+            tuned=(generations.CHECKED_TUNED,),
+            at=lambda step: (generations.checked_at(step),),
+            graded=checks.graded,
         ),
+        rewarded(GOLD, proxies.gold, proxies.has_gold),
+        rewarded(PROXY, proxies.proxy, proxies.follows),
     )
     return functools.partial(by_step.stages_of, measured)

@@ -12,7 +12,7 @@ from croco.artifacts.records import Result
 from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.errors import UserError
-from croco.evals.comparing import by_step, paired
+from croco.evals.comparing import by_step, overoptimisation, paired
 from croco.page import by_step as drawn
 from croco.stages.base import Job, Stage
 from croco.training import kept
@@ -24,18 +24,26 @@ Made = Mapping[str, Artifact | Artifacts]
 class Measured:
     """An evaluation of answers that can be made at any step."""
 
-    stage: Stage
-    """The evaluation of base and tuned: says whether it is wanted and how it is set up."""
+    name: str
+    metric: str
+    wanted: Callable[[Config], bool]
+    config: Callable[[Config], dict[str, Any]]
+    """What its results depend on besides what they are read from."""
+    settings: Callable[[Config], paired.Settings]
     prompts: str
     """The stage whose prompts are answered."""
-    base: Stage
-    tuned: Stage
-    """Answers before and after training."""
-    at: Callable[[int], Stage]
-    """Answers after a step."""
+    base: Sequence[Stage]
+    """What leads to the results before training, one after the other: answers, and their rewards where these are measured."""
+    tuned: Sequence[Stage]
+    at: Callable[[int], Sequence[Stage]]
+    """After a step."""
     graded: Callable[[Job, Mapping[str, str]], Iterator[Result]]
-    """Instance-level results, from the name of the answers by system."""
-    metric: str
+    """Instance-level results, from the name of the last of these stages by system."""
+
+    def stages(self, steps: Sequence[int]) -> dict[str, Sequence[Stage]]:
+        """System -> its stages; `steps` are all, the first and the last among them."""
+        between = {by_step.system(step, steps[-1]): self.at(step) for step in steps[1:-1]}
+        return {by_step.BASE: self.base, **between, by_step.TUNED: self.tuned}
 
 
 def stages_of(measured: Sequence[Measured], config: Config, made: Made) -> Sequence[Stage]:
@@ -44,8 +52,8 @@ def stages_of(measured: Sequence[Measured], config: Config, made: Made) -> Seque
     Raises:
         UserError: training was made without keeping a step's adapter, or has no such step.
     """
-    wanted = [one for one in measured if one.stage.wanted(config)]
-    if config.evals.checkpoints is None or not wanted:
+    wanted = [one for one in measured if one.wanted(config)]
+    if not wanted or (config.evals.checkpoints is None and config.evals.gold is None):
         return ()
     training = made["training"]
     assert isinstance(training, Artifact)
@@ -58,8 +66,11 @@ def stages_of(measured: Sequence[Measured], config: Config, made: Made) -> Seque
             f"{', '.join(map(str, missing))}; it kept those of {_kept(training) or 'none'}. Choose among these, or remove that "
             "folder to train again with the steps kept"
         )
-    answers = [stage for one in wanted for stage in (one.base, *map(one.at, steps), one.tuned)]
-    return [*answers, _stage(wanted, [0, *steps, total])]
+    every = [0, *steps, total]
+    # All answers before any reward: a model is loaded once.
+    columns = [list(itertools.zip_longest(*one.stages(every).values())) for one in wanted]
+    rows = itertools.chain.from_iterable(itertools.zip_longest(*columns, fillvalue=()))
+    return [*itertools.chain.from_iterable(rows), _stage(wanted, every)]
 
 
 def _kept(training: Artifact) -> str:
@@ -68,47 +79,85 @@ def _kept(training: Artifact) -> str:
 
 
 def _stage(wanted: Sequence[Measured], steps: Sequence[int]) -> Stage:
-    total = steps[-1]
-
-    def names(one: Measured) -> dict[str, str]:
-        """System -> the stage that made its answers."""
-        between = {by_step.system(step, total): one.at(step).name for step in steps[1:-1]}
-        return {by_step.BASE: one.base.name, **between, by_step.TUNED: one.tuned.name}
+    read = {one.name: {system: stages[-1].name for system, stages in one.stages(steps).items()} for one in wanted}
 
     def run(job: Job) -> dict[str, Any]:
-        rows = itertools.chain.from_iterable(one.graded(job, names(one)) for one in wanted)
+        rows = itertools.chain.from_iterable(one.graded(job, read[one.name]) for one in wanted)
         count = job.output.write_table("results", records.schema(Result), map(records.as_dict, rows))
         scores = paired.scores(job.output.table("results"))
+        courses = {one.metric: _course(one, scores, steps) for one in wanted}
         found: list[by_step.Point] = []
         for one in wanted:
-            of_steps = {step: scores[one.metric, by_step.system(step, total)] for step in steps}
-            # Checks may ask in some of the languages only.
-            there = [language for language in job.config.lang.languages if language in of_steps[steps[0]]]
-            found += by_step.points(one.metric, of_steps, there, _settings(job.config, one))
-        return {"rows": count, "steps": list(steps)} | _summary(found, _settings(job.config, wanted[0]).confidence)
+            there = _languages([courses[one.metric]], job.config)
+            found += by_step.points(one.metric, courses[one.metric], there, one.settings(job.config))
+        _log(job, found)
+        settings = wanted[0].settings(job.config)
+        return {"rows": count, "steps": list(steps)} | _summary(found, _parted(courses, job.config, settings), settings)
 
     return Stage(
         name="checkpoints",
-        needs=tuple(dict.fromkeys(name for one in wanted for name in (one.prompts, *names(one).values()))),
-        config=lambda config: {"steps": list(steps), **{one.stage.name: one.stage.config(config) for one in wanted}},
+        needs=tuple(dict.fromkeys(name for one in wanted for name in (one.prompts, *read[one.name].values()))),
+        config=lambda config: {"steps": list(steps), **{one.name: one.config(config) for one in wanted}},
         run=run,
-        version=1,
+        version=2,
     )
 
 
-def _settings(config: Config, one: Measured) -> paired.Settings:
-    evaluation = getattr(config.evals, one.stage.name)
-    return paired.Settings(evaluation.resamples, evaluation.confidence)
+def _course(
+    one: Measured, scores: Mapping[tuple[str, str], paired.Scores], steps: Sequence[int]
+) -> dict[int, paired.Scores]:
+    """Step -> scores; none where nothing could be scored."""
+    return {step: scores.get((one.metric, by_step.system(step, steps[-1])), {}) for step in steps}
 
 
-def _summary(found: Sequence[by_step.Point], confidence: float) -> dict[str, Any]:
-    macro = [p for p in found if (p.metric, p.language) == (found[0].metric, paired.MACRO)]
-    after = macro[-1].effect
-    assert after is not None, "the last step is not the first"
+def _languages(courses: Sequence[Mapping[int, paired.Scores]], config: Config) -> list[str]:
+    """Those with something at every step: checks may ask in some only, and no answer in a language may have a reward."""
+    return [name for name in config.lang.languages if all(name in at for course in courses for at in course.values())]
+
+
+def _parted(
+    courses: Mapping[str, Mapping[int, paired.Scores]], config: Config, settings: paired.Settings
+) -> list[list[overoptimisation.Course]]:
+    """Per measure of gold that there is beside the proxy."""
+    if overoptimisation.PROXY not in courses:
+        return []
+    proxy, found = courses[overoptimisation.PROXY], []
+    for name in (name for name in overoptimisation.GOLDS if name in courses):
+        if there := _languages([proxy, courses[name]], config):
+            found.append(overoptimisation.courses(proxy, courses[name], name, there, settings))
+    return found
+
+
+def _log(job: Job, found: Sequence[by_step.Point]) -> None:
+    """Every point, for curves elsewhere."""
+    for step in sorted({point.step for point in found}):
+        job.tracker.log({f"{p.metric}/{p.language}": p.value for p in found if p.step == step}, step)
+
+
+def _value(point: by_step.Point) -> str:
+    return f"{point.step}: {point.value:.3f}"
+
+
+def _summary(
+    found: Sequence[by_step.Point], parted: Sequence[Sequence[overoptimisation.Course]], settings: paired.Settings
+) -> dict[str, Any]:
+    confidence = settings.confidence
+    lines: dict[str, list[by_step.Point]] = {}
+    for point in found:
+        if point.language == paired.MACRO:
+            lines.setdefault(point.metric, []).append(point)
+    first = next(iter(lines.values()))[-1].effect
+    assert first is not None, "the last step is not the first"
+    told = [f"{name.capitalize()} by step: {', '.join(map(_value, of))}." for name, of in lines.items()]
+    measured = [point for point in found if point.metric != overoptimisation.PROXY or not parted]
+    tables = [by_step.table(found, confidence), *(overoptimisation.table(of, confidence) for of in parted)]
+    curves = [curve for of in parted for curve in drawn.against(of, confidence)]
     return {
-        "headline": f"{macro[0].metric.capitalize()} by step: {', '.join(f'{p.step}: {p.value:.3f}' for p in macro)}.",
-        "metric": after.difference,
+        "headline": " ".join(told),
+        "metric": first.difference,
         "points": [asdict(point) for point in found],
-        "tables": [asdict(by_step.table(found, confidence))],
-        "curves": [asdict(curve) for curve in drawn.curves(found, confidence)],
+        "tables": [asdict(table) for table in tables],
+        "curves": [asdict(curve) for curve in [*curves, *drawn.curves(measured, confidence)]],
+        "warnings": [warning for of in parted for warning in overoptimisation.warnings(of, confidence)],
+        "overoptimised": {of[0].gold: [one.language for one in of if one.hacked(confidence)] for of in parted},
     }

@@ -15,7 +15,7 @@ from croco.config import Config
 from croco.config.evaluations import checked
 from croco.errors import UserError
 from croco.evals.checks import prompts, score
-from croco.evals.comparing import base_and_tuned
+from croco.evals.comparing import base_and_tuned, paired
 from croco.stages.base import Job, Stage
 
 METRIC = score.PRIMARY
@@ -90,6 +90,13 @@ def _wanted(config: Config) -> bool:
 def languages(config: Config) -> list[str]:
     """Those in which anything is asked."""
     return checked(config.evals.checks, config.lang.languages)
+
+
+def settings_of(config: Config) -> paired.Settings:
+    """How differences are judged."""
+    checks = config.evals.checks
+    assert checks is not None, "stages are asked whether they are wanted"
+    return paired.Settings(checks.resamples, checks.confidence)
 
 
 PROMPTS = Stage(

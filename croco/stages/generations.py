@@ -53,7 +53,7 @@ def _fill_checked(job: Job, adapter: str | None) -> None:
 
 
 def _evaluates(config: Config) -> bool:
-    return config.evals.quality is not None
+    return config.evals.quality is not None or config.evals.gold is not None
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt, Result
 from croco.config import Config, functions, locate
 from croco.evals import quality
-from croco.evals.comparing import base_and_tuned
+from croco.evals.comparing import base_and_tuned, paired
 from croco.stages.base import Job, Stage
 
 
@@ -54,6 +54,13 @@ def run(job: Job) -> dict[str, Any]:
         "metric": macro.difference,
         "tables": [asdict(base_and_tuned.table("Held-out prompts, base against tuned", rows, config.confidence))],
     }
+
+
+def settings_of(config: Config) -> paired.Settings:
+    """How differences are judged."""
+    quality = config.evals.quality
+    assert quality is not None, "stages are asked whether they are wanted"
+    return paired.Settings(quality.resamples, quality.confidence)
 
 
 STAGE = Stage(

@@ -157,7 +157,8 @@ def warnings(job: Job) -> list[str]:
     pairs, training = _pairs(job), job.single("training").summary
     why = (f"training: {reason}" for reason in training.get("reasons", ()))
     texts = (*_thoughts(job), *_spelled(job))
-    return [*(levels.warnings(pairs) if pairs else ()), *why, *templates.warnings(job.config), *texts]
+    parted = job.single("checkpoints").summary["warnings"] if "checkpoints" in job.inputs else ()
+    return [*(levels.warnings(pairs) if pairs else ()), *why, *parted, *templates.warnings(job.config), *texts]
 
 
 def _answered(job: Job) -> Iterator[dict[str, Any]]:
@@ -249,5 +250,5 @@ STAGE = Stage(
     ),
     config=slice_of,
     run=run,
-    version=4,
+    version=5,
 )

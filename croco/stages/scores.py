@@ -109,7 +109,7 @@ class _Answers:
 
 def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], work: Work) -> None:
     engine, reward = job.config.engine, job.reward
-    prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "train"}
+    prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt)}
     name = reward.path or reward.function or ""
     which = canonical([slice_of(job.config), name])
     scorer = job.engines.get(("scorer", which), lambda: factory.scorer(engine, reward))

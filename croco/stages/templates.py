@@ -13,7 +13,8 @@ from typing import Any
 
 from croco.artifacts.records import Prompt
 from croco.config import Config
-from croco.config.scorers import EnsembleOptions, options_of, parts_of
+from croco.config.scorers import EnsembleOptions, options_of
+from croco.config.worlds import rewards as rewards_of
 from croco.engines import factory
 from croco.errors import UserError
 from croco.evals.arena import judges
@@ -66,7 +67,7 @@ def readers(config: Config) -> Iterator[tuple[str, Checkpoint, str]]:
     if config.source.kind == "off_policy" or "off_policy" in (config.source.shares or {}):
         yield "source.model", factory.other(config), PROMPT
     if config.engine.name != "fake":
-        for key, part in parts_of(config.reward):
+        for key, part in rewards_of(config):
             yield from _of_reward(key, part)
     if config.evals.arena is not None and config.judge.kind == "model":
         yield "judge.path", judges.checkpoint(config.judge), OWN

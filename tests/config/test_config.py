@@ -18,6 +18,7 @@ from croco.errors import UserError
 GROUPS = sorted(
     (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("hydra", "language")
 )
+GOLD = ["evals=gold", "reward@evals.gold.reward=tiny"]
 REAL = ["model=custom", "model.path=x"]
 """What is not of the embedded world goes with a model that is not."""
 NEEDS = {
@@ -30,6 +31,7 @@ NEEDS = {
     ("translation", "translategemma"): REAL,
     ("translation", "translategemma_google"): REAL,
     **{("data", kind): [f"data.path={CONF}", "evals=none"] for kind in ("pairs", "answers", "scores")},
+    ("evals", "gold"): ["reward@evals.gold.reward=rules"],
     ("evals", "arena_hard"): REAL,
     ("evals", "arena_paper"): REAL,
     ("prompts", "checks"): ["evals=checks", *REAL],
@@ -254,7 +256,13 @@ def test_languages_have_every_field() -> None:
         (["evals.checkpoints=true"], "evals.checkpoints: True is neither"),
         (["evals.checkpoints=[9,last]"], "evals.checkpoints: [9, 'last'] is neither"),
         (["evals.checkpoints=[-1]"], "evals.checkpoints: [-1] is neither"),
-        (["evals=none", "evals.checkpoints=4"], "evals.checkpoints: only quality and checks"),
+        (["evals=none", "evals.checkpoints=4"], "evals.checkpoints: only quality, checks and gold"),
+        ([*GOLD, "reward@evals.gold.reward=icr"], "evals.gold.reward.kind: implicit belongs to the run's own reward"),
+        ([*GOLD, "evals.gold.reward.least_accuracy=0.5"], "evals.gold.reward.least_accuracy: is of the run's own"),
+        ([*GOLD, "evals.gold.resamples=0"], "evals.gold.resamples"),
+        ([*GOLD, "evals.gold.confidence=1"], "evals.gold.confidence"),
+        ([*GOLD, "method=online_dpo"], "evals.gold: not with method.refresh_every"),
+        (["evals=gold"], "evals.gold.reward.path: this choice leaves it to you"),
         (["method=online_dpo", "evals.checkpoints=4"], "evals.checkpoints: not with method.refresh_every"),
         (["evals=reward_ranking", "evals.reward_ranking.limit=0"], "evals.reward_ranking.limit"),
         (["evals=reward_ranking", "evals.reward_ranking.resamples=0"], "evals.reward_ranking.resamples"),

@@ -1,0 +1,24 @@
+"""Low-rank adapters, of policies and of reward models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapters (peft's names)."""
+
+    r: int
+    alpha: int
+    dropout: float
+    """Used by SFT only: see croco/training/policy.py, departure 1."""
+    targets: Any
+    """Names of the language model's linear layers that get an adapter, or `all-linear`: all of them but the output layer."""
+    rslora: bool = False
+    """Scaled by alpha / sqrt(r) rather than alpha / r (Kalajdzievski 2023)."""
+    dora: bool = False
+    """With the columns' lengths apart from their directions (Liu et al. 2024); not in vLLM."""
+    modules_to_save: Any = None
+    """PEFT's list of modules trained whole; only null is done here."""
