@@ -34,14 +34,14 @@ def build(
     config: PairingConfig,
     path: Path,
     shares: Mapping[str, float] | None = None,
-    tokenise: Mapping[str, report.Tokenise] | None = None,
+    encoding: report.Encoding | None = None,
 ) -> dict[str, Any]:
     """Write the pairs to `path`, and beside it `ALONE`; returns {"rows", "answers_without_pair", "language_undecided", "report"}.
 
     Args:
         prompts: columns PROMPT_COLUMNS, in all languages.
         sources: whose answers, by name; of several, `shares` says which prompts are whose.
-        tokenise: see `report.TextFacts`; without it nothing is encoded anew.
+        encoding: the policy's tokenizer; without it nothing is encoded anew.
 
     Raises:
         UserError: no pair came out, or the tables do not fit one another.
@@ -56,7 +56,7 @@ def build(
         masks, undecided = filters.masks(config.filters, scored, texts)
         pairs = choose(scored, config, shown.rows, masks, eligible)
         _some(pairs)
-        facts = report.TextFacts(len(pairs), tokenise or {})
+        facts = report.TextFacts(len(pairs), encoding or report.Encoding())
         rows.write(_noted(rows.blocks(pairs, shown, texts), facts), path)
         alone = unpaired(pairs, config, shown.rows)
         rows.write((table for _, table in rows.blocks(alone, shown, texts)), path.with_name(ALONE), rows.SINGLE)

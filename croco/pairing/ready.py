@@ -33,15 +33,22 @@ class Columns:
     rejected_language: list[str]
 
 
-def write(pairs: list[Row], tokens: Callable[[str], int], path: Path, left_out: Mapping[str, int]) -> dict[str, Any]:
+def write(
+    pairs: list[Row],
+    tokens: Callable[[str], int],
+    path: Path,
+    left_out: Mapping[str, int],
+    spells: Callable[[str], bool] = lambda text: False,
+) -> dict[str, Any]:
     """Write the pairs to `path`; returns {"rows", "report"}.
 
     Args:
         pairs: as `croco.prompts.ready.ReadyPair`.
         tokens: length of an answer for the policy, its end included.
         left_out: rows that are no pairs, by reason.
+        spells: whether a text spells a mark of the policy's.
     """
-    facts = report.TextFacts(len(pairs), {})
+    facts = report.TextFacts(len(pairs), report.Encoding(spells=spells))
     lengths: dict[str, list[int]] = {"chosen": [], "rejected": []}
 
     def blocks() -> Iterator[pa.Table]:

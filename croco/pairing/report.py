@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,22 @@ Tokenise = Callable[[str], list[int]]
 """From an answer's text to its ids, its end included."""
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """What the policy's tokenizer makes of texts."""
+
+    anew: Mapping[str, Tokenise] = field(default_factory=dict)
+    """By source, for those whose ids are the policy's: what an answer's ids would be, were its text encoded anew."""
+    spells: Callable[[str], bool] = lambda text: False
+    """Whether a text spells a mark, which is encoded as text (`croco.language.marks`)."""
+
+
 class TextFacts:
-    """What only the texts tell; fed with the rows of the pairs as they are written.
+    """What only the texts tell; fed with the rows of the pairs as they are written."""
 
-    Args:
-        tokenise: by source, for those whose ids are the policy's: what an answer's ids would be, were its text encoded anew.
-    """
-
-    def __init__(self, pairs: int, tokenise: Mapping[str, Tokenise]) -> None:
-        self.tokenise = tokenise
+    def __init__(self, pairs: int, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.spelled = {"prompts": 0, "chosen": 0, "rejected": 0}
         self.other_ids: dict[str, Counter[str]] = {}
         self.looked_at = set(np.unique(np.linspace(0, pairs - 1, min(pairs, LANGUAGE_SAMPLE)).astype(int)).tolist())
         self.empty = {"chosen": 0, "rejected": 0}
@@ -58,6 +66,9 @@ class TextFacts:
         hashes = {side: [hash(text) for text in texts[side].to_pylist()] for side in texts}
         for side in texts:
             self.empty[side] += empty_texts(texts[side])
+            self.spelled[side] += sum(map(self.encoding.spells, texts[side].to_pylist()))
+        for prompt in rows["prompt"].to_pylist():
+            self.spelled["prompts"] += any(self.encoding.spells(message["content"]) for message in prompt)
         self.identical += sum(a == b for a, b in zip(hashes["chosen"], hashes["rejected"], strict=True))
         prompts = [hash(str(prompt)) for prompt in rows["prompt"].to_pylist()]
         for prompt, prompt_id in zip(prompts, rows["prompt_id"].to_pylist(), strict=True):
@@ -78,9 +89,9 @@ class TextFacts:
     def _compare(self, side: str, row: Numbers, said: str) -> None:
         """Whether an answer's text, encoded anew, is what was sampled."""
         sampled = row[f"{side}_token_ids"]
-        if sampled is None or row["source"] not in self.tokenise:
+        if sampled is None or row["source"] not in self.encoding.anew:
             return
-        anew = self.tokenise[row["source"]](said)
+        anew = self.encoding.anew[row["source"]](said)
         counts = self.other_ids.setdefault(row[f"{side}_language"], Counter(OTHER_IDS))
         counts["answers"] += 1
         counts["differ"] += anew != sampled
@@ -90,6 +101,7 @@ class TextFacts:
         """What was counted, as the report's JSON has it."""
         return {
             "empty": dict(self.empty),
+            "spelled": dict(self.spelled),
             "identical": self.identical,
             "repeated_pairs": sum(count - 1 for count in self.pairs.values()),
             "prompts_with_the_text_of_another": sum(len(ids) for ids in self.prompts.values() if len(ids) > 1),

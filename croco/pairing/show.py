@@ -49,6 +49,7 @@ def _glance(report: Numbers) -> Table:
         ("prompts with another's text", f"{report['prompts_with_the_text_of_another']:,}"),
         ("in the prompt's language", _sides(language)),
         ("other ids if encoded anew", _other_ids(list(report["other_ids_as_text"].values()))),
+        ("spell a mark, as text", _spelled(report.get("spelled"))),
         ("sources", _counts(report["sources"])),
     ]
     return Table("pair report", ("", ""), rows)
@@ -74,6 +75,11 @@ def _other_ids(counts: Sequence[dict[str, int]]) -> str:
     if not looked_at:
         return UNKNOWN
     return f"{differ / looked_at:.1%} of {looked_at:,} answers looked at ({ended / looked_at:.1%} get another end)"
+
+
+def _spelled(counts: dict[str, int] | None) -> str:
+    """Of the pairs: those whose prompt, or answers, spell a token of the template's. Older reports do not say."""
+    return UNKNOWN if counts is None else _counts(counts)
 
 
 def _sides(values: dict[str, str]) -> str:

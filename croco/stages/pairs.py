@@ -10,7 +10,7 @@ from croco.artifacts import records
 from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
-from croco.language import frame, text
+from croco.language import frame, marks, text
 from croco.models.checkpoints import tokenizer_of
 from croco.pairing import levels, report, show
 from croco.pairing.build import PROMPT_COLUMNS, Tables, build
@@ -33,7 +33,7 @@ def run(job: Job) -> dict[str, Any]:
     config, source = job.config.pairing, job.config.source
     prompts = job.inputs["prompts"].table("prompts", PROMPT_COLUMNS)
     path = job.output.path / "pairs.parquet"
-    summary = build(prompts, _sources(job), config, path, source.shares, _tokenise(job.config))
+    summary = build(prompts, _sources(job), config, path, source.shares, _encoding(job.config))
     job.progress.console.print(show.render(summary["report"], job.progress.console.width))
     return summary
 
@@ -45,13 +45,15 @@ def accept(config: Config, summary: dict[str, Any]) -> None:
         raise UserError("; ".join(broken))
 
 
-def _tokenise(config: Config) -> dict[str, report.Tokenise]:
-    """How an answer's text would be encoded for training, for the sources whose sampled ids the policy can be trained on."""
+def _encoding(config: Config) -> report.Encoding:
+    """How texts would be encoded for training; answers anew where the policy can be trained on a source's sampled ids."""
     tokenizer = tokenizer_of(factory.policy(config.model))
+    spells = functools.partial(marks.spells, tokenizer)
     if frame.of(tokenizer).opens_thought:
-        return {}  # no text is an answer to it
+        return report.Encoding(spells=spells)  # no text is an answer to it
     anew = functools.partial(text.answer_ids, tokenizer)
-    return {source: anew for source in ("on_policy", "off_policy") if factory.samples_as(config, source, tokenizer)}
+    sources = [source for source in ("on_policy", "off_policy") if factory.samples_as(config, source, tokenizer)]
+    return report.Encoding(dict.fromkeys(sources, anew), spells)
 
 
 def _sources(job: Job) -> dict[str, Tables]:

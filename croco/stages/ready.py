@@ -5,6 +5,7 @@ The stages whose places they take are handed over by `croco.stages.stages`.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from croco.artifacts.records import Generation, Prompt, Score
 from croco.config import Config
 from croco.engines import factory
 from croco.errors import UserError
-from croco.language import text
+from croco.language import marks, text
 from croco.models.checkpoints import tokenizer_of
 from croco.models.slices import tokenizer_slice
 from croco.pairing import ready as pairing
@@ -207,6 +208,7 @@ def _pairs(job: Job) -> dict[str, Any]:
         lambda answer: len(text.answer_ids(tokenizer, answer.strip())),
         job.output.path / "pairs.parquet",
         left_out,
+        functools.partial(marks.spells, tokenizer),
     )
     job.progress.console.print(show.render(summary["report"], job.progress.console.width))
     return summary

@@ -57,12 +57,20 @@ def test_answers_that_are_other_ids_as_text_are_counted_by_language(world: World
     def anew(said: str) -> list[int]:
         return [10, 1 if said in (DANISH, GERMAN) else 2]
 
-    numbers = world.build(tokenise={"on_policy": anew})[1]["report"]
+    numbers = world.build(encoding=report.Encoding({"on_policy": anew}))[1]["report"]
     assert numbers["other_ids_as_text"] == {
         "da": {"answers": 4, "differ": 2, "get an end": 0},
         "en": {"answers": 2, "differ": 2, "get an end": 2},
     }
     assert "66.7% of 6 answers looked at (33.3% get another end)" in str(show.tables(numbers)[0].rows)
+
+
+def test_texts_that_spell_a_mark_are_counted(world: World) -> None:
+    """Both sides of q/da are German, and one of p/da's; `question p in da` is one prompt's text, "question q" is another's."""
+    numbers = world.build(encoding=report.Encoding(spells=lambda said: "deutscher" in said or "question p" in said))[1]
+    spelled = numbers["report"]["spelled"]
+    assert spelled == {"prompts": 3, "chosen": 1, "rejected": 2}
+    assert ("spell a mark, as text", "prompts 3, chosen 1, rejected 2") in show.tables(numbers["report"])[0].rows
 
 
 def test_small_pools_are_told_from_nothing_but_the_minimum(world: World) -> None:

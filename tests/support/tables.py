@@ -16,7 +16,7 @@ from croco.artifacts.records import Generation, Prompt, Score
 from croco.config import PairingConfig
 from croco.exchange.authors import pairing_config
 from croco.pairing.build import Tables, build
-from croco.pairing.report import Tokenise
+from croco.pairing.report import Encoding
 
 LANGUAGES = ["da", "de", "en"]
 
@@ -69,13 +69,11 @@ class World:
                 files[name].append(path)
         return Tables(files["generations"], files["scores"])
 
-    def build(
-        self, *overrides: str, tokenise: Mapping[str, Tokenise] | None = None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def build(self, *overrides: str, encoding: Encoding | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """(rows of the pairs table, summary)."""
         path = self.folder / "pairs.parquet"
         sources = {"on_policy": self.write()}
-        summary = build(self.prompt_table(), sources, config(*overrides), path, tokenise=tokenise)
+        summary = build(self.prompt_table(), sources, config(*overrides), path, encoding=encoding)
         return pq.read_table(path).to_pylist(), summary
 
     def prompt_table(self) -> pa.Table:
