@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.study import noise
+
 COMMON = (
     "prompts=tiny_every_task",
     "prompts.heldout=150",
@@ -127,6 +129,19 @@ def _beyond() -> list[Arm]:
             ("reward=trained", "reward.members=3", "reward.aggregate=pessimistic"),
             ONE,
             "mono; three reward models trained here, the lowest of their rewards",
+        ),
+        *(
+            Arm(
+                f"noise_{share}",
+                (
+                    "reward=trained",
+                    f"reward.preferences={noise.file('${paths.artifacts}', share)}",
+                    f"reward.training.seed={noise.SEED}",
+                ),
+                FEW,
+                f"mono; a reward model trained here on English preferences, {share} % of them swapped",
+            )
+            for share in noise.SHARES
         ),
     ]
 

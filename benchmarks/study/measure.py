@@ -34,6 +34,8 @@ EXPLORED = (
     ("mono", "multi"),
     ("mono", "max_r"),
     ("mono", "mono_k64"),
+    ("noise_0", "noise_20"),
+    ("noise_0", "noise_40"),
     ("mono", "icr"),
     ("mono", "mapo"),
 )

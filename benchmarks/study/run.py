@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.study import arms
+from benchmarks.study import arms, noise
 from benchmarks.study.arms import Arm
 
 
@@ -23,6 +23,8 @@ def everything(chosen: Sequence[Arm], artifacts: Path, at_once: int) -> list[str
     """Run the arms; returns the names of those of which a job failed."""
     jobs = sum(len(arm.seeds) for arm in chosen)
     failed, done, started = [], 0, time.monotonic()
+    for share in noise.SHARES:
+        noise.write(artifacts, share)
     with ThreadPoolExecutor(at_once) as pool:
         made = {pool.submit(_run, arm, artifacts): arm for arm in chosen}
         for future in as_completed(made):

@@ -59,7 +59,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     rows = [(p.messages, p.reference or "An answer.") for p in prompts]
     yield from framing.template(tokenizer, rows)
     yield stops(config, tokenizer)
-    yield lengths(config, tokenizer, rows)
+    yield lengths(config, tokenizer, prompts)
     if lacks_device(config):
         yield overruled(config)
         why = "this machine has no CUDA device; ask again where the run will be"
@@ -131,15 +131,21 @@ def overruled(config: Any) -> Finding:
     )
 
 
-def lengths(config: Any, tokenizer: Any, rows: Sequence[tuple[Any, str]]) -> Finding:
-    """Share of the data's own answers, and of the longest that will be generated, that training would cut."""
+def lengths(config: Any, tokenizer: Any, prompts: Sequence[Any]) -> Finding:
+    """Share of the data's own answers, where there are, and the longest that will be generated, against what training reads."""
     from croco.language import text
 
     limit, room = config.model.max_length, config.sampling.max_new_tokens
-    sizes = [(len(text.prompt_ids(tokenizer, m)), len(text.answer_ids(tokenizer, a))) for m, a in rows]
-    cut = sum(p + a > limit for p, a in sizes) / len(sizes)
-    longest = max(p for p, _ in sizes) + room
-    detail = f"model.max_length={limit} cuts {cut:.0%} of the reference answers; the longest prompt and answer may take {longest}"
+    sizes = [len(text.prompt_ids(tokenizer, p.messages)) for p in prompts]
+    own = [
+        size + len(text.answer_ids(tokenizer, p.reference))
+        for p, size in zip(prompts, sizes, strict=True)
+        if p.reference
+    ]
+    cut = sum(size > limit for size in own) / max(len(own), 1)
+    longest = max(sizes) + room
+    told = f"cuts {cut:.0%} of the reference answers" if own else "has no reference answers to cut"
+    detail = f"model.max_length={limit} {told}; the longest prompt and answer may take {longest}"
     return Finding("max_length", "fail" if cut > TRUNCATED else "warn" if longest > limit else "ok", detail)
 
 

@@ -76,8 +76,35 @@ def test_a_checkpoint_that_stops_elsewhere(policy: Path, tmp_path: Path) -> None
 
 def test_answers_that_do_not_fit(policy: Path) -> None:
     tokenizer = text.load_tokenizer(str(policy))
-    assert checkup.lengths(config_of(policy, "model.max_length=250"), tokenizer, ROWS).state == "ok"
-    assert checkup.lengths(config_of(policy, "model.max_length=10"), tokenizer, ROWS).state == "fail"
+    prompts = [Prompt("p", "da", ROWS[0][0], "", reference=ROWS[0][1])]
+    assert checkup.lengths(config_of(policy, "model.max_length=250"), tokenizer, prompts).state == "ok"
+    assert checkup.lengths(config_of(policy, "model.max_length=10"), tokenizer, prompts).state == "fail"
+    alone = checkup.lengths(config_of(policy, "model.max_length=10"), tokenizer, [Prompt("p", "da", ROWS[0][0], "")])
+    assert (alone.state, "no reference answers" in alone.detail) == ("warn", True)
+
+
+class Answering:
+    """A model whose logits are known."""
+
+    device = "cpu"
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.logits = logits
+
+    def __call__(self, input_ids: torch.Tensor) -> Answering:
+        return self
+
+
+def test_greedy_tokens_may_be_tied_as_far_as_numbers_lie_apart() -> None:
+    """Logits 20 and 19.875 are neighbours in bfloat16, and either may be written; in float32 they are not, and 19.5 never is."""
+
+    def state(dtype: str, other: float) -> str:
+        logits = torch.zeros(1, 3, 8)
+        logits[0, :, 1], logits[0, :, 2] = 20.0, other
+        one = SimpleNamespace(request=SimpleNamespace(token_ids=[5]), token_ids=[2, 2])
+        return parity._tokens(Answering(logits), [one], dtype, "engine's", "hf").state
+
+    assert (state("bfloat16", 19.875), state("float32", 19.875), state("bfloat16", 19.5)) == ("ok", "fail", "fail")
 
 
 def test_an_adapter_that_reaches_nothing(policy: Path) -> None:
