@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from benchmarks.study import arms, claims, figures, real
+from benchmarks.study import arms, figures, real, verdicts
 from benchmarks.study.claims import OPEN, STRUCTURED
+from benchmarks.study.verdicts import Json, distance, effect, p_value
 from croco.show.tables import Table, markdown
 
-Json = Mapping[str, Any]
 CORE = ("mono", "multi", "max_r", "sft", "sft_dpo_rate", "off_policy", "reference", "online_2", "offline_2")
 """The arms of the first figure, as far as they are there."""
 REAL = """SmolLM2-135M-Instruct, `croco run -m experiments=real seed=42,43,44` (a reward of rules: instructions followed, right
 language, no repetition, ended; mono pairs; prompts on topics that training has not seen). Means over the languages, 95 %
 intervals over seeds and prompts; p by the same bootstrap."""
-RANK = {"does not hold": 0, "not shown": 1, "not measured": 2, "holds": 3}
-"""What does not hold is said first."""
 
 
 def drawings(study: Json) -> dict[str, str]:
@@ -46,7 +43,7 @@ def page(study: Json) -> str:
             structured=_prompts(study, STRUCTURED),
         ),
         "## What holds",
-        *_verdicts(study),
+        verdicts.lines(study),
         "![Quality of each arm against the base policy, on open and on structured tasks](study_core.svg)",
         "## The comparisons behind the claims",
         markdown(_contrasts(study)),
@@ -80,79 +77,6 @@ def _prompts(study: Json, tasks: str) -> int:
     return int(first["prompts"])
 
 
-def _verdicts(study: Json) -> Iterator[str]:
-    rows = [*study["claims"], _claim_a(study), _claim_g(study)]
-    lines = []
-    for claim in sorted(rows, key=lambda claim: RANK[claim["verdict"]]):
-        seen = claim["seen"] if "seen" in claim else _seen(claim)
-        lines.append(f"* **{claim['verdict'].capitalize()}**: {claim['says']} ({claim['key']}). {seen}".rstrip())
-    yield "\n".join(lines)
-
-
-def _seen(claim: Json) -> str:
-    return " ".join(
-        f"{one['second']} against {one['first']}, {one['tasks']} tasks: {_effect(one)}, p {_p(one['p_holm'])}"
-        + (f" (of a difference of {one['margin']:+g})" if one["margin"] else "")
-        + (
-            f", as expected in {len(one['languages_with'])} of {len(_languages(one))} languages"
-            if not one["margin"]
-            else ""
-        )
-        + "."
-        for one in claim["contrasts"]
-    )
-
-
-def _languages(one: Json) -> Sequence[str]:
-    return one["all_languages"]
-
-
-def _claim_a(study: Json) -> Json:
-    """Above chance in every language: the lowest interval's lower end is above one half."""
-    found = study["ranking"]
-    says = "A reward model from English preferences ranks answers in the other languages"
-    if not found:
-        return {"key": "a", "says": says, "verdict": "not measured", "seen": ""}
-    others = {language: of for language, of in found.items() if "to_english" in of}
-    lowest = min(others.values(), key=lambda of: of["low"])
-    verdict = "holds" if lowest["low"] > 0.5 else "does not hold" if lowest["high"] < 0.5 else "not shown"
-    worse = [language for language, of in others.items() if of["to_english"]["high"] < 0]
-    seen = (
-        f"Accuracy on the policy's own answers: English {found['en']['mean']:.3f}, the others "
-        f"{min(of['mean'] for of in others.values()):.3f} to {max(of['mean'] for of in others.values()):.3f} (chance is 0.5); "
-        f"below English on the same prompts in {len(worse)} of {len(others)} languages."
-    )
-    return {"key": "a", "says": says, "verdict": verdict, "seen": seen}
-
-
-def _claim_g(study: Json) -> Json:
-    says = "Raw pooling over languages contrasts languages rather than answers"
-    raw, standardised = (study["pooling"].get(name) for name in claims.LANGUAGES_OF_G)
-    if not raw or not standardised:
-        return {"key": "g", "says": says, "verdict": "not measured", "seen": ""}
-    apart = raw["low"] > standardised["high"]
-    opposite = raw["high"] < standardised["low"]
-    return {
-        "key": "g",
-        "says": says,
-        "verdict": "holds" if apart else "does not hold" if opposite else "not shown",
-        "seen": f"Distance between the languages of chosen and of rejected answers: {_distance(raw)} raw, "
-        f"{_distance(standardised)} with rewards standardised within each language.",
-    }
-
-
-def _distance(of: Json) -> str:
-    return f"{of['distance']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
-
-
-def _effect(effect: Json) -> str:
-    return f"{effect['difference']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _contrasts(study: Json) -> Table:
     rows = [
         (
@@ -160,8 +84,8 @@ def _contrasts(study: Json) -> Table:
             f"{one['second']} − {one['first']}",
             one["tasks"],
             ("above " if one["sign"] > 0 else "below ") + f"{one['margin']:g}",
-            _effect(one),
-            _p(one["p_holm"]),
+            effect(one),
+            p_value(one["p_holm"]),
             " ".join(one["languages_with"]) or "–",
             " ".join(one["languages_against"]) or "–",
             one["seeds"],
@@ -208,7 +132,7 @@ def _pooling(study: Json) -> Iterator[str]:
     rows = [
         (
             name,
-            _distance(of),
+            distance(of),
             f"{of['different']:.0%}",
             *(f"{of['chosen'].get(lang, 0):.0%} / {of['rejected'].get(lang, 0):.0%}" for lang in languages),
         )
@@ -231,8 +155,8 @@ def _arms(study: Json) -> Table:
             name,
             of["about"],
             len(of["seeds"]),
-            _effect(of[OPEN]),
-            _effect(of[STRUCTURED]),
+            effect(of[OPEN]),
+            effect(of[STRUCTURED]),
             f"{of['right_language']['difference']:+.3f}",
             f"{of['tokens']['difference']:+.2f}",
         )
@@ -248,7 +172,7 @@ def _beyond(study: Json, drawn: Json) -> Iterator[str]:
     yield "## Beyond the claims"
     yield "Explored, not claimed: intervals are not adjusted."
     rows = [
-        (f"{one['second']} − {one['first']}", _effect(one[OPEN]), _effect(one[STRUCTURED])) for one in study["explored"]
+        (f"{one['second']} − {one['first']}", effect(one[OPEN]), effect(one[STRUCTURED])) for one in study["explored"]
     ]
     yield markdown(Table("", ("difference", "open", "structured"), rows))
     if "study_steps.svg" in drawn:
@@ -269,8 +193,8 @@ def _real(study: Json) -> Iterator[str]:
             real.METRICS[metric] + (f", {arm}" if several else ""),
             f"{of['macro']['first']:.3f}",
             f"{of['macro']['second']:.3f}",
-            _effect(of["macro"]),
-            _p(of["macro"]["p"]),
+            effect(of["macro"]),
+            p_value(of["macro"]["p"]),
             *(f"{of[language]['difference']:+.3f}" for language in languages),
             of["macro"]["seeds"],
         )
@@ -299,8 +223,8 @@ def _limits(study: Json) -> Iterator[str]:
         "seven epochs when two seeds had shown that one is a seventh of mono's steps."
     )
     yield (
-        "Not studied: a reward model on a backbone without parallel data, label noise in it, and languages by their share of "
-        "pretraining."
+        "Not studied: a reward model on a backbone without parallel data, and languages by their share of pretraining; the "
+        "models of this world saw all languages alike."
     )
 
 
@@ -317,8 +241,8 @@ def with_core(readme: str, study: Json) -> str:
 def _core(study: Json) -> str:
     parts = [
         "![Quality of each arm against the base policy, on open and on structured tasks](docs/study_core.svg)",
-        f"{_count(study)} of the paper's claims hold on the embedded world; [the study](docs/study.md) says which, which do not, "
-        "and how each was tested.",
+        f"The paper's claims on the embedded world: {verdicts.counted(study)}; [the study](docs/study.md) says which, how "
+        "large an effect was found, and how each was tested.",
     ]
     if study["real"]:
         arm, of = next(iter(study["real"]["metrics"]["language"].items()))
@@ -327,7 +251,7 @@ def _core(study: Json) -> str:
                 real.METRICS[metric],
                 f"{found['macro']['first']:.3f}",
                 f"{found['macro']['second']:.3f}",
-                _effect(found["macro"]),
+                effect(found["macro"]),
             )
             for metric in REAL_SHOWN
             for found in [study["real"]["metrics"][metric][arm]]
@@ -341,8 +265,3 @@ def _core(study: Json) -> str:
 
 
 REAL_SHOWN = ("language", "instruction_strict", "ended", "repetition")
-
-
-def _count(study: Json) -> str:
-    verdicts = [claim["verdict"] for claim in (*study["claims"], _claim_a(study), _claim_g(study))]
-    return f"{sum(verdict == 'holds' for verdict in verdicts)} of {len(verdicts)}"
