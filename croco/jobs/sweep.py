@@ -119,6 +119,7 @@ class Remember(Callback):
         _refuse_secrets(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Hold on to the sweep's folder, so that jobs on other machines and a second call of the same words find it."""
         global current
         _refuse_secrets(config)
         submitted = "submitit" in str(config.hydra.launcher.get("_target_"))

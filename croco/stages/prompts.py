@@ -37,6 +37,7 @@ def slice_of(config: Config) -> dict[str, Any]:
 
 
 def run(job: Job) -> dict[str, Any]:
+    """Fill `prompts` with one language's, their splits by `prompt_id`; what is left out is counted by reason."""
     config, language = job.config, str(job.language)
     dropped: Counter[str] = Counter()
     if "translations" in job.inputs:
