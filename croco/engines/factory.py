@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from croco.engines.base import AdapterGenerator
 
 ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take beside the training
+TAKEN = 0.92  # of it, that vLLM takes where nothing else is said
 
 
 def generator(
@@ -86,6 +87,13 @@ def have_room_together(engine: EngineConfig) -> bool:
         return False  # its actors take the whole cluster
     both = (engine.of(role).given for role in ("policy", "reward"))
     return engine.name != "vllm" or all(own.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO for own in both)
+
+
+def sharing(engine: EngineConfig, count: int) -> EngineConfig:
+    """A role's engine for so many models that are loaded together: of vLLM's, each has its part of what one would take."""
+    if engine.name != "vllm" or count < 2 or "gpu_memory_utilization" in engine.given:
+        return engine
+    return replace(engine, options={**engine.given, "gpu_memory_utilization": round(TAKEN / count, 3)})
 
 
 def held_generator(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
+from croco.models import devices
+
 
 class _Closable(Protocol):
     def close(self) -> None: ...
@@ -27,11 +29,22 @@ class EngineHolder:
         engine = self._engines.pop(key, None)
         if engine is None:
             while len(self._engines) >= self.most:
-                self._engines.pop(next(iter(self._engines))).close()
+                self._close_oldest()
             engine = build()
         self._engines[key] = engine
         return engine  # type: ignore[return-value]
 
+    def keep(self, most: int) -> None:
+        """No more than so many from now on."""
+        self.most = most
+        while len(self._engines) > most:
+            self._close_oldest()
+
     def close(self) -> None:
+        """Leave the device to what comes: no engine, and nothing of it in this process's cache."""
         while self._engines:
-            self._engines.popitem()[1].close()
+            self._close_oldest()
+        devices.vacate()
+
+    def _close_oldest(self) -> None:
+        self._engines.pop(next(iter(self._engines))).close()

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from croco.artifacts import processes
 from croco.engines.base import AdapterGenerator, Answered, Completion, Generator, Request, Scorer
 from croco.errors import UserError
+from croco.models import devices
 
 REQUESTS_PER_ASKING = 16
 NAMED_AT_MOST = 32  # prompts in the message of a crash
@@ -44,6 +45,11 @@ class EngineProcess:
     """
 
     def __init__(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
+        devices.vacate()  # or the child would not find what this process no longer uses
+        self._start(build, environment)
+        self.settings: dict[str, Any] = self._receive("ready")
+
+    def _start(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
         # Spawned, not forked: a fork would share the parent's CUDA context and threads.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -54,7 +60,6 @@ class EngineProcess:
         theirs.close()  # so that the child's end is noticed here
         self._idle = False
         self._in_flight: Callable[[], list[str]] = list  # names of prompts, for the message of a crash
-        self.settings: dict[str, Any] = self._receive("ready")
 
     @property
     def pid(self) -> int:

@@ -57,6 +57,8 @@ class Chain:
             self._shares_later = any(s.fill is not None and s.wanted(self.config) for s in stages[number + 1 :])
             self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
             self._narrow(stage)
+            if stage.name == "training":  # the last round's, where there are rounds
+                self.engines.keep(1)
             self._walk(stage.more(self.config, self.artifacts))
 
     def _narrow(self, stage: Stage) -> None:

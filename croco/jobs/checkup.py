@@ -47,6 +47,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     from croco.jobs.preflight import lacks_device, preflight
     from croco.models import commits
     from croco.models.checkpoints import tokenizer_of
+    from croco.models.devices import release
     from croco.training.encoding import encode
     from croco.training.model import build_model
 
@@ -70,6 +71,7 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     policy = build_model(config, 0.0)
     yield from training(config, policy, examples)
     del policy
+    release()
     said: dict[tuple[str, str], str] = {}
     yield from parity.answers(config, tokenizer, prompts, said)
     yield from parity.rewards(config, prompts)

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from croco.models import devices
+
 PROCESS = Path("/proc/self")
 FORGET_PEAK = "5"  # what Linux takes in clear_refs for: forget the highest resident size
 
@@ -17,17 +19,17 @@ def begin() -> None:
     """Start the marks anew. Where the system cannot (no Linux), the process's mark stays that since its start."""
     with contextlib.suppress(OSError):
         (PROCESS / "clear_refs").write_text(FORGET_PEAK)
+    devices.of_children.clear()
     if (cuda := _cuda()) is not None:
         cuda.reset_peak_memory_stats()
 
 
 def peaks() -> dict[str, int]:
     """Bytes since `begin`: `host_peak`, resident in this process (an engine's own processes are not in it), and with a GPU
-    `device_peak`, allocated by torch on the current device."""
-    made = {"host_peak": _resident()}
-    if (cuda := _cuda()) is not None:
-        made["device_peak"] = cuda.max_memory_allocated()
-    return made
+    `device_peak`, allocated by torch on the current device, or by the process of a training that held most of its own."""
+    cuda = _cuda()
+    device = [*devices.of_children, *([] if cuda is None else [cuda.max_memory_allocated()])]
+    return {"host_peak": _resident()} | ({"device_peak": max(device)} if device else {})
 
 
 def _resident() -> int:

@@ -110,7 +110,7 @@ def _costs(job: Job) -> dict[str, float]:
     *made, total = lineage.costs(ancestors(job.inputs)).rows
     found = {"seconds": total[1], "tokens": total[3]}
     for name, place in (("memory_gib", 5), ("gpu_memory_gib", 6)):
-        found[name] = max((row[place] for row in made if row[place] is not None), default=None)
+        found[name] = max((row[place] for row in made if row[place:] and row[place] is not None), default=None)
     return {f"costs/{name}": round(float(value), 3) for name, value in found.items() if value is not None}
 
 

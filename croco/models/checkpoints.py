@@ -84,12 +84,13 @@ def precision(dtype: str) -> torch.dtype:
 
 
 def load(
-    auto_class: Any, checkpoint: Checkpoint, emulate: bool = False, **keywords: Any
+    auto_class: Any, checkpoint: Checkpoint, emulate: bool = False, place: str | None = None, **keywords: Any
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model on this process's device, in evaluation mode, and transformers' loading report.
 
     Args:
         emulate: keep the configured precision also where the hardware only emulates it, and is slow.
+        place: where it goes; None is the device.
 
     Raises:
         UserError: nothing loadable is there, the hub cannot be reached, or the adapter is none for it.
@@ -114,7 +115,7 @@ def load(
         raise UserError(f"{checkpoint.path}: cannot load this checkpoint ({reason})") from None
     if checkpoint.adapter is not None:
         adapters.put_on(model, checkpoint.adapter)
-    return model.to(device()).eval(), report
+    return model.to(place or device()).eval(), report
 
 
 def attention_of(checkpoint: Checkpoint, auto_class: Any) -> str:

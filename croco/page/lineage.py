@@ -71,12 +71,15 @@ def costs(found: Mapping[str, Artifact]) -> Table:
         rows.append((name, took, summary.get("rows"), count, speed, *memory))
         seconds, tokens = seconds + took, tokens + (count or 0)
     rows.append(("all", seconds, None, tokens or None, None, None, None))
-    columns = ("artifact", "seconds", "rows", "tokens", "tokens/s", "memory (GiB)", "GPU memory (GiB)")
+    columns = ["artifact", "seconds", "rows", "tokens", "tokens/s", "memory (GiB)", "GPU memory (GiB)"]
+    if all(row[-1] is None for row in rows):  # no GPU was used
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     note = (
         "Wall time when the artifact was made, by this run or by the one that shares it. Memory: the highest resident size of "
-        "the process meanwhile, without processes that an engine starts; GPU: what torch held at most in this process."
+        "the process meanwhile, without processes that an engine starts; GPU: what torch held at most in it, or in one of the "
+        "training's processes."
     )
-    return Table("Costs", columns, rows, note, 2)
+    return Table("Costs", tuple(columns), rows, note, 2)
 
 
 def _gib(count: int | None) -> float | None:

@@ -70,7 +70,7 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     Raises:
         UserError: the engine is not installed, or a part's checkpoint cannot be loaded or is none of its kind.
     """
-    engine, options = engine.of("reward"), options_of(reward)
+    engine, options = factory.sharing(engine.of("reward"), models_of(reward)), options_of(reward)
     if isinstance(options, CombinationOptions):
         from croco.rewards.combined import CombinedScorer
 
@@ -102,6 +102,14 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
         model = checkpoint(reward)
         return AlignmentScorer(model, options.codes, options.references, reward.max_length, engine.score_tokens)
     return _judge(engine, reward, options) if isinstance(options, JudgeOptions) else _classifier(engine, reward)
+
+
+def models_of(reward: RewardConfig) -> int:
+    """How many models a reward has loaded at once."""
+    options = options_of(reward)
+    if isinstance(options, CombinationOptions):
+        return sum(map(models_of, options.parts.values()))
+    return len(options.models) if isinstance(options, EnsembleOptions) else int(reward.kind != "function")
 
 
 def checkpoint(reward: RewardConfig) -> Checkpoint:

@@ -72,6 +72,7 @@ def run(job: Job) -> dict[str, Any]:
         folder = job.output.path / f"training-{member}"
         if not (job.output.path / name).is_dir():
             folder.mkdir(exist_ok=True)
+            job.engines.close()  # training needs the device
             config = configured(_alone(job.config), member)
             done = train(
                 config, Material(examples, watched[:VALIDATION]), folder, job.output.root, job.progress, job.tracker.log

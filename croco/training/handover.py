@@ -18,6 +18,8 @@ from croco.config import Config
 from croco.training.data import Examples, Material, Probe
 from croco.training.start import Start
 
+PEAK = "peak"  # bytes of a device that one of the processes held at most
+
 
 def write(job: Path, config: Config, material: Material, folder: Path, store: Path) -> None:
     """Write everything a process needs below `job`, which is made anew."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from croco.config import Config
 from croco.errors import UserError
+from croco.models import devices
 from croco.show.progress import Progress
 from croco.training import fit, handover, kept, metrics
 from croco.training.data import Examples, Material, Plan
@@ -47,7 +48,10 @@ def train(
             task.advance(1)
 
         if config.trainer.devices * config.trainer.num_nodes == 1:
-            fit.fit(config, material, folder, store, note, progress.say)
+            try:
+                fit.fit(config, material, folder, store, note, progress.say)
+            finally:
+                devices.vacate()
         else:
             _in_processes(config, material, folder, store, note, first)
     rows = metrics.read(folder)
@@ -85,6 +89,8 @@ def _in_processes(
             if workers.poll() is None:
                 workers.terminate()
                 workers.wait()
+            if (job / handover.PEAK).is_file() and (peak := int((job / handover.PEAK).read_text())):
+                devices.of_children.append(peak)
             shutil.rmtree(job, ignore_errors=True)
     if workers.returncode != 0:
         lines = [line for line in said.read_text(encoding="utf-8").splitlines() if line.startswith("croco: ")]

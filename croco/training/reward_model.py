@@ -87,11 +87,11 @@ def build(config: Config) -> Any:
     return ready(model, config, 0.0)
 
 
-def _base(config: Config) -> Any:
+def _base(config: Config, place: str | None = None) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     checkpoint = replace(factory.policy(config.model), adapter=None)
-    base, report = load(AutoModelForSequenceClassification, checkpoint, emulate=True, num_labels=1)
+    base, report = load(AutoModelForSequenceClassification, checkpoint, emulate=True, place=place, num_labels=1)
     fresh = [name for name in report["missing_keys"] if is_head(name)]
     lacking = sorted(set(report["missing_keys"]) - set(fresh))
     if lacking:
@@ -147,9 +147,9 @@ def save(module: RewardModel, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     config = module.config
     if module.tune == "lora":
-        merged: Any = PeftModel.from_pretrained(_base(config), str(folder / "adapter")).merge_and_unload(
-            safe_merge=True
-        )
+        base = _base(config, "cpu")  # what was trained still has the device
+        merged: Any = PeftModel.from_pretrained(base, str(folder / "adapter"), torch_device="cpu")
+        merged = merged.merge_and_unload(safe_merge=True)
         merged.save_pretrained(temporary, safe_serialization=True)
     else:
         dtype = getattr(torch, config.model.dtype)

@@ -9,6 +9,7 @@ import torch.distributed as dist
 
 from croco.artifacts import processes
 from croco.errors import UserError
+from croco.models import devices
 from croco.training import fit, handover
 
 
@@ -20,7 +21,16 @@ def main() -> None:
     except UserError as error:
         print(f"croco: {error}", flush=True)
         sys.exit(2)
+    tell_peak(Path(sys.argv[1]))
     leave()
+
+
+def tell_peak(job: Path) -> None:
+    """Leave what the process with the most held of its device; the first process writes it."""
+    peaks: list[int] = [0] * dist.get_world_size()
+    dist.all_gather_object(peaks, devices.peak())
+    if dist.get_rank() == 0:
+        (job / handover.PEAK).write_text(str(max(peaks)), encoding="utf-8")
 
 
 def leave() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from croco.jobs import memory
+from croco.models import devices
 
 MIB = 2**20
 
@@ -16,6 +19,19 @@ def test_the_mark_is_of_the_work_alone() -> None:
     first = memory.peaks()["host_peak"]
     memory.begin()
     assert first - memory.peaks()["host_peak"] > 150 * MIB
+
+
+def test_a_training_in_processes_of_its_own_is_in_the_mark(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Of this process on its device and of the processes it started, whichever held most; without a device no mark."""
+    memory.begin()
+    assert "device_peak" not in memory.peaks()
+    devices.of_children.append(5)
+    assert memory.peaks()["device_peak"] == 5
+    monkeypatch.setattr(memory, "_cuda", lambda: SimpleNamespace(max_memory_allocated=lambda: 7))
+    assert memory.peaks()["device_peak"] == 7
+    monkeypatch.undo()
+    memory.begin()
+    assert "device_peak" not in memory.peaks()
 
 
 def test_where_the_system_tells_nothing_the_process_is_asked(monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
