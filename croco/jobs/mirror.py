@@ -190,6 +190,8 @@ def _report(job: Job) -> Told:
     said |= {"training/verdict": training["verdict"], **dict(numbers(training["last"], "training/"))}
     if "pairs" in job.inputs:
         said |= dict(numbers(job.single("pairs").summary["report"], "pairs/"))
+    for table in report.rewards(job):
+        said |= {f"rewards/{name}": value for name, value in by_row(table)}
     said |= {"warnings": len(summary["warnings"]), "warning": "; ".join(summary["warnings"])}
     said |= {f"seconds/{name}": round(seconds, 3) for name, seconds in _seconds(job)}
     said |= _costs(job) | _changed(summary["changes"])

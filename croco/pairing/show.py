@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -18,6 +18,26 @@ def tables(report: Numbers) -> list[Table]:
     """The pairs at a glance, distributions, and languages where there are several."""
     shown = [_glance(report), _distributions(report)]
     return [*shown, _languages(report)] if len(report["languages"]["of_prompts"]) > 1 else shown
+
+
+def rewards(of: Mapping[str, Numbers], controlled: bool) -> Table | None:
+    """What rewards there are, and what length alone gains.
+
+    Args:
+        of: language -> what the scores' artifact says.
+        controlled: whether that was taken off before anything was paired.
+    """
+    rows = []
+    for language, said in of.items():
+        if (slope := said.get("reward_per_100_characters")) is not None and "mean_reward" in said:
+            in_sd = slope / said["std_reward"] if said["std_reward"] else None
+            spread = said.get("mean_disagreement")
+            counts = [said["rows"], said["failed"]]
+            rows.append([language, *counts, said["mean_reward"], said["std_reward"], spread, slope, in_sd])
+    heads = ("language", "answers", "no reward", "mean", "sd", "members' sd", "per 100 characters", "in sd")
+    note = "Per 100 characters: what an answer that is longer by so many gains among answers to the same prompt (least squares)"
+    note += "; taken off the rewards that chose the pairs." if controlled else "; reward.length=control takes it off."
+    return Table("Rewards of the answers, and what length gains", heads, rows, note) if rows else None
 
 
 def render(report: Numbers, width: int) -> RenderableType:

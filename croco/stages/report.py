@@ -54,7 +54,8 @@ def run(job: Job) -> dict[str, Any]:
     """Write report.txt, report.html and lineage.json from what the run made."""
     evaluated = {name: job.single(name).summary for name in EVALUATIONS if name in job.inputs}
     training = job.single("training")
-    told = tables.text(_results(evaluated), tables.WIDTH) if evaluated else "nothing was evaluated (evals=none)\n"
+    told = "" if evaluated else "nothing was evaluated (evals=none)\n"
+    told += tables.text([*_results(evaluated), *rewards(job)], tables.WIDTH)
     files.write_atomically(job.output.path / "report.txt", told)
     measured = _measured(job)
     changed = changes.changes(measured)
@@ -86,6 +87,14 @@ def _measured(job: Job) -> list[changes.Measured]:
 
 def _results(evaluated: Mapping[str, dict[str, Any]]) -> list[Table]:
     return [Table(**table) for summary in evaluated.values() for table in summary["tables"]]
+
+
+def rewards(job: Job) -> list[Table]:
+    """What the rewards are that chose the pairs."""
+    if not isinstance(scores := job.inputs.get("scores"), store.Artifacts):
+        return []
+    table = show.rewards(scores.summary, job.config.reward.length == "control")
+    return [] if table is None else [table]
 
 
 def _data(config: Config) -> str:
@@ -123,7 +132,7 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[
         numbers=[*_results(drawn), *(show.tables(pairs) if pairs else ())],
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
         headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
-        tables=_results(others),
+        tables=[*_results(others), *rewards(job)],
         curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
         settings=job.output.provenance.get("run", {}),

@@ -39,7 +39,7 @@ def stage(scores: Stage) -> Stage:
         needs=("prompts",),
         config=config,
         run=run,
-        version=2,
+        version=3,
         accept=accept,
         narrows=narrows,
         wanted=lambda given: settings_of(given) is not None,
@@ -111,7 +111,8 @@ def run(job: Job) -> dict[str, Any]:
     tables = [table for table in by_metric.values() if table is not None]
     parallel = ranking.against_pivot(rows, languages, config.pivot, settings)
     compared = measures_.compared(items, rewards, languages)
-    more = [measures_.by_length(compared, settings), measures_.by_margin(compared), parallel]
+    more = [measures_.by_length(compared, settings), measures_.by_margin(compared)]
+    more += [measures_.by_said_margin(compared, settings), parallel]
     for language, reason in below(job.config, {"shown": _shown(by_metric, compared, settings)}).items():
         job.progress.say(f"{job.label}: {language}: {reason}")
     macro = {metric: table.rows[-1][2] for metric, table in by_metric.items() if table is not None}

@@ -36,6 +36,8 @@ class Item:
     """`chosen` or `rejected` of a comparison; `reference` or one of corruption.KINDS."""
     answered: Answered
     subset: str = ""
+    margin: float | None = None
+    """Of a comparison, how much better its chosen answer is in the data's own measure."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -46,7 +48,7 @@ def of_preferences(preferences: Sequence[Preference]) -> Iterator[Item]:
     """Both answers of every comparison."""
     for p in preferences:
         for kind, answer in ((CHOSEN, p.chosen), (REJECTED, p.rejected)):
-            yield Item(p.pair_id, kind, Answered(p.messages, answer, p.language, "{}"), p.subset)
+            yield Item(p.pair_id, kind, Answered(p.messages, answer, p.language, "{}"), p.subset, p.margin)
 
 
 def of_prompts(prompts: Sequence[Prompt], seed: int) -> Iterator[Item]:

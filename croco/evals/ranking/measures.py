@@ -1,4 +1,5 @@
-"""What one accuracy hides: whether a reward model ranks by length, how sure it is where it is right, and how sure where wrong.
+"""What one accuracy hides: whether a reward model ranks by length, how sure it is where it is right and where it is wrong, and
+whether it is right where people were sure.
 
 Balanced accuracy is the mean of the accuracies where the better answer is the longer and where it is the shorter one: in
 preference data it is mostly the one or the other, and an accuracy over all pairs then says how long good answers are there.
@@ -9,6 +10,7 @@ et al. 2015).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,8 @@ from croco.show.tables import Table
 BINS = 10
 LEAST = 5
 """Pairs of either kind, below which an accuracy is not balanced."""
+LEVELS = 5
+"""Margins of the data that are at most so many numbers, such as ratings, are told one by one; others by quarters."""
 Floats = NDArray[np.float64]
 
 
@@ -35,6 +39,8 @@ class Compared:
     """Reward of the better answer minus that of the worse."""
     longer: Floats
     """Characters of the better answer minus those of the worse."""
+    said: Floats
+    """How much better it is in the data's own measure; NaN where the data do not say."""
 
     @property
     def right(self) -> Floats:
@@ -55,6 +61,7 @@ def compared(
 ) -> dict[str, Compared]:
     """The comparisons of people's preferences, by language; languages without any are not there."""
     texts = {item.key: item.answered.answer for item in items if item.kind in (CHOSEN, REJECTED)}
+    margins = {item.key: math.nan if item.margin is None else item.margin for item in items if item.kind == CHOSEN}
     found: dict[str, Compared] = {}
     for language in languages:
         both = []
@@ -63,10 +70,9 @@ def compared(
                 better, worse = ((language, prompt, k) for k in (CHOSEN, REJECTED))
                 first, second = rewards[better], rewards[worse]
                 if first is not None and second is not None:
-                    both.append((first - second, len(texts[better]) - len(texts[worse])))
+                    both.append((first - second, len(texts[better]) - len(texts[worse]), margins[better]))
         if both:
-            margin, longer = np.array(both, np.float64).T
-            found[language] = Compared(margin, longer)
+            found[language] = Compared(*np.array(both, np.float64).T)
     return found
 
 
@@ -88,6 +94,31 @@ def by_length(found: Mapping[str, Compared], settings: paired.Settings) -> Table
     return Table("Reward model: accuracy by length", [*columns, "low", "high"], lines, note) if lines else None
 
 
+def by_said_margin(found: Mapping[str, Compared], settings: paired.Settings) -> Table | None:
+    """Accuracy by how much better the data say that the better answer is; the same bins in every language."""
+    said = np.concatenate([one.said[~np.isnan(one.said)] for one in found.values()]) if found else np.array([])
+    if len(said) == 0:
+        return None
+    starts = np.unique(said)
+    if len(starts) > LEVELS:
+        starts = np.unique(np.quantile(said, (0.0, 0.25, 0.5, 0.75), method="higher"))
+    lines: list[list[Any]] = []
+    for language, one in found.items():
+        place = np.where(np.isnan(one.said), -1, np.searchsorted(starts, one.said, side="right") - 1)
+        for number in range(len(starts)):
+            right, own = one.right[place == number], said[np.searchsorted(starts, said, side="right") - 1 == number]
+            if len(right):
+                interval = statistics.bootstrap_mean(right, settings.resamples, settings.confidence)
+                low, high = (f"{end:g}" for end in (own.min(), own.max()))
+                label = low if low == high else f"{low} to {high}"
+                lines.append([language, label, len(right), interval.mean, interval.low, interval.high])
+    unsaid = sum(int(np.isnan(one.said).sum()) for one in found.values())
+    note = f"Margin: of the data, how much better the chosen answer is. With {settings.confidence:.0%} intervals over pairs."
+    note += f" {unsaid} pairs have none." if unsaid else ""
+    columns = ["language", "margin", "pairs", "accuracy", "low", "high"]
+    return Table("Reward model: accuracy by the data's margin", columns, lines, note)
+
+
 def by_margin(found: Mapping[str, Compared]) -> Table | None:
     """How sure the rewards are, and how right: calibration, and accuracy by quarters of the difference of the rewards."""
     lines: list[list[Any]] = []
@@ -101,7 +132,7 @@ def by_margin(found: Mapping[str, Compared]) -> Table | None:
         "Margin: median difference of the two rewards. Log loss (chance 0.693), Brier score (chance 0.250) and expected "
         "calibration error of sigmoid(difference); then accuracy by quarters of the difference."
     )
-    return Table("Reward model: calibration, and accuracy by margin", columns, lines, note) if lines else None
+    return Table("Reward model: calibration, and accuracy by its own margin", columns, lines, note) if lines else None
 
 
 def log_loss(margin: Floats) -> float:

@@ -16,20 +16,25 @@ from croco.evals.ranking.measures import Compared
 SETTINGS = paired.Settings(200, 0.95)
 
 
+def short_ones(longer: measures.Floats) -> Compared:
+    """By a reward that prefers the shorter answer; nobody says how much better any is."""
+    return Compared(-longer, longer, np.full(len(longer), np.nan))
+
+
 def test_a_reward_for_short_answers_is_at_chance_once_balanced() -> None:
     """18 better answers are shorter and 6 longer; preferring the shorter one is right 18 of 24 times, 0 and 1 by kind."""
     longer = np.array([-3.0] * 18 + [4.0] * 6)
-    balanced = Compared(-longer, longer).balanced(SETTINGS)
-    assert Compared(-longer, longer).right.mean() == 0.75
+    balanced = short_ones(longer).balanced(SETTINGS)
+    assert short_ones(longer).right.mean() == 0.75
     assert balanced is not None
     assert balanced.mean == 0.5
-    assert Compared(-longer[:20], longer[:20]).balanced(SETTINGS) is None, "two longer ones tell nothing"
+    assert short_ones(longer[:20]).balanced(SETTINGS) is None, "two longer ones tell nothing"
 
 
 def test_balanced_accuracy_has_an_interval_that_holds_it() -> None:
     rng = np.random.default_rng(0)
     longer = rng.choice([-2.0, 3.0], 300, p=[0.8, 0.2])
-    one = Compared(rng.normal(0.5, 1, 300), longer)
+    one = Compared(rng.normal(0.5, 1, 300), longer, np.full(300, np.nan))
     balanced = one.balanced(SETTINGS)
     assert balanced is not None
     kinds = [one.right[longer > 0].mean(), one.right[longer < 0].mean()]
@@ -66,3 +71,24 @@ def test_lengths_come_from_the_answers_and_failed_rewards_leave_their_pair_out()
     assert table is not None
     assert table.rows[0][:7] == ["da", 2, 0.0, 1, 1, 0.0, 0.0]
     assert measures.by_margin({"da": found}) is not None
+    assert measures.by_said_margin({"da": found}, SETTINGS) is None, "nobody says by how much"
+
+
+def test_accuracy_by_the_margins_that_the_data_say() -> None:
+    """Ratings of 1 and 2 stand by themselves, in both languages; English is right where people were surer."""
+    english = Compared(np.array([1.0, -1, 1, 1]), np.ones(4), np.array([1.0, 1, 2, 2]))
+    danish = Compared(np.array([1.0, 1]), np.ones(2), np.array([2.0, np.nan]))
+    table = measures.by_said_margin({"en": english, "da": danish}, SETTINGS)
+    assert table is not None
+    assert [row[:4] for row in table.rows] == [["en", "1", 2, 0.5], ["en", "2", 2, 1.0], ["da", "2", 1, 1.0]]
+    assert table.note.endswith("1 pairs have none.")
+
+
+def test_margins_of_many_values_are_told_by_quarters() -> None:
+    """0 to 7: two each."""
+    said = np.arange(8.0)
+    table = measures.by_said_margin({"en": Compared(said - 4, np.ones(8), said)}, SETTINGS)
+    assert table is not None
+    labels = [("0 to 1", 0.0), ("2 to 3", 0.0), ("4 to 5", 0.75), ("6 to 7", 1.0)]
+    assert [(row[1], row[3]) for row in table.rows] == labels
+    assert {row[2] for row in table.rows} == {2}
