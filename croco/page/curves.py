@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from croco.page.marks import DASHES, SERIES, key, marker, ticks
 from croco.show.visible import visible
@@ -44,6 +45,11 @@ class Curve:
     log: bool = False
     """A logarithmic axis where all values are positive and the largest is MANY times the smallest."""
     warned: Sequence[Warned] = ()
+
+
+def restored(said: Mapping[str, Any]) -> Curve:
+    """A curve as summaries keep it."""
+    return Curve(**{**said, "warned": [Warned(**one) for one in said["warned"]]})
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from croco.page import answers as shown
 from croco.page import lineage as origin
 from croco.page import multiples, trained
 from croco.page import pairs as drawn_pairs
-from croco.page.curves import Curve
+from croco.page.curves import Curve, restored
 from croco.pairing import levels, show
 from croco.pairing.ready import SOURCE as BROUGHT
 from croco.show import tables
@@ -200,7 +200,7 @@ def _thoughts(job: Job) -> Iterator[str]:
 
 def _by_step(evaluated: Mapping[str, dict[str, Any]]) -> list[Curve]:
     """Evaluations at several steps of training."""
-    return [Curve(**curve) for summary in evaluated.values() for curve in summary.get("curves", ())]
+    return [restored(curve) for summary in evaluated.values() for curve in summary.get("curves", ())]
 
 
 def answers(job: Job) -> Iterator[page.Answer]:
@@ -237,6 +237,8 @@ def _answers(
 STAGE = Stage(
     name="report",
     needs=(
+        "preferences",
+        "reward_model",
         "data",
         "translations",
         "prompts",

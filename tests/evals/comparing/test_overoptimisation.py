@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from croco.evals.comparing import overoptimisation as over
 from croco.evals.comparing import paired
 from croco.page import by_step as drawn
-from croco.page.curves import curve
+from croco.page.curves import curve, restored
 
 SETTINGS = paired.Settings(500, 0.95)
 PROMPTS = [f"p{number}" for number in range(40)]
@@ -106,6 +108,7 @@ def test_the_plot_has_both_on_one_axis_and_a_mark_where_they_part() -> None:
     assert [one.step for one in first.warned] == [34]
     assert len(others) == 2
     assert 'class="warned"' in curve(first)
+    assert restored(json.loads(json.dumps(asdict(first)))).warned == first.warned
 
 
 def test_answers_that_are_all_alike_have_no_unit() -> None:
