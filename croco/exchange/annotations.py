@@ -1,4 +1,4 @@
-"""What other arenas' judges said: AlpacaEval's annotations and Arena-Hard's judgments, plain or gzipped; no model is asked.
+"""What other arenas' judges said: AlpacaEval's annotations and Arena-Hard's judgments; no model is asked.
 
 AlpacaEval: a JSON list (or JSON lines) of `instruction, output_1, generator_1, output_2, generator_2, preference`; 1 prefers the
 baseline, output 1, 2 the system, numbers between are graded, 1.5 (in old files 0) is a tie. Arena-Hard: JSON lines of
@@ -11,15 +11,14 @@ row without a verdict is counted and left out.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from croco.errors import UserError
+from croco.prompts import rows
 
 GAMES = {"A>>B": (1.0, 3), "A>B": (1.0, 1), "A=B": (0.5, 1), "B>A": (0.0, 1), "B>>A": (0.0, 3)}
 """Score of A, and how often the game counts."""
@@ -42,40 +41,6 @@ class Judged:
     """The system's answer and the baseline's; None where no file has them."""
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, object) of a JSON list or of JSON lines, plain or `.gz`.
-
-    Raises:
-        UserError: it cannot be read, or holds something else.
-    """
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    if text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON ({error})") from None
-        placed: Iterator[tuple[str, Any]] = ((f"{path}, row {number}", row) for number, row in enumerate(rows, start=1))
-    else:
-        placed = _lines(path, text)
-    for place, row in placed:
-        if not isinstance(row, dict):
-            raise UserError(f"{place}: expected an object, got {type(row).__name__}")
-        yield place, row
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield f"{path}:{number}", json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: not valid JSON ({error})") from None
-
-
 def read(files: Sequence[Path], answers: Sequence[Path] = (), dropped: Counter[str] | None = None) -> list[Judged]:
     """Every judged answer, one row per system, question and language.
 
@@ -90,7 +55,7 @@ def read(files: Sequence[Path], answers: Sequence[Path] = (), dropped: Counter[s
     texts = _texts(answers)
     found: dict[tuple[str, str, str], Judged] = {}
     for file in files:
-        for place, row in rows_of(file):
+        for place, row in rows.each(file, not_a_number=True):
             judged = _judged(place, row, texts, dropped)
             if judged is None:
                 continue
@@ -154,7 +119,7 @@ def _texts(files: Sequence[Path]) -> dict[tuple[str, str], str]:
     """Arena-Hard's answers, in the layouts of its versions 0.1 (`choices`) and 2 (`messages`)."""
     found = {}
     for file in files:
-        for place, row in rows_of(file):
+        for place, row in rows.each(file):
             try:
                 question = str(row["uid"] if "uid" in row else row["question_id"])
                 if "messages" in row:

@@ -2,7 +2,7 @@
 
 The one reader of what other people bring: JSON lines (also a JSON list) plain, `.gz` or `.zst`; Parquet; Arrow, as `datasets`
 saves it to disk or as a file. Of many rows a few may be broken: those are counted with their place, and more than MOST_UNREAD of
-all stop the reading.
+all stop the reading (`readable`). Where each row counts, as in what others measured, the first broken one does (`each`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from croco.errors import UserError
 Row = dict[str, Any]
 Made = TypeVar("Made")
 LINES, TABLES = (".jsonl", ".json", ".ndjson"), (".parquet", ".arrow", ".feather")
+LINES_ALONE = (".jsonl", ".ndjson")  # a file of another name may be a list
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 BESIDE = ("dataset_info.json", "state.json", "manifest.json", "dataset_infos.json")
 """What lies in folders beside data."""
@@ -132,15 +133,31 @@ def of_file(file: Path) -> Iterator[tuple[str, Row | UserError]]:
     return _of_lines(file)
 
 
-def _of_lines(file: Path) -> Iterator[tuple[str, Row | UserError]]:
+def each(file: Path, not_a_number: bool = False) -> Iterator[tuple[str, Row]]:
+    """(place, row) of one file, whatever its name ends in; no row may be broken.
+
+    Args:
+        not_a_number: as in `records.read_jsonl`.
+
+    Raises:
+        UserError: no such file, or something in it that cannot be read.
+    """
+    read = _of_table(file) if kind_of(file) in TABLES else _of_lines(file, not_a_number)
+    for place, row in read:
+        if isinstance(row, UserError):
+            raise row
+        yield place, row
+
+
+def _of_lines(file: Path, not_a_number: bool = False) -> Iterator[tuple[str, Row | UserError]]:
     packed = PACKED.get(file.suffix)
-    if kind_of(file) == ".json" and (listed := _list(file, packed)) is not None:
+    if kind_of(file) not in LINES_ALONE and file.is_file() and (listed := _list(file, packed)) is not None:
         for number, row in enumerate(listed, start=1):
             place = f"{file}, row {number}"
             yield place, row if isinstance(row, dict) else UserError(f"{place}: expected an object")
         return
     refused: list[tuple[int, UserError]] = []
-    for number, row in records.read_jsonl(file, packed=packed, refused=refused):
+    for number, row in records.read_jsonl(file, not_a_number, packed, refused):
         yield from ((f"{file}:{line}", error) for line, error in refused)
         refused.clear()
         yield f"{file}:{number}", row
@@ -149,10 +166,10 @@ def _of_lines(file: Path) -> Iterator[tuple[str, Row | UserError]]:
 
 def _list(file: Path, packed: str | None) -> list[Any] | None:
     """The rows of a file that is one JSON list; None of another."""
-    with records.opened(file, packed) as content:
-        if not content.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
-            return None
     try:
+        with records.opened(file, packed) as content:
+            if not content.read(64).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+                return None
         with records.opened(file, packed) as content:
             found: list[Any] = json.loads(content.read().decode("utf-8-sig"))
     except (OSError, EOFError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from croco.config.evaluations import checked
 from croco.errors import UserError
 from croco.evals.checks import prompts, score
 from croco.evals.comparing import base_and_tuned, paired
+from croco.prompts import rows
 from croco.stages.base import Job, Stage
 
 METRIC = score.PRIMARY
@@ -26,8 +26,7 @@ def _asked(config: Config) -> dict[str, Any]:
     checks = config.evals.checks
     if checks is None:
         return {}
-    files = prompts.files(Path(checks.path)) if checks.path is not None else []
-    read = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+    read = rows.digests(Path(checks.path), prompts.KEY) if checks.path is not None else {}
     topics = {} if checks.topics == "all" else {"topics": checks.topics}
     return {"prompts": checks.prompts, "seed": checks.seed, **topics, "files": read}
 

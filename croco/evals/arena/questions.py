@@ -3,7 +3,7 @@
     question_id, category, subcategory, prompt, language
 
 Translations share `question_id`. A file holds several languages (`language` names each row's), or one, which its name says
-(`da.jsonl`). Languages are called as in conf/language, or by their code in m-ArenaHard.
+(`da.jsonl`). Languages are called by any of their names in conf/language, or by their code in m-ArenaHard.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import ArenaConfig, reach
+from croco.config import ArenaConfig, languages, reach
 from croco.config.languages import known, settings
 from croco.errors import UserError
+from croco.prompts import parsing, rows
 
 SPLIT = "arena"
-SUFFIXES = (".jsonl", ".json", ".parquet")
+KEY = "evals.arena.path"
 
 Row = dict[str, Any]
 
@@ -33,54 +34,28 @@ def code_of(language: str) -> str | None:
     return None if code is None else str(code)
 
 
-def files(path: Path) -> list[Path]:
-    """A file itself, or the files of a folder.
+def from_files(path: Path, language: str) -> Iterator[tuple[str, Row]]:
+    """(place, row) of the questions in a language.
 
     Raises:
-        UserError: there are none, or of another kind.
+        UserError: nothing is there, a row cannot be read, or names no language where its file's name does not either.
     """
-    found = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix in SUFFIXES)
-    if not found or found[0].suffix not in SUFFIXES:
-        raise UserError(f"evals.arena.path: {path}: no .jsonl, .json or .parquet file, nor a folder with such files")
-    return found
+    for found in rows.of_files(path, KEY):
+        if isinstance(found.row, UserError):
+            raise found.row
+        said = parsing.said(found)
+        named = next((name for name in found.names if path.is_dir() and _called(name) is not None), None)
+        if said is None and named is None:
+            raise UserError(
+                f"{found.place}: no language: give a `language` column, or one file per language in a folder"
+            )
+        if _called(str(said or named)) == language:
+            yield found.place, found.row
 
 
-def from_files(path: Path, language: str) -> Iterator[tuple[str, Row]]:
-    """(place, row) of the questions in a language."""
-    names = {language, code_of(language)}
-    for file in files(path):
-        if path.is_dir() and file.stem not in names and file.stem in _all_codes():
-            continue
-        named = file.stem if path.is_dir() and file.stem in names else None
-        for place, row in _rows(file):
-            if "language" not in row and named is None:
-                raise UserError(f"{place}: no language: give a `language` column, or one file per language in a folder")
-            if row.get("language", named) in names:
-                yield place, row
-
-
-def _all_codes() -> set[str]:
-    return {*known(), *(code for language in known() if (code := code_of(language)))}
-
-
-def _rows(file: Path) -> Iterator[tuple[str, Row]]:
-    if file.suffix == ".json":
-        try:
-            rows = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file}: not valid JSON ({error})") from None
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise UserError(f"{file}: expected a list of objects")
-        yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, start=1))
-        return
-    if file.suffix == ".jsonl":
-        for number, row in records.read_jsonl(file):
-            yield f"{file}:{number}", row
-        return
-    import pyarrow.parquet as pq
-
-    for number, row in enumerate(pq.read_table(file).to_pylist(), start=1):
-        yield f"{file}, row {number}", row
+def _called(word: str) -> str | None:
+    """The language that a word means, by m-ArenaHard's codes, too."""
+    return next((language for language in known() if code_of(language) == word), None) or languages.of_word(word)
 
 
 def from_hub(path: str, revision: str | None, language: str) -> Iterator[tuple[str, Row]]:
@@ -104,14 +79,14 @@ def from_hub(path: str, revision: str | None, language: str) -> Iterator[tuple[s
         yield f"{path} ({code}), row {number}", dict(row)
 
 
-def parse(rows: Iterable[tuple[str, Row]], language: str, dropped: Counter[str]) -> list[Prompt]:
+def parse(placed: Iterable[tuple[str, Row]], language: str, dropped: Counter[str]) -> list[Prompt]:
     """The questions as prompts; those without text are counted in `dropped`.
 
     Raises:
         UserError: a column is missing, or a question is there twice; the message names the row.
     """
     found: dict[str, Prompt] = {}
-    for place, row in rows:
+    for place, row in placed:
         for column in ("question_id", "prompt"):
             if row.get(column) is None:
                 raise UserError(

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from croco.artifacts import records
 from croco.errors import UserError
+from croco.prompts import rows
 
 FILE = "euroeval_benchmark_results.jsonl"
 SCALES = (1.0, 100.0)
@@ -76,11 +76,11 @@ def read(file: Path) -> list[Measured]:
         UserError: no file, or a row that has neither schema, or whose totals are not those of its iterations, with file and line.
     """
     found: dict[tuple[object, ...], Measured] = {}
-    for number, row in records.read_jsonl(file, not_a_number=True):
+    for place, row in rows.each(file, not_a_number=True):
         try:
             measured = _every_eval_ever(row) if "schema_version" in row else _flat(row)
         except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
-            raise UserError(f"{file}:{number}: not a result of EuroEval ({type(error).__name__}: {error})") from None
+            raise UserError(f"{place}: not a result of EuroEval ({type(error).__name__}: {error})") from None
         found[measured.model, *measured.setup] = measured
     return list(found.values())
 

@@ -20,6 +20,7 @@ from croco.errors import UserError
 from croco.evals.checks import prompts as asked
 from croco.evals.checks import score
 from croco.evals.comparing import base_and_tuned
+from croco.prompts import rows
 
 IDS = ("prompt_id", "id", "key", "question_id")
 TEXTS = ("response", "answer", "output", "text", "completion")
@@ -33,21 +34,21 @@ def read_prompts(file: Path, languages: Sequence[str] | None, refused: list[str]
     Raises:
         UserError: no prompt can be used.
     """
-    rows = list(records.read_jsonl(file))
-    known = [asked.language_of(row, file) for _, row in rows]
+    placed = list(rows.each(file))
+    known = [asked.language_of(row, file) for _, row in placed]
     wanted = list(languages or dict.fromkeys(known))
-    if any("instruction_id_list" in row for _, row in rows):
+    if any("instruction_id_list" in row for _, row in placed):
         found = list(asked.read(file, wanted, refused))
     else:
         found = [
             Prompt(
-                str(_first(row, IDS, f"{file}:{number}")),
+                str(_first(row, IDS, place)),
                 language,
                 _asks(row),
                 asked.SPLIT,
                 meta='{"instructions": []}',
             )
-            for (number, row), language in zip(rows, known, strict=True)
+            for (place, row), language in zip(placed, known, strict=True)
             if language in wanted and row.get("prompt")
         ]
     if not found:
@@ -79,8 +80,7 @@ def read_answers(file: Path, prompts: Sequence[Prompt]) -> list[Generation]:
     languages = {p.language for p in prompts}
     counts: dict[tuple[str, str], int] = {}
     found = []
-    for number, row in records.read_jsonl(file):
-        place = f"{file}:{number}"
+    for place, row in rows.each(file):
         text = str(_first(row, TEXTS, place))
         named = _first(row, (*IDS, "prompt"), place)
         said = row.get("language") or row.get("lang") or (next(iter(languages)) if len(languages) == 1 else None)
@@ -110,13 +110,13 @@ def results(
 ) -> pa.Table:
     """Rows of records.Result of both systems, without what a text does not say."""
     by_key = {(p.prompt_id, p.language): p for p in prompts}
-    rows = [
+    graded = [
         records.as_dict(row)
         for system, answers in zip(base_and_tuned.SYSTEMS, (base, tuned), strict=True)
         for row in score.grade(by_key, answers, system, average)
         if row.metric not in UNKNOWN
     ]
-    return pa.Table.from_pylist(rows, schema=records.schema(Result))
+    return pa.Table.from_pylist(graded, schema=records.schema(Result))
 
 
 def has_instructions(prompts: Sequence[Prompt]) -> bool:

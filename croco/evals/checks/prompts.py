@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from croco.artifacts import records
 from croco.artifacts.records import Prompt
+from croco.config import languages
 from croco.errors import UserError
 from croco.evals.checks import following
+from croco.prompts import rows
 
 DATA = Path(__file__).parent / "data"
+KEY = "evals.checks.path"
 SPLIT = "checks"
+ENGLISH = "en"
 MOST_EXTRA = 2  # instructions beside the one whose turn it is
 
 Texts = dict[str, Any]
@@ -188,19 +191,7 @@ def _prompt(prompt_id: str, language: str, text: str, instructions: Sequence[tup
     )
 
 
-def files(path: Path) -> list[Path]:
-    """A file itself, or the files of a folder.
-
-    Raises:
-        UserError: the folder has none.
-    """
-    found = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not found:
-        raise UserError(f"evals.checks.path: {path}: no *.jsonl file in this folder")
-    return found
-
-
-def read(path: Path, languages: Sequence[str], refused: list[str] | None = None) -> Iterator[Prompt]:
+def read(path: Path, wanted: Sequence[str], refused: list[str] | None = None) -> Iterator[Prompt]:
     """The prompts of a file in the format of IFEval or M-IFEval, or of a folder's files, in the languages asked for.
 
     A row has `key` (or `id`), `prompt`, `instruction_id_list` and `kwargs`, one object per instruction, in which null is as
@@ -212,14 +203,13 @@ def read(path: Path, languages: Sequence[str], refused: list[str] | None = None)
             has other arguments than its checker, a key was there before. Without it such a row is an error.
 
     Raises:
-        UserError: no such file, or a line that is no JSON object, with file and line.
+        UserError: no such file, or a row that cannot be read, with its place.
     """
     seen: dict[tuple[str, str], str] = {}
-    for file in files(path):
-        for number, row in records.read_jsonl(file):
-            place = f"{file}:{number}"
+    for file in rows.files(path, KEY):
+        for place, row in rows.each(file):
             language = language_of(row, file)
-            if language not in languages:
+            if language not in wanted:
                 continue
             try:
                 prompt = _parsed(place, row, language)
@@ -238,10 +228,12 @@ def language_of(row: dict[str, Any], file: Path) -> str:
     """A row's language; see `read`."""
     said = row.get("language", row.get("lang"))
     if said:
-        return str(said)
+        return languages.of_word(str(said), str(row.get("prompt") or "")) or str(said)
     ids = row.get("instruction_id_list") or [""]
-    in_id, in_name = following.LANGUAGE.match(str(ids[0])), re.match(r"([a-z]{2})(?:_|$)", file.stem)
-    return in_id.group()[:2] if in_id else in_name.group(1) if in_name else "en"
+    if in_id := following.LANGUAGE.match(str(ids[0])):
+        return in_id.group()[:2]
+    in_name = re.match(r"[^\W\d_]+(?=_|$)", rows.name_of(file))
+    return (languages.of_word(in_name.group()) if in_name else None) or ENGLISH
 
 
 def _parsed(place: str, row: dict[str, Any], language: str) -> Prompt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from croco.artifacts.records import Prompt
 from croco.config import Config
 from croco.errors import UserError
 from croco.evals.arena import questions
+from croco.prompts import rows
 from croco.stages.base import Job, Stage
 
 
@@ -23,8 +23,7 @@ def slice_of(config: Config) -> dict[str, Any]:
     if arena.source == "hub":
         chosen |= {"path": arena.path, "revision": arena.revision}
     if arena.source == "file":
-        files = questions.files(Path(str(arena.path)))
-        chosen["files"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+        chosen["files"] = rows.digests(Path(str(arena.path)), questions.KEY)
     return chosen
 
 
