@@ -109,6 +109,8 @@ class PreferencesConfig:
     """How often its rows are seen in an epoch; below 1 a share of them, by hash."""
     language: str = ENGLISH
     """Of rows that name none."""
+    name: str | None = None
+    """Configuration name of a hub data set; null: those of the languages that are trained on, the only one, or `default`."""
     hub_split: str = "train"
     revision: str | None = None
     limit: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ WEIGHTS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken
 WITH_CODE = (*WEIGHTS, "*.py")
 ELSEWHERE = ("original/*", "onnx/*", "*/*.safetensors")
 """The same weights in other forms."""
-EVERY = ("*",)  # of a data set's configurations
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,10 @@ class Need:
     repository: str
     revision: str | None
     kind: str = "model"
-    names: tuple[str | None, ...] = (None,)
-    """Of a data set, the configurations; None where it has but one."""
-    split: str | None = None
+    names: tuple[str, ...] = ()
+    """Of a data set, its configurations; none: those that a reader of rows in these languages chooses."""
+    languages: tuple[str, ...] = ()
+    split: str = ""
     with_code: bool = False
 
 
@@ -69,23 +69,29 @@ def _models(config: Config) -> Iterator[Need]:
 
 def _data(config: Config) -> Iterator[Need]:
     from croco.evals.arena.questions import code_of
+    from croco.stages.reward_ranking import settings_of
 
-    prompts, arena, ranking = config.prompts, config.evals.arena, config.evals.reward_ranking
-    if prompts.source == "hub":
-        yield Need("prompts.path", str(prompts.path), prompts.revision, "dataset", (prompts.name,), prompts.hub_split)
+    prompts, arena, ranking, spoken = config.prompts, config.evals.arena, settings_of(config), config.lang.languages
+    translated = (config.translation.source,) if config.translation.targets(spoken) else ()
+
+    def rows(key: str, given: Any, languages: Sequence[str], name: str | None = None) -> Need:
+        names = () if name is None else (name,)
+        return Need(key, str(given.path), given.revision, "dataset", names, tuple(languages), given.hub_split)
+
+    if not config.data.made:
+        yield rows("data.path", config.data, spoken, config.data.name)
+    elif prompts.source == "hub":
+        yield rows("prompts.path", prompts, (*spoken, *translated), prompts.name)
     if arena is not None and arena.source == "hub":
-        codes = tuple(code_of(language) for language in config.lang.languages)
-        yield Need("evals.arena.path", str(arena.path), arena.revision, "dataset", codes, "test")
+        codes = tuple(code for language in spoken if (code := code_of(language)) is not None)
+        yield Need("evals.arena.path", str(arena.path), arena.revision, "dataset", codes, tuple(spoken), "test")
     if ranking is not None and ranking.path is not None:
-        yield Need(
-            "evals.reward_ranking.path", str(ranking.path), ranking.revision, "dataset", EVERY, ranking.hub_split
-        )
+        yield rows("evals.reward_ranking.path", ranking, spoken)
     for key, part in rewards(config):
-        for number, given in enumerate(preferences_of(part, key)) if part.kind == "trained" else ():
-            if given.path != TINY:
-                yield Need(
-                    f"{key}.preferences[{number}]", given.path, given.revision, "dataset", EVERY, given.hub_split
-                )
+        if part.kind == "trained" and part.training is not None:
+            for number, given in enumerate(preferences_of(part, key)):
+                if given.path != TINY:
+                    yield rows(f"{key}.preferences[{number}]", given, part.training.languages, given.name)
 
 
 def fetch(config: Config, say: Callable[[str], None]) -> int:
@@ -155,12 +161,14 @@ def _brought(need: Need, commit: str | None) -> None:
             return
         import datasets
 
+        from croco.prompts import rows
+
         snapshot_download(need.repository, revision=need.revision, repo_type=need.kind, allow_patterns=["README.md"])
-        names = need.names
-        if names == EVERY:
-            names = tuple(datasets.get_dataset_config_names(need.repository, revision=commit))
-        for name in names:
+        asked = rows.Asked(need.repository, None, need.split, commit)
+        for name in need.names or rows.configurations(asked, need.languages, need.key):
             datasets.load_dataset(need.repository, name, split=need.split, revision=commit)
+    except UserError:
+        raise
     except Exception as error:  # the hub's, of its data library and of the network: there is no common class
         raise _refused(need, error) from None
 

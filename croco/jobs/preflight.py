@@ -153,7 +153,8 @@ def _own_answers(config: Config) -> list[str]:
     targets = config.translation.targets(config.lang.languages)
     missing = set(config.lang.languages) - set(targets) | ({config.translation.source} if targets else set())
     if config.prompts.source in ("jsonl", "parquet"):
-        for prompt in parsing.parse(config.prompts, reading.read(config.prompts), Counter()):
+        only = next(iter(missing)) if len(missing) == 1 and not targets else None
+        for prompt in parsing.parse(config.prompts, reading.read(config.prompts), Counter(), only):
             if prompt.reference and prompt.reference.strip():
                 missing.discard(prompt.language)
             if not missing:

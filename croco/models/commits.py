@@ -22,7 +22,7 @@ NAMED = {  # configuration class -> the key beside `revision` that names the rep
     "SourceConfig": "model",
     "TranslationConfig": "model",
 }
-DATA = {"PromptsConfig": "path", "DataConfig": "path", "ArenaConfig": "path", "RewardRankingConfig": "path"}
+DATA = dict.fromkeys(("PromptsConfig", "DataConfig", "ArenaConfig", "RewardRankingConfig", "PreferencesConfig"), "path")
 
 
 @functools.cache

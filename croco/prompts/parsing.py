@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,9 @@ LANGUAGE = ("language", "lang", "prompt_language")
 CONVERSATIONS = ("messages", "conversations")
 
 
-def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -> Iterator[Prompt]:
+def parse(
+    config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str], default: str | None = None
+) -> Iterator[Prompt]:
     """Prompts in all languages of the source, each (prompt_id, language) once; `dropped` counts the others by reason.
 
     Whether they are in their language is not asked yet: `fits`.
@@ -30,12 +33,15 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
     Without an id a prompt's id is the hash of its text, so rows of different languages are then never taken for translations
     of one another.
 
+    Args:
+        default: the language of rows that name none, where `prompts.language` does not either.
+
     Raises:
         UserError: too many rows are no prompts (see `rows.readable`); names the place of one.
     """
     ids: set[tuple[str, str]] = set()
     texts: set[bytes] = set()
-    for prompt in readable(rows, lambda found: _prompt(config, found), dropped):
+    for prompt in readable(rows, lambda found: _prompt(config, found, default), dropped):
         language, prompt_id = prompt.language, prompt.prompt_id
         digest = hashlib.sha256(
             f"{language}\0{_plain(without_system(prompt.messages, config.system))}".encode()
@@ -48,10 +54,10 @@ def parse(config: PromptsConfig, rows: Iterable[Found], dropped: Counter[str]) -
         yield prompt
 
 
-def _prompt(config: PromptsConfig, found: Found) -> Prompt:
+def _prompt(config: PromptsConfig, found: Found, default: str | None) -> Prompt:
     assert isinstance(found.row, dict), "readable() looks first"
     messages, answer = _conversation(found, config.turns)
-    language = _language(config, found, messages)
+    language = language_of(found, messages[-1]["content"], config.language or default, "prompts.language")
     return Prompt(
         prompt_id_of(found.place, found.row, language, messages),
         language,
@@ -62,16 +68,25 @@ def _prompt(config: PromptsConfig, found: Found) -> Prompt:
     )
 
 
-def _language(config: PromptsConfig, found: Found, messages: list[Message]) -> str:
-    named = said(found)
-    of_files = found.names if config.source != "hub" and len(found.names) > 1 else ()
-    if named is None:
-        named = next(iter(of_files), None) or config.language
-    if named is None:
-        raise UserError(
-            f"{found.place}: no language: give a `language` column, one file per language, or prompts.language"
-        )
-    return languages.of_word(named, messages[-1]["content"]) or named
+def language_of(found: Found, text: str, default: str | None, key: str) -> str:
+    """A row's language, as it is called here where it is known here: by its own word, else by the names of its file and folder
+    or of its configuration (all of one, or its last part: `pairs_da`), else the default.
+
+    Args:
+        text: of the row; its letters tell languages apart that differ by `script`.
+        key: that a message names for the default.
+
+    Raises:
+        UserError: nothing says it.
+    """
+    own = said(found)
+    parts = (word for name in found.names for word in (name, re.split(r"[_.\- ]", name)[-1]))
+    words = [own] if own is not None else parts
+    means = next((code for word in words if (code := languages.of_word(word, text)) is not None), None)
+    language = means or own or default
+    if language is None:
+        raise UserError(f"{found.place}: no language: give a `language` column, one file per language, or {key}")
+    return language
 
 
 def said(found: Found) -> str | None:

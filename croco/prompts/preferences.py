@@ -18,8 +18,6 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Message
-from croco.config import languages as known
-from croco.config import reach
 from croco.errors import UserError
 from croco.prompts import conversation, parsing, rows
 from croco.prompts.rows import LeftOut
@@ -52,21 +50,21 @@ class Preference:
     """How often it is seen in an epoch; below 1, the probability that it is."""
 
 
-def read(path: str, languages: Sequence[str], split: str, revision: str | None, limit: int | None) -> list[Preference]:
+def read(asked: rows.Asked, languages: Sequence[str], limit: int | None) -> list[Preference]:
     """The comparisons in these languages, at most `limit` per language, sorted by language and id; no ties.
 
     Raises:
         UserError: nothing is there, a row is malformed or has an empty side, or no row is in these languages.
     """
     found: dict[tuple[str, str], Preference] = {}
-    for place, preference in each(path, split, revision, languages):
+    for place, preference in each(asked, languages):
         for side in ("chosen", "rejected"):
             if not getattr(preference, side).strip():
                 raise UserError(f"{place}: `{side}` is empty; a comparison needs two answers")
         if preference.language in languages and not preference.tied:
             found.setdefault((preference.language, preference.pair_id), preference)
     if not found:
-        raise UserError(f"{KEY}: {path}: no comparison in {', '.join(languages)}")
+        raise UserError(f"{KEY}: {asked.path}: no comparison in {', '.join(languages)}")
     return first_of_each(found.values(), limit)
 
 
@@ -82,10 +80,8 @@ def first_of_each(preferences: Iterable[Preference], limit: int | None) -> list[
 
 
 def each(
-    path: str,
-    split: str = "train",
-    revision: str | None = None,
-    languages: Sequence[str] | None = None,
+    asked: rows.Asked,
+    languages: Sequence[str] = (),
     default: str | None = None,
     key: str = KEY,
     counts: Counter[str] | None = None,
@@ -93,40 +89,25 @@ def each(
     """(place, comparison) of every row; the place is `FILE:LINE`.
 
     Args:
-        languages: of a hub data set with a configuration per language, only these are loaded; None loads the first one.
+        asked: a file or a folder of this machine, or a data set on the hub.
+        languages: of a hub data set with a configuration per language, only these are loaded.
         default: the language of rows that name none, by a column or by the name of their file.
         counts: of rows that are left out, or cannot be read, by reason.
 
     Raises:
         UserError: nothing is there, or too many rows are no comparisons (see `rows.readable`).
     """
-    local = Path(path).exists()
-    found = rows.of_files(Path(path), key) if local else _from_hub(path, languages or (), split, revision, key)
+    path = Path(asked.path)
+    found = rows.of_files(path, key) if path.exists() else rows.of_hub(asked, languages, key)
     counts = Counter() if counts is None else counts
-    yield from rows.readable(found, lambda one: (one.place, parse(one, default, Path(path).name)), counts)
+    yield from rows.readable(found, lambda one: (one.place, parse(one, default, path.name)), counts)
 
 
-def _from_hub(path: str, languages: Sequence[str], split: str, revision: str | None, key: str) -> Iterator[rows.Found]:
-    """The configurations of those of the languages that the data set has; languages it lacks are left out."""
-    reach.missing()
-    import datasets
-
-    try:
-        there = list(datasets.get_dataset_config_names(path, revision=revision))
-    except Exception as error:
-        raise UserError(
-            f"{key}: cannot load '{path}' from the hub ({reach.why(error)}); a local copy works too"
-        ) from None
-    wanted = [name for name in there if known.of_word(name) in languages] or there[:1]
-    for name in wanted:
-        yield from rows.of_hub(path, name, split, revision, key)
-
-
-def parse(found: rows.Found, default: str | None = None, source: str = "", first: bool = False) -> Preference:
+def parse(found: rows.Found, default: str | None = None, source: str = "") -> Preference:
     """A comparison from a row.
 
     Args:
-        default: the language of a row that names none; with `first` it comes before the names of file and folder.
+        default: the language of a row that names none, nor do the names around it.
 
     Raises:
         UserError: it is none.
@@ -139,7 +120,7 @@ def parse(found: rows.Found, default: str | None = None, source: str = "", first
         raise UserError(f"{place}: no {' nor '.join(missing)}; a comparison needs prompt, chosen and rejected")
     (before, chosen), (also, rejected) = (_side(place, name, row[name]) for name in ("chosen", "rejected"))
     messages = _prompt(found, before, also)
-    language = _language(found, default, first, messages[-1]["content"])
+    language = parsing.language_of(found, messages[-1]["content"], default, "`language` of the source")
     key = next((row[name] for name in ("id", "pair_id", "prompt_id") if row.get(name) is not None), None)
     if key is None:  # then never taken for a translation
         text = "\0".join((language, records.canonical_messages(messages), chosen, rejected))
@@ -147,16 +128,6 @@ def parse(found: rows.Found, default: str | None = None, source: str = "", first
     subset = str(row.get("subset") or row.get("category") or "")
     tied = any(bool(row.get(name)) for name in TIES)
     return Preference(str(key), language, messages, chosen, rejected, subset, _margin(place, row), tied, source)
-
-
-def _language(found: rows.Found, default: str | None, first: bool, text: str) -> str:
-    """By the row, then by the names around it; what names no language here stays as it is said."""
-    said = parsing.said(found)
-    if first and said is None and default is not None:
-        return default
-    words = [*([said] if said else ()), *found.names]
-    means = next((code for word in words if (code := known.of_word(word, text)) is not None), None)
-    return means or said or default or found.names[0]
 
 
 def _side(place: str, name: str, value: Any) -> tuple[list[Message], str]:

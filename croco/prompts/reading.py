@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from croco.config import PromptsConfig
@@ -12,14 +12,18 @@ from croco.prompts.rows import Found
 KEY = "prompts.path"
 
 
-def read(config: PromptsConfig) -> Iterator[Found]:
+def read(config: PromptsConfig, wanted: Sequence[str] = ()) -> Iterator[Found]:
     """Every row, in order.
+
+    Args:
+        wanted: of a hub data set with a configuration per language, only these are loaded.
 
     Raises:
         UserError: nothing is there, or something that cannot be read; names file and line, or the key to change.
     """
     if config.source == "hub":
-        return rows.of_hub(str(config.path), config.name, config.hub_split, config.revision, KEY)
+        asked = rows.Asked(str(config.path), config.name, config.hub_split, config.revision)
+        return rows.of_hub(asked, wanted, KEY)
     return rows.of_files(Path(str(config.path)), KEY)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ class ReadyAnswer:
 Ready = ReadyPair | ReadyAnswer
 
 
-def found(config: DataConfig) -> Iterator[Found]:
+def found(config: DataConfig, wanted: Sequence[str]) -> Iterator[Found]:
     """Every row of `data.path`.
 
     Raises:
@@ -68,7 +67,7 @@ def found(config: DataConfig) -> Iterator[Found]:
     """
     path = str(config.path)
     if rows.is_hub_id(path):
-        return rows.of_hub(path, config.name, config.hub_split, config.revision, KEY)
+        return rows.of_hub(rows.Asked(path, config.name, config.hub_split, config.revision), wanted, KEY)
     return rows.of_files(Path(path), KEY)
 
 
@@ -81,7 +80,9 @@ def read(config: DataConfig, wanted: list[str], counts: Counter[str]) -> Iterato
     default = config.language or (wanted[0] if len(wanted) == 1 else None)
     parse: Callable[[Found], list[Any]] = _pair if config.kind == "pairs" else _answers
     ids = _Ids()
-    read_rows = rows.readable(found(config), lambda one: [(one, made) for made in parse(_named(one, default))], counts)
+    read_rows = rows.readable(
+        found(config, wanted), lambda one: [(one, made) for made in parse(_named(one, default))], counts
+    )
     numbers: Counter[tuple[str, str]] = Counter()
     for some in read_rows:
         for one, made in some:
@@ -127,13 +128,8 @@ def _named(one: Found, default: str | None) -> Found:
     row = one.row
     if not isinstance(row, dict):
         return one
-    said = parsing.said(one)
-    words = [said] if said is not None else [w for name in one.names for w in (name, re.split(r"[_.\- ]", name)[-1])]
     text = str(next((row[name] for name in INSTRUCTION if row.get(name)), ""))
-    means = next((code for word in words if (code := languages.of_word(word, text)) is not None), None)
-    language = means or said or default
-    if language is None:
-        raise UserError(f"{one.place}: no language: give a `language` column, one file per language, or data.language")
+    language = parsing.language_of(one, text, default, "data.language")
     return Found(one.place, one.names, {**row, "language": language})
 
 

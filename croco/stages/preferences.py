@@ -11,10 +11,11 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Message
-from croco.config import Config, RewardTrainingConfig
+from croco.config import Config, RewardConfig, RewardTrainingConfig
 from croco.config.scorers import TINY, PreferencesConfig, preferences_of, to_train, trained_part
 from croco.errors import UserError
 from croco.language import fidelity
+from croco.models import commits
 from croco.pairing.choose import draw
 from croco.prompts import preferences
 from croco.prompts import rows as rows_of
@@ -32,8 +33,10 @@ def slice_of(config: Config) -> dict[str, Any]:
     """With the content of local files in place of their path."""
     part, training = to_train(config.reward)
     sources = []
-    for source in preferences_of(part):
+    for source in _sources(part):
         settings = records.as_dict(source)
+        if source.name is None:
+            del settings["name"]  # as it was before there was one
         if Path(source.path).exists():
             settings["path"] = list(rows_of.digests(Path(source.path), KEY).values())
         sources.append(settings)
@@ -45,12 +48,17 @@ def slice_of(config: Config) -> dict[str, Any]:
     }
 
 
+def _sources(part: RewardConfig) -> list[PreferencesConfig]:
+    """Those on the hub by their commit."""
+    return [commits.pinned(source) for source in preferences_of(part)]
+
+
 def run(job: Job) -> dict[str, Any]:
     """Fill `preferences`; what is left out is counted by reason, and a source that is not what it is said to be is refused."""
     part, training = to_train(job.config.reward)
     counts: Counter[str] = Counter()
     found: dict[tuple[str, str, str, str], Preference] = {}
-    for source in preferences_of(part):
+    for source in _sources(part):
         for preference in _of_source(source, training, counts):
             key = (preference.language, _said(preference.messages), preference.chosen, preference.rejected)
             if key in found:
@@ -82,9 +90,8 @@ def _of_source(source: PreferencesConfig, training: RewardTrainingConfig, counts
         yield from (dataclasses.replace(p, weight=source.weight) for p in _tiny(training.seed))
         return
     rows = []
-    for place, preference in preferences.each(
-        source.path, source.hub_split, source.revision, training.languages, source.language, KEY, counts
-    ):
+    asked = rows_of.Asked(source.path, source.name, source.hub_split, source.revision)
+    for place, preference in preferences.each(asked, training.languages, source.language, KEY, counts):
         reason = _unusable(preference)
         if reason is not None:
             counts[reason] += 1

@@ -43,7 +43,7 @@ def run(job: Job) -> dict[str, Any]:
     if "translations" in job.inputs:
         return _translated(job)
     own = {"tiny": _tiny, "checks": _checks}.get(config.prompts.source)
-    drawn = own(config.prompts, language) if own else _read(config.prompts, dropped)
+    drawn = own(config.prompts, language) if own else _read(config, dropped)
     prompts = [p for p in drawn if p.language == language]
     if drawn and not prompts:
         there = ", ".join(sorted({p.language for p in drawn}))
@@ -108,9 +108,14 @@ def _fewer(asked: PromptsConfig, splits: Counter[str]) -> Iterator[str]:
             yield f"{splits[split]:,} {words}, prompts.{split} asks for {wanted:,}"
 
 
-def _read(config: PromptsConfig, dropped: Counter[str]) -> list[Prompt]:
-    rows = parsing.parse(config, reading.read(config), dropped)
-    return sampling.draw(config, rows, parsing.fits(config, dropped))
+def _read(config: Config, dropped: Counter[str]) -> list[Prompt]:
+    """Of all languages; rows that name none are in the run's only one, where nothing is translated."""
+    wanted = config.lang.languages
+    translated = config.translation.targets(wanted)
+    asked = [*wanted, config.translation.source] if translated else wanted
+    only = asked[0] if len(asked) == 1 else None
+    rows = parsing.parse(config.prompts, reading.read(config.prompts, asked), dropped, only)
+    return sampling.draw(config.prompts, rows, parsing.fits(config.prompts, dropped))
 
 
 def _tiny(config: PromptsConfig, language: str) -> list[Prompt]:

@@ -149,7 +149,8 @@ def _items(job: Job) -> list[ranking.Item]:
     heldout = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "heldout"]
     items = list(ranking.of_prompts(heldout, config.seed))
     if config.path is not None:
-        read = preferences.read(config.path, job.config.lang.languages, config.hub_split, config.revision, config.limit)
+        asked = rows_of.Asked(config.path, None, config.hub_split, config.revision)
+        read = preferences.read(asked, job.config.lang.languages, config.limit)
         items = [*ranking.of_preferences(read), *items]
     if "preferences" in job.inputs:
         items = [*ranking.of_preferences(_heldout(job, {item.key[:2] for item in items})), *items]

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from croco.config import CONF, Config, strict
 from croco.jobs import needs
+from tests.prompts.test_of_hub import files as pairs_of_hub
 from tests.support.builders import build_policy, build_reward
 from tests.support.hub import COMMIT, files_of, hub
 
@@ -36,10 +37,40 @@ def test_everything_that_a_run_of_the_paper_loads() -> None:
         "evals.arena.path",
     }
     assert found["evals.arena.path"].kind == "dataset"
-    assert sorted(map(str, found["evals.arena.path"].names)) == ["da", "de", "en", "es", "fr", "it", "nl"]
+    assert sorted(found["evals.arena.path"].names) == ["da", "de", "en", "es", "fr", "it", "nl"]
     english = {need.key for need in needs.of(config_of("model=eurollm", "lang=en", "evals=checks"))}
     assert english == {"model.path", "reward.path", "prompts.path"}
     assert needs.of(config_of()) == []
+
+
+def test_what_is_brought_takes_the_place_of_prompts_and_rewards() -> None:
+    """Ready-made pairs need no prompts and no reward model, ready-made answers a reward; a reward that is trained, its
+    preferences in the languages that are trained on."""
+    own = ["model=eurollm", "lang=[da,en]", "evals=checks", "data.path=org/pairs", "data.name=clean"]
+    (model, data) = needs.of(config_of(*own, "data=pairs"))
+    assert (model.key, data.key, data.kind) == ("model.path", "data.path", "dataset")
+    assert (data.names, data.languages, data.split) == (("clean",), ("da", "en"), "train")
+    assert {need.key for need in needs.of(config_of(*own, "data=answers"))} == {
+        "model.path",
+        "reward.path",
+        "data.path",
+    }
+    trained = [
+        "model=eurollm",
+        "lang=da",
+        "reward=trained",
+        "reward.base=org/base",
+        "evals=checks",
+        "prompts=laerebogen",
+    ]
+    trained.append("reward.preferences=[{path: org/p, name: raw, hub_split: test}]")
+    (found,) = [need for need in needs.of(config_of(*trained)) if need.key.startswith("reward.preferences")]
+    assert (found.key, found.names, found.languages, found.split) == (
+        "reward.preferences[0]",
+        ("raw",),
+        ("en",),
+        "test",
+    )
 
 
 @pytest.mark.slow
@@ -50,6 +81,7 @@ def test_fetched_here_and_run_without_a_network(tmp_path: Path) -> None:
         ("models", "org/policy"): files_of(build_policy(tmp_path / "p")),
         ("models", "org/reward"): {**files_of(build_reward(tmp_path / "r")), "original/weights.pth": b"0" * 4096},
         ("datasets", "org/prompts"): {"train.jsonl": "\n".join(rows).encode(), "README.md": b"Prompts."},
+        ("datasets", "org/pairs"): pairs_of_hub("d1", "d2", *(f"d{i}" for i in range(3, 20))),
     }
     words = "model=custom model.path=org/policy reward=custom reward.path=org/reward trainer=cpu engine=hf lang=da evals=none"
     words += (
@@ -74,3 +106,16 @@ def test_fetched_here_and_run_without_a_network(tmp_path: Path) -> None:
     (manifest,) = (tmp_path / "runs").glob("training/*/manifest.json")
     assert json.loads(manifest.read_text())["config"]["model"] == f"org/policy@{COMMIT}"
     assert run("doctor", "--offline").returncode == 0
+    asked.clear()
+    brought = ["data=pairs", "data.path=org/pairs", "data.hub_split=train", "data.heldout=2"]
+    with hub(repositories) as (address, asked):
+        done = run("fetch", *brought, HF_ENDPOINT=address)
+    assert done.returncode == 0, done.stderr
+    assert f"data.path: org/pairs at {COMMIT[:12]}" in done.stdout
+    assert not [line for line in asked if "eng_Latn" in line and "resolve" in line]
+    done = run("run", *brought, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    (manifest,) = (tmp_path / "runs").glob("data/*/manifest.json")
+    held = json.loads(manifest.read_text())
+    assert (held["config"]["data"]["path"], held["config"]["data"]["revision"]) == ("org/pairs", COMMIT)
+    assert held["summary"]["rows"] == 19

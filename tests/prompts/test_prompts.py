@@ -292,7 +292,8 @@ def test_a_gated_data_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> No
             "Dataset 'a/b' is a gated dataset on the Hub. You must be authenticated to access it."
         )
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.setattr("croco.config.reach.missing", lambda: None)
+    monkeypatch.setattr(datasets, "get_dataset_config_names", refuse)
     with pytest.raises(UserError, match=r"'a/b' is gated: accept its terms at https://huggingface\.co/datasets/a/b"):
         parsed(replace(config(Path("x"), source="hub"), path="a/b"))
 

@@ -17,12 +17,13 @@ from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import ArenaConfig, languages, reach
+from croco.config import ArenaConfig, languages
 from croco.config.languages import known, settings
 from croco.errors import UserError
 from croco.prompts import parsing, rows
 
 SPLIT = "arena"
+SPLIT_OF_HUB = "test"
 KEY = "evals.arena.path"
 
 Row = dict[str, Any]
@@ -64,19 +65,12 @@ def from_hub(path: str, revision: str | None, language: str) -> Iterator[tuple[s
     Raises:
         UserError: the data set does not have the language, or cannot be had.
     """
-    reach.missing()
-    import datasets
-
-    code = code_of(language)
+    code = str(code_of(language))
     try:
-        data = datasets.load_dataset(path, code, split="test", revision=revision)
-    except Exception as error:
-        raise UserError(
-            f"evals.arena.path: cannot load '{path}' ({code}) from the hub ({reach.why(error)}); a local copy works with "
-            "evals.arena.source=file evals.arena.path=FILE_OR_FOLDER"
-        ) from None
-    for number, row in enumerate(data):
-        yield f"{path} ({code}), row {number}", dict(row)
+        for found in rows.of_hub(rows.Asked(path, code, SPLIT_OF_HUB, revision), (), KEY):
+            yield f"{path} ({code}), {found.place.rpartition(', ')[2]}", dict(found.row)  # type: ignore[arg-type]
+    except UserError as error:
+        raise UserError(f"{error}, and evals.arena.source=file") from None
 
 
 def parse(placed: Iterable[tuple[str, Row]], language: str, dropped: Counter[str]) -> list[Prompt]:

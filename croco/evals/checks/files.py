@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Prompt, Result
+from croco.config.languages import of_word
 from croco.errors import UserError
 from croco.evals.checks import prompts as asked
 from croco.evals.checks import score
@@ -84,6 +85,7 @@ def read_answers(file: Path, prompts: Sequence[Prompt]) -> list[Generation]:
         text = str(_first(row, TEXTS, place))
         named = _first(row, (*IDS, "prompt"), place)
         said = row.get("language") or row.get("lang") or (next(iter(languages)) if len(languages) == 1 else None)
+        said = said and (of_word(str(said), text) or said)
         prompt = by_id.get((str(named), str(said)))
         if prompt is None:
             alike = [p for p in by_text.get(str(row.get("prompt") or "").strip(), []) if said in (None, p.language)]
