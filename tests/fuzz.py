@@ -35,6 +35,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from croco import tracking
+from croco.artifacts import refusals
 from croco.artifacts.store import Store
 from croco.cli import words
 from croco.config import CONF, Config, strict
@@ -42,7 +43,6 @@ from croco.config.groups import PromptsConfig
 from croco.errors import UserError
 from croco.jobs import overview
 from croco.jobs.chain import Chain
-from croco.jobs.job import _of_the_disk
 from croco.prompts import parsing, reading
 from croco.show.progress import Progress
 from croco.stages import stages
@@ -309,7 +309,7 @@ def test_folders(policy: Path, reward: Path, tmp_path: Path) -> None:
                 clock.seen["refused"] += 1
                 remove(named_in(str(error), runs))
             except OSError as error:  # a line on the command line (jobs/job.py), with the place
-                refusal = _of_the_disk(error, runs)
+                refusal = refusals.of(error, runs)
                 if refusal is None:
                     raise
                 remove(named_in(str(refusal), runs))

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from croco.artifacts import locks
+from croco.artifacts import refusals
 from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
 from croco.errors import UserError
@@ -53,15 +54,32 @@ def read_json(file: Path) -> dict[str, Any]:
     return said
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives the name of a temporary file beside `path`, which takes its place when the block ends: a reader sees the old
+    content or the new, never a part, and what cannot be written whole leaves nothing.
+
+    Raises:
+        UserError: a folder lies in the place of the file.
+    """
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        with refusals.naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            put(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Write through a temporary file, so that a reader sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + f".{socket.gethostname()}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    put(temporary, path)
+    """Write a text, see `whole`."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def put(temporary: Path, path: Path) -> None:
@@ -69,5 +87,4 @@ def put(temporary: Path, path: Path) -> None:
     try:
         os.replace(temporary, path)
     except IsADirectoryError as error:
-        temporary.unlink(missing_ok=True)
-        raise locks.in_the_way(path, error) from None
+        raise refusals.in_the_way(path, error) from None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from croco.artifacts import records
+from croco.artifacts import records, refusals
 
 
 class Journal:
@@ -39,9 +39,10 @@ class Journal:
         left = memoryview("".join(line + "\n" for line in lines).encode())
         before = os.fstat(self._file.fileno()).st_size
         try:
-            while left:
-                left = left[self._file.write(left) :]
-            os.fsync(self._file.fileno())
+            with refusals.naming(self.path):
+                while left:
+                    left = left[self._file.write(left) :]
+                os.fsync(self._file.fileno())
         except OSError:
             self._file.truncate(before)
             raise

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from croco.artifacts import processes
-from croco.errors import UserError
+from croco.artifacts import processes, refusals
 
 HOLDER = ".holder"
 
@@ -34,7 +33,7 @@ def held(folder: Path, name: str = ".lock", waiting: Callable[[], None] = lambda
             waiting()
             lock.acquire()
     except (OSError, NotImplementedError) as error:
-        raise in_the_way(file, error) from None
+        raise refusals.in_the_way(file, error) from None
     try:
         with suppress(OSError):  # a full disk is told by those whose rows it takes
             (folder / HOLDER).write_text(processes.name(), encoding="utf-8")
@@ -43,19 +42,6 @@ def held(folder: Path, name: str = ".lock", waiting: Callable[[], None] = lambda
         with suppress(OSError):
             (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
-
-
-def in_the_way(file: Path, error: BaseException) -> UserError:
-    """The refusal of a place that cannot be written, with the part of its path that is the cause."""
-    for part in (file, *file.parents):
-        if part.is_symlink() and not part.exists():
-            return UserError(f"{part}: a link to what is not there; remove it, and the same command goes on")
-        if part == file and part.is_dir():
-            return UserError(f"{part}: a folder, where a file is meant; remove it, and the same command goes on")
-        if (part != file or isinstance(error, FileExistsError)) and part.exists() and not part.is_dir():
-            return UserError(f"{part}: a file, where a folder is meant; remove it, and the same command goes on")
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return UserError(f"{file}: cannot be written ({reason}); mend that, or choose another paths.artifacts")
 
 
 def holder(folder: Path) -> bool | None:

@@ -158,8 +158,8 @@ class Work:
 
     def flush(self) -> None:
         """Wait until the disk has all rows; then the units they completed are done."""
-        waiting, self._waiting = self._waiting, []
-        self.journal.append(waiting)
+        self.journal.append(self._waiting)  # raises where it cannot; then they still wait, and nothing is done
+        self._waiting = []
         for unit in self._complete:
             self.claims.finish(unit)
         self._complete = []

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,11 +28,11 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from croco.artifacts import locks, provenance, records
+from croco.artifacts import locks, provenance, records, refusals
 from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
 from croco.artifacts.addresses import folder_of, plain
-from croco.artifacts.files import as_files, bytes_of, content_of, damaged, digest_of, put, read_json, write_atomically
+from croco.artifacts.files import as_files, bytes_of, content_of, damaged, digest_of, read_json, whole, write_atomically
 from croco.artifacts.journal import Journal, complete_lines
 from croco.errors import UserError
 
@@ -102,7 +100,7 @@ class Artifact:
                 del self.path  # it is looked for again
                 self.path.mkdir(exist_ok=True)
         except OSError as error:
-            raise locks.in_the_way(Path(error.filename or self.path), error) from None
+            raise refusals.in_the_way(Path(error.filename or self.path), error) from None
 
     def begin(self) -> None:
         """Say beside the journals what they will be, so that others can use what a killed job has left."""
@@ -151,9 +149,11 @@ class Artifact:
         final = self.path / f"{table}.parquet"
         for left in self.path.glob(f"{table}.*.tmp"):  # of a killed run: who writes a table is alone
             left.unlink(missing_ok=True)
-        temporary = final.with_suffix(f".{socket.gethostname()}.{os.getpid()}.tmp")
         count = 0
-        with pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer:
+        with (
+            whole(final) as temporary,
+            pq.ParquetWriter(temporary, schema, compression=records.compression(schema)) as writer,
+        ):
             group: list[Mapping[str, Any]] = []
             for row in rows:
                 group.append(row)
@@ -163,7 +163,6 @@ class Artifact:
                     group = []
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
             count += len(group)
-        put(temporary, final)
         return count
 
     def _side_files(self) -> Iterator[Path]:

@@ -6,8 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from croco.artifacts import refusals
 from croco.cli import signals
 from croco.errors import UserError
 from croco.show import secrets
@@ -33,7 +35,8 @@ def command(
     ask(parser)
     signals.listen()
     try:
-        return do(parser.parse_intermixed_args(arguments))
+        with refusals.told(Path.cwd()):
+            return do(parser.parse_intermixed_args(arguments))
     except UserError as error:
         say(error)
         return 2
@@ -89,7 +92,10 @@ def _called(main: Callable[[], Any]) -> int:
     except SystemExit as ended:  # Hydra's, after it has said why; or the job's own
         code = ended.code if isinstance(ended.code, int) else 1
     sweep = _sweep()
-    return code if sweep is None else max(code, sweep.close())
+    try:
+        return code if sweep is None else max(code, sweep.close())
+    except OSError as error:
+        return max(code, _defect(error))
 
 
 def _defect(error: Exception) -> int:
@@ -98,12 +104,21 @@ def _defect(error: Exception) -> int:
     if type(error).__name__ == REFUSED_BY_SLURM:
         last = (str(error).strip().splitlines() or ["no word why"])[-1]
         raise UserError(f"hydra/launcher=slurm: SLURM took no job ({last}); `sinfo` says whether it is there") from None
+    if (refusal := refusals.of(error, _folder())) is not None:
+        raise refusal from None
     if isinstance(error, OSError) and named is not None:
         raise UserError(f"{named}: {error.strerror}; choose another place, or mend that") from None
     say(
         f"a defect of croco's: {type(error).__name__}: {why}; its traceback is in the run's log, and with {WHOLE_ERRORS}=1 here"
     )
     return 1
+
+
+def _folder() -> Path:
+    """Where Hydra writes, whose errors do not say it."""
+    sweep = _sweep()
+    module = sys.modules.get("croco.jobs.sweep")
+    return sweep.folder if sweep is not None else getattr(module, "logs", None) or Path.cwd()
 
 
 def _sweep() -> Any:

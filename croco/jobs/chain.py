@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from croco.artifacts import refusals
 from croco.artifacts.sharing import Terms
 from croco.artifacts.store import PROGRESS, Artifact, Artifacts, Store
 from croco.config import Config
@@ -187,9 +188,10 @@ class Chain:
     def _make(self, stage: Stage, job: Job) -> None:
         memory.begin()
         started = time.monotonic() - self._spent.get(job.output.address, 0.0)
-        if stage.fill is not None and not self.config.workers.share:
-            stage.fill(job)
-        summary = stage.run(job)
-        seconds = time.monotonic() - started
-        job.output.seal(summary, seconds, memory.peaks())
+        with refusals.told(job.output.path):
+            if stage.fill is not None and not self.config.workers.share:
+                stage.fill(job)
+            summary = stage.run(job)
+            seconds = time.monotonic() - started
+            job.output.seal(summary, seconds, memory.peaks())
         self.progress.say(f"{job.label}: made in {seconds:.1f} s{counts.said(summary)} ({job.output.path.name})")

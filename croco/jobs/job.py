@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -18,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from croco import tracking
-from croco.artifacts import addresses, locks, store
+from croco.artifacts import addresses, refusals, store
 from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
 from croco.config.worlds import reads_reward
@@ -35,9 +32,6 @@ from croco.show.progress import Progress
 from croco.stages.base import languages_of, model_of
 
 log = logging.getLogger(__name__)
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_ROOM = re.compile(r"os error (?:28|122|27)\b|No space left on device|File too large|Disk quota exceeded")
-"""As libraries say it that have exceptions of their own: safetensors, Arrow, torch."""
 
 
 def run_job(composed: DictConfig) -> float | None:
@@ -98,6 +92,11 @@ def _told_to_stop(error: BaseException) -> bool:
 def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     """The job itself: returns the report, raises what goes wrong."""
     config = strict(composed)
+    with refusals.told(Path(config.paths.artifacts)):
+        return _made(config, composed, progress)
+
+
+def _made(config: Config, composed: DictConfig, progress: Progress) -> store.Artifact:
     preflight(config)
     config = submission.sharing(measured_alone(commits.pinned(config)))
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
@@ -122,11 +121,6 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
         chain = Chain(config, artifact_store, progress, trackers)
         artifacts = chain.run(stages())
         exit_code = 0
-    except Exception as error:
-        refusal = _of_the_disk(error, root)
-        if refusal is None:
-            raise
-        raise refusal from error
     finally:
         trackers.close(exit_code)
         if trackers.hint:
@@ -137,22 +131,6 @@ def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
     if config.evals.tuned is None:
         _to_hub(config, report, name, progress)
     return report
-
-
-def _of_the_disk(error: Exception, root: Path) -> UserError | None:
-    """What the system says of the artifacts' folder, in one line; None of what is none of its complaints."""
-    if isinstance(error, UserError):
-        return None
-    if getattr(error, "errno", None) in FULL or NO_ROOM.search(str(error)):
-        reason = getattr(error, "strerror", None) or "No space left on device"
-        return UserError(
-            f"{root}: no room to write ({reason}); what is written is kept: "
-            "make room, or raise the quota, and the same command goes on"
-        )
-    named = getattr(error, "filename", None)
-    if isinstance(error, OSError) and named is not None and Path(os.fsdecode(named)).is_relative_to(root):
-        return locks.in_the_way(Path(os.fsdecode(named)), error)
-    return None
 
 
 def measured_alone(config: Config) -> Config:
@@ -168,7 +146,8 @@ def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progres
     try:
         exported = hub.export(report)
     except Exception as error:
-        log.warning("hub: the cards could not be made (%s)", error, exc_info=True)
+        log.warning("hub: the cards could not be made", exc_info=True)
+        progress.say(f"warning: hub: the cards could not be made ({refusals.of(error, report.root) or error})")
         return
     cards = (folder / "README.md" for folder in (exported.model, exported.dataset) if folder is not None)
     progress.say(f"cards: {', '.join(map(str, cards))}")

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,18 @@ class Outcome:
         self.write()
 
     def write(self) -> None:
-        """Keep it; where that cannot be done (a full disk) the job's own error is the one to tell."""
+        """Keep it; where that cannot be done the job's own error is the one to tell."""
+        file, said = Path(self.folder) / NAME, json.dumps(secrets.clean(asdict(self)), indent=1) + "\n"
         try:
-            said = secrets.clean(asdict(self))
-            write_atomically(Path(self.folder) / NAME, json.dumps(said, indent=1) + "\n")
+            write_atomically(file, said)
         except OSError as error:
             log.warning("%s was not written: %s", NAME, error)
+            with (
+                suppress(OSError),
+                file.open("r+", encoding="utf-8") as there,
+            ):  # a full disk has room where the old one stands
+                there.write(said)
+                there.truncate()
 
 
 FIELDS = {one.name for one in fields(Outcome)}

@@ -21,9 +21,9 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from croco.artifacts import holdings
+from croco.artifacts import holdings, refusals
 from croco.artifacts.addresses import address
-from croco.artifacts.files import as_files, put
+from croco.artifacts.files import as_files, put, whole
 from croco.artifacts.store import Artifact, Store
 from croco.errors import UserError
 from croco.evals.comparing import stored
@@ -55,13 +55,8 @@ def pack(given: argparse.Namespace) -> int:
     report = stored.open_run(given.report, given.artifacts).report
     held = holdings.found(report.root)
     packed = [held[short].artifact for short in sorted(holdings.below(held, [report.address]))]
-    temporary = file.with_name(f"{file.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
+    with whole(file) as temporary:
         _write(temporary, KINDS[file.suffix], report, packed)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    put(temporary, file)
     print(f"{file}: {len(packed)} artifacts, {scaled(file.stat().st_size)}")
     missing = {short for artifact in packed for short in artifact.upstream.values()} - {a.address for a in packed}
     if missing:
@@ -147,6 +142,8 @@ def _read(file: Path, folder: Path) -> str:
                     shutil.copyfileobj(content, out)
         return str(json.loads((folder / INDEX).read_text(encoding="utf-8"))["report"])
     except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+        if getattr(error, "errno", None) in refusals.FULL:
+            raise refusals.no_room(folder.parent) from None
         raise UserError(f"{file}: no file of `croco pack`, or not whole ({error})") from None
 
 

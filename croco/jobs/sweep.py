@@ -110,13 +110,17 @@ class Sweep:
 
 current: Sweep | None = None
 """Of this process; jobs in other processes have none."""
+logs: Path | None = None
+"""Where this process's run has its log, from before the first file of it."""
 
 
 class Remember(Callback):
     """Hydra's callback (conf/config.yaml): a run or a sweep begins."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global logs
         _refuse_secrets(config)
+        logs = Path(config.hydra.run.dir)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Hold on to the sweep's folder, so that jobs on other machines and a second call of the same words find it."""

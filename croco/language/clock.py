@@ -12,6 +12,9 @@ import os
 import re
 from pathlib import Path
 
+import filelock
+
+from croco.artifacts.files import write_atomically
 from croco.errors import UserError
 
 ASKS = "strftime_now"
@@ -50,11 +53,10 @@ def date() -> str:
     if _keep_in is not None:
         file, _keep_in = _keep_in / FILE, None
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with file.open("x", encoding="utf-8") as kept:
-                kept.write(os.environ[VARIABLE] + "\n")
-        except FileExistsError:  # another process was first
-            os.environ[VARIABLE] = _checked(file.read_text(encoding="utf-8").strip(), str(file))
+        with filelock.FileLock(file.with_name(".folders.lock")):
+            if not (file.is_file() and file.read_text(encoding="utf-8").strip()):  # else another process was first
+                write_atomically(file, os.environ[VARIABLE] + "\n")
+        os.environ[VARIABLE] = _checked(file.read_text(encoding="utf-8").strip(), str(file))
     return os.environ.get(VARIABLE) or datetime.date.today().isoformat()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from croco.artifacts import records
+from croco.artifacts.files import whole
 from croco.pairing.answers import Answers
 from croco.pairing.choose import Chosen
 from croco.pairing.texts import WANTED, Texts
@@ -53,11 +53,9 @@ def blocks(pairs: Chosen, prompts: Prompts, texts: Texts) -> Iterator[tuple[slic
 
 def write(tables: Iterator[pa.Table], path: Path, schema: pa.Schema = SCHEMA) -> None:
     """The schema's columns, through a temporary file, one row group per table."""
-    temporary = path.with_suffix(".tmp")
-    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table.select(schema.names))
-    os.replace(temporary, path)
 
 
 def as_answers(texts: pa.Array) -> pa.Array:

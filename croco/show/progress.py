@@ -40,8 +40,11 @@ class Task:
             return
         with suppress(OSError):
             temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps({"done": self.done, "total": self.total, "unit": self.unit}))
-            os.replace(temporary, path)
+            try:
+                temporary.write_text(json.dumps({"done": self.done, "total": self.total, "unit": self.unit}))
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def advance(self, count: int, tokens: int = 0) -> None:
         """`count` more are done; `tokens` is how long they were, where that says more than their number."""

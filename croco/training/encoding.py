@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from croco.artifacts import locks
+from croco.artifacts import locks, refusals
 from croco.artifacts.records import Message
 from croco.artifacts.store import address, write_atomically
 from croco.errors import UserError
@@ -197,11 +197,12 @@ class Encodings:
                 if (number + 1) * BLOCK <= done:
                     continue
                 parts, records = _block(tokenizer, [(row.messages, row.answers) for row in block], max_length)
-                for part in parts:
-                    ids.write(part.tobytes())
-                ids.flush()  # a row's record says that its ids are there
-                told.write(records.tobytes())
-                told.flush()
+                with refusals.naming(self.folder / "ids.bin"):
+                    for part in parts:
+                        ids.write(part.tobytes())
+                    ids.flush()  # a row's record says that its ids are there
+                    told.write(records.tobytes())
+                    told.flush()
                 task.advance(len(block))
         size = (self.folder / "ids.bin").stat().st_size
         said = {"rows": total, "answers": answers, "bytes": size, "answers_as": dict(as_what)}

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from croco.config import Config, bind_target
 from croco.errors import UserError
-from croco.training import kept, metrics, packed, reward_model, trial
+from croco.training import kept, metrics, packed, reward_model, tensors, trial
 from croco.training.data import Material, Plan, PlannedData
 from croco.training.forward import Forward
 from croco.training.look import Watch
@@ -208,7 +208,10 @@ def _trainer(config: Config, folder: Path, keep: Keep) -> lightning.Trainer:
         enable_model_summary=False,
         use_distributed_sampler=False,
         # One process is one, also as a task of several in a SLURM step, which Lightning would take for a part of its own.
-        plugins=[LightningEnvironment()] if hardware.devices * hardware.num_nodes == 1 else None,
+        plugins=[
+            tensors.Checkpoints(),
+            *([LightningEnvironment()] if hardware.devices * hardware.num_nodes == 1 else []),
+        ],
         default_root_dir=folder,
     )
 

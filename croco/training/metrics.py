@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from croco.artifacts import refusals
 from croco.artifacts.files import write_atomically
 from croco.errors import UserError
 
@@ -24,14 +25,14 @@ class Record:
 
     def __call__(self, row: Row) -> None:
         self.rows.append(row)
-        with self.path.open("a", encoding="utf-8") as file:
+        with refusals.naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
 def go_on(folder: Path, before: Path | None) -> None:
     """Put the lines of the round before first, unless they are there."""
     if before is not None and not (folder / NAME).is_file():
-        (folder / NAME).write_text((before / NAME).read_text(encoding="utf-8"), encoding="utf-8")
+        write_atomically(folder / NAME, (before / NAME).read_text(encoding="utf-8"))
 
 
 def read(folder: Path) -> list[Row]:

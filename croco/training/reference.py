@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from croco.artifacts import locks
+from croco.artifacts.files import whole
 from croco.artifacts.store import address
 from croco.config import Config
 from croco.errors import UserError
@@ -143,11 +143,9 @@ class ReferenceCache:
     def _write(self, values: Mapping[bytes, np.ndarray]) -> None:
         if not values:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         table = pa.table([list(values), [v.tolist() for v in values.values()]], schema=SCHEMA)
-        final = self.folder / f"{uuid.uuid4().hex}.parquet"
-        pq.write_table(table, final.with_suffix(".tmp"), compression="zstd")
-        os.replace(final.with_suffix(".tmp"), final)
+        with whole(self.folder / f"{uuid.uuid4().hex}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
 
 @torch.no_grad()

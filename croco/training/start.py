@@ -6,7 +6,6 @@ learning rate off one schedule over all of them; so a run cut into rounds over t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 
 from croco.errors import UserError
 from croco.models import adapters
+from croco.training import tensors
 
 OPTIMISER = "optimiser.pt"
 
@@ -98,6 +98,4 @@ def moments(start: Start, fresh: dict[str, Any]) -> dict[str, Any]:
 
 def save_moments(optimiser: torch.optim.Optimizer, folder: Path) -> None:
     """Leave the optimiser's moments to the round that follows."""
-    temporary = folder / f"{OPTIMISER}.tmp"
-    torch.save(optimiser.state_dict()["state"], temporary)
-    os.replace(temporary, folder / OPTIMISER)
+    tensors.save(optimiser.state_dict()["state"], folder / OPTIMISER)
