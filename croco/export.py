@@ -1,9 +1,10 @@
-"""Pairs for other tools, and a trained policy as a checkpoint of its own.
+"""Pairs for other tools, and a trained policy or reward model as a checkpoint of its own.
 
 croco export runs/pairs/<address> --format trl_dpo --to pairs.jsonl
 croco export runs/pairs/<address> --format llamafactory --to data/croco.jsonl   # and data/dataset_info.json
 croco export runs/pairs/<address> --format axolotl --to croco.parquet           # and croco.axolotl.yaml
 croco export runs/training/<address> --format checkpoint --to FOLDER            # adapter and base as one
+croco export runs/reward_model/<address> --format checkpoint --to FOLDER        # a reward model of one's own, with its card
 """
 
 from __future__ import annotations

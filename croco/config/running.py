@@ -208,6 +208,8 @@ class PushConfig:
     """Repository of the adapter; null is a name made of the run's, under the token's owner."""
     dataset: str | None
     """Repository of the pairs; null as above."""
+    reward: str | None
+    """Repository of a reward model that the run trains; null as above, with `-reward`."""
     private: bool
 
 

@@ -1,13 +1,13 @@
-"""An adapter and its pairs as folders the hub takes, with cards made from the sealed artifacts; and the upload, if it is wanted.
+"""An adapter, its pairs and a reward model as folders the hub takes, with cards made from the sealed artifacts; and the upload,
+if it is wanted.
 
-The folders are made after every report, whether they are pushed or not: `<artifacts>/hub/<report>/model` and `.../dataset`.
+They are made after every report, whether they are pushed or not: `<artifacts>/hub/<report>/model`, `.../dataset`, `.../reward`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ from huggingface_hub import (
 from croco.artifacts import files, store
 from croco.config.running import PushConfig
 from croco.evals.comparing import stored
+from croco.exchange import reward_models
+from croco.exchange.folders import fenced, link, local, made_by
 from croco.show import tables
 from croco.show.tables import Table
 from croco.stages.report import EVALUATIONS
@@ -46,25 +48,32 @@ class Exported:
     model: Path
     dataset: Path | None
     """Of the pairs, where the run made some."""
+    reward: Path | None = None
+    """Of the reward model, where the run trained one."""
 
 
 def export(report: store.Artifact) -> Exported:
-    """Write both folders of a run, from its report; the files are linked where the file system can, copied where not."""
+    """Write the folders of a run, from its report; the files are linked where the file system can, copied where not."""
     run = stored.open_run(str(report.path), report.root)
     folder = report.root / "hub" / report.path.name
     pairs = run.folders("pairs")
-    exported = Exported(folder / "model", folder / "dataset" if pairs else None)
+    trained = run.folders(reward_models.STAGE)
+    exported = Exported(folder / "model", folder / "dataset" if pairs else None, folder / "reward" if trained else None)
     for source, target in (
         (run.folders("training")[0] / "adapter", folder / "model"),
         *((one, folder / "dataset") for one in pairs),
     ):
         shutil.rmtree(target, ignore_errors=True)
         skipped = shutil.ignore_patterns("README.md", "manifest.json", ".lock", "journal")
-        shutil.copytree(source, target, ignore=skipped, copy_function=_link)
+        shutil.copytree(source, target, ignore=skipped, copy_function=link)
     _without_local_path(exported.model / "adapter_config.json")
     files.write_atomically(exported.model / "README.md", str(model_card(run)))
     if exported.dataset is not None:
         files.write_atomically(exported.dataset / "README.md", str(dataset_card(run)))
+    if exported.reward is not None:
+        shutil.rmtree(exported.reward, ignore_errors=True)
+        ranking = next(map(store.Store.open, run.folders(reward_models.RANKING)), None)
+        reward_models.write(store.Store.open(trained[0]), exported.reward, ranking, linked=True)
     return exported
 
 
@@ -72,19 +81,11 @@ def _without_local_path(file: Path) -> None:
     """A folder of this machine is no base model for anybody else; its name says which one is meant."""
     settings = json.loads(file.read_text(encoding="utf-8"))
     base = settings.get("base_model_name_or_path")
-    if base and _local(base):
+    if base and local(base):
         file.unlink()  # it may be a link to the artifact's own
         files.write_atomically(
             file, json.dumps({**settings, "base_model_name_or_path": Path(base).name}, indent=2) + "\n"
         )
-
-
-def _link(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 def model_card(run: stored.Run) -> ModelCard:
@@ -94,7 +95,7 @@ def model_card(run: stored.Run) -> ModelCard:
     languages = list(said["lang"]["languages"])
     results = list(_eval_results(run))
     data = ModelCardData(
-        base_model=None if _local(base) else base,
+        base_model=None if local(base) else base,
         library_name="peft",
         language=languages,
         tags=["croco", "lora", said["method"]["name"]],
@@ -106,8 +107,8 @@ def model_card(run: stored.Run) -> ModelCard:
     summary = training.summary
     lines = [
         f"# {Path(base).name}, {said['method']['name']} on {said['pairing']['scope']} pairs",
-        f"A LoRA adapter of `{Path(base).name if _local(base) else base}`"
-        + (" (a local checkpoint)" if _local(base) else "")
+        f"A LoRA adapter of `{Path(base).name if local(base) else base}`"
+        + (" (a local checkpoint)" if local(base) else "")
         + f" for {', '.join(languages)}: {summary['steps']:,} steps, {summary['examples']:,} examples; "
         f"training ended {summary['verdict']}.",
         "## Evaluation",
@@ -163,21 +164,13 @@ def _whose(said: Mapping[str, Any]) -> str:
 
 
 def _ending(said: Mapping[str, Any], artifact: store.Artifact) -> list[str]:
-    manifest = artifact.manifest
     settings = yaml.safe_dump({name: said[name] for name in SETTINGS}, sort_keys=False, allow_unicode=True)
-    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    made = f"Made by croco ({manifest['git']}), artifact `{artifact.stage}/{artifact.path.name}`, with {versions}."
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", settings)), default=0))
-    return ["## Settings", f"{fence}yaml\n{settings}{fence}", "## Limits", LIMITS, made]
+    return ["## Settings", fenced(settings), "## Limits", LIMITS, made_by(artifact)]
 
 
 def _settings(run: stored.Run) -> dict[str, Any]:
     settings: dict[str, Any] = run.report.manifest["run"]
     return settings
-
-
-def _local(path: str) -> bool:
-    return Path(path).exists() or path.count("/") != 1 or path.startswith((".", "/", "~"))
 
 
 def _summaries(run: stored.Run) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -212,19 +205,23 @@ def _eval_results(run: stored.Run) -> Iterator[EvalResult]:
 
 
 def push(config: PushConfig, exported: Exported, name: str) -> list[str]:
-    """Upload both folders; returns what to tell, one line each. Raises nothing: the run is on disk."""
+    """Upload the folders; returns what to tell, one line each. Raises nothing: the run is on disk."""
     if not get_token():
         return [
             f"hub: not pushed: no token (`hf auth login`, or HF_TOKEN); {exported.model.parent} holds what would be"
         ]
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    parts = (("model", exported.model, config.model), ("dataset", exported.dataset, config.dataset))
+    parts = (
+        ("model", "model", exported.model, config.model, name),
+        ("dataset", "dataset", exported.dataset, config.dataset, name),
+        ("reward model", "model", exported.reward, config.reward, f"{name}-reward"),
+    )
     said = []
-    for kind, folder, given in parts:
+    for kind, repo_type, folder, given, called in parts:
         if folder is None:
             continue
         try:
-            said.append(f"hub: {_upload(api, kind, folder, given or f'croco-{name}', config.private)}")
+            said.append(f"hub: {kind} {_upload(api, repo_type, folder, given or f'croco-{called}', config.private)}")
         except Exception as error:  # the hub's, its HTTP library's and the system's own, of many kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             said.append(f"hub: {kind} not pushed ({reason}); the same command tries again, {folder} holds it")
@@ -234,6 +231,6 @@ def push(config: PushConfig, exported: Exported, name: str) -> list[str]:
 def _upload(api: HfApi, kind: str, folder: Path, repo: str, private: bool) -> str:
     made = api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
     if private and not api.repo_info(made.repo_id, repo_type=kind).private:
-        return f"{kind} not pushed: {made.repo_id} is public already; push.private=false if it may be"
+        return f"not pushed: {made.repo_id} is public already; push.private=false if it may be"
     api.upload_folder(repo_id=made.repo_id, repo_type=kind, folder_path=folder, commit_message="From croco")
-    return f"{kind} pushed to {made.repo_id}" + (" (private)" if private else "")
+    return f"pushed to {made.repo_id}" + (" (private)" if private else "")

@@ -149,7 +149,9 @@ def _to_hub(config: Config, report: store.Artifact, name: str, progress: Progres
         log.warning("hub: the cards could not be made", exc_info=True)
         progress.say(f"warning: hub: the cards could not be made ({refusals.of(error, report.root) or error})")
         return
-    cards = (folder / "README.md" for folder in (exported.model, exported.dataset) if folder is not None)
+    cards = (
+        folder / "README.md" for folder in (exported.model, exported.dataset, exported.reward) if folder is not None
+    )
     progress.say(f"cards: {', '.join(map(str, cards))}")
     for line in hub.push(config.push, exported, name) if config.push.hub else ():
         progress.say(line)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from croco.config import PushConfig
 from croco.exchange import hub
 from tests.jobs.test_chain import run
 
-PUSH = PushConfig(hub=True, model="me/adapter", dataset="me/pairs", private=True)
+PUSH = PushConfig(hub=True, model="me/adapter", dataset="me/pairs", reward=None, private=True)
 
 
 @pytest.fixture
@@ -113,6 +115,14 @@ def test_an_upload_makes_private_repositories_and_sends_the_files(exported: hub.
     commits = [body for path, body in served.asked if "/commit/" in path]
     assert len(commits) == 2
     assert all("README.md" in body for body in commits)
+
+
+def test_a_reward_model_goes_with_them(exported: hub.Exported, served: type[Hub]) -> None:
+    reward = exported.model.parent / "reward"
+    shutil.copytree(exported.model, reward)
+    lines = hub.push(PUSH, replace(exported, reward=reward), "x")
+    assert lines[2:] == ["hub: reward model pushed to me/croco-x-reward (private)"]
+    assert len([path for path, _ in served.asked if path.endswith("/commit/main") and "croco-x-reward" in path]) == 1
 
 
 def test_what_is_public_already_gets_nothing(exported: hub.Exported, served: type[Hub]) -> None:
