@@ -18,8 +18,8 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from croco.engines.base import Answered, Completion, Request, Told, no_numbers, nobody, over_long
-from croco.engines.conversations import Ids, score_once
+from croco.engines.base import Completion, Request, Told, no_numbers, nobody, over_long
+from croco.engines.conversations import Ids, ReadingScorer
 from croco.engines.decoding import prepare, roomy_cache
 from croco.engines.drawing import draw
 from croco.engines.halving import in_halves
@@ -247,7 +247,7 @@ def uniform_stream(seed: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=seed)).random(count)
 
 
-class HFScorer:
+class HFScorer(ReadingScorer):
     """Rewards of a sequence-classification model with one label."""
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, score_tokens: int) -> None:
@@ -262,11 +262,8 @@ class HFScorer:
             )
         self.pad = pad_of(self.model.config)
 
-    def score(self, answers: Sequence[Answered]) -> list[float | None]:
-        """See `base.Scorer`; a conversation longer than `max_length` gets None, equal conversations are scored once."""
-        return score_once(self.tokenizer, answers, self.max_length, self._by_length)
-
-    def _by_length(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+    def read(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+        """See `ReadingScorer`."""
         ordered = sorted(conversations, key=lambda ids: (len(ids), ids))
         rewards: dict[Ids, float] = {}
         for batch in token_batches(ordered, self.score_tokens):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from croco.artifacts import processes
-from croco.engines.base import AdapterGenerator, Answered, Completion, Generator, Request, Scorer
+from croco.engines.base import AdapterGenerator, Answered, Completion, Generator, Request, Scorer, scored
 from croco.errors import UserError
 from croco.models import devices
 
@@ -162,6 +162,27 @@ class IsolatedScorer(EngineProcess):
         rewards: list[float | None] = self._receive("rewards")
         return rewards
 
+    def stream(self, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
+        """See `base.scored`; parts go there as the engine asks for them, so that it has the next ones before it needs them."""
+        coming = enumerate(parts)
+        in_flight: dict[int, list[Answered]] = {}
+        self._in_flight = lambda: [f"{a.prompt_id} ({a.language})" for part in in_flight.values() for a in part]
+        self._ask("stream", None)
+        while True:
+            kind, content = self._next()
+            if kind == "asks":
+                number, part = next(coming, (-1, None))
+                if part is not None:
+                    in_flight[number] = part
+                self._send(part)
+            elif kind == "rewards":
+                number, rewards = content
+                del in_flight[number]
+                yield number, rewards
+            else:
+                self._idle = True
+                return
+
 
 def _key(request: Request) -> _Key:
     """Which request: a prompt may have several runs of samples."""
@@ -208,6 +229,20 @@ def _generate(connection: Connection, engine: Generator, _: None) -> None:
     connection.send(("end", None))
 
 
+def _stream(connection: Connection, engine: Scorer, _: None) -> None:
+    def asked() -> Iterator[list[Answered]]:
+        while True:
+            connection.send(("asks", None))
+            part = connection.recv()
+            if part is None:
+                return
+            yield part
+
+    for made in scored(engine, asked()):
+        connection.send(("rewards", made))
+    connection.send(("end", None))
+
+
 def _score(connection: Connection, engine: Scorer, answers: list[Answered]) -> None:
     connection.send(("rewards", engine.score(answers)))
 
@@ -217,4 +252,9 @@ def _use(connection: Connection, engine: AdapterGenerator, adapter: Path | None)
     connection.send(("done", None))
 
 
-COMMANDS: dict[str, Callable[[Connection, Any, Any], None]] = {"generate": _generate, "score": _score, "use": _use}
+COMMANDS: dict[str, Callable[[Connection, Any, Any], None]] = {
+    "generate": _generate,
+    "score": _score,
+    "stream": _stream,
+    "use": _use,
+}

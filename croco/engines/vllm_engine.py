@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from croco.engines.base import Answered, Completion, Request, no_numbers, over_long
-from croco.engines.conversations import Ids, score_once
+from croco.engines.base import Completion, Request, no_numbers, over_long
+from croco.engines.conversations import Ids, ReadingScorer
 from croco.errors import UserError
 from croco.models.adapters import rank_of, settings_of
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, tokenizer_of
@@ -196,7 +196,7 @@ def _rank_bound(adapter: Path) -> int:
     raise UserError(f"{adapter}: its rank {rank} is more than vLLM's {RANKS[-1]}")
 
 
-class VLLMScorer:
+class VLLMScorer(ReadingScorer):
     """Rewards of a sequence-classification model with one label; see `base.Scorer`. Of two lengths, the smaller holds."""
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
@@ -211,11 +211,8 @@ class VLLMScorer:
         self.pad = pad_of(configuration(checkpoint)) if last else None
         self.parameters = vllm.PoolingParams(use_activation=False)
 
-    def score(self, answers: Sequence[Answered]) -> list[float | None]:
-        """See `base.Scorer`; a conversation longer than that gets None, equal conversations are scored once."""
-        return score_once(self.tokenizer, answers, self.max_length, self._rewards)
-
-    def _rewards(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+    def read(self, conversations: Sequence[Ids]) -> dict[Ids, float]:
+        """See `ReadingScorer`."""
         outputs = self.llm.encode(
             [{"prompt_token_ids": up_to_the_reward(self.pad, ids)} for ids in conversations],
             pooling_params=self.parameters,

@@ -57,7 +57,7 @@ def fill(job: Job) -> None:
     answers = _Answers(job.single("generations"), job.config.workers.answers_per_unit)
     cut = Cut(f"{answers.size}a", answers.units, answers.keys, COLUMNS, answers.count, "answers")
     with Work(job.output, cut, job.terms, job.progress, job.label, functools.partial(_take_over, job)) as work:
-        for feed in work.feeds(ahead=job.config.engine.ray is not None):
+        for feed in work.feeds(ahead=True):
             _score(job, answers, feed, work)
 
 

@@ -119,3 +119,15 @@ def test_scores_come_back_and_a_kill_names_the_prompts() -> None:
     with pytest.raises(EngineCrash, match=r"prompts p0 \(da\), p7 \(da\)"):
         engine.score([answers[0], Answered([], "bad", "da", "{}", "p7")])
     engine.close()
+
+
+def test_a_stream_of_parts_and_a_kill_in_the_second() -> None:
+    """What came before it is there; the message names the part that was lost, which the engine had asked for."""
+    answers = [Answered([], "x" * n, "da", "{}", f"p{n}") for n in range(3)]
+    engine = IsolatedScorer(partial(Counting, fail_at="bad"), {})
+    assert list(engine.stream([answers[:2], [], answers[2:]])) == [(0, [0.0, 1.0]), (1, []), (2, [2.0])]
+    found = engine.stream([answers, [Answered([], "bad", "da", "{}", "p7")]])
+    assert next(found) == (0, [0.0, 1.0, 2.0])
+    with pytest.raises(EngineCrash, match=r"prompts p7 \(da\)"):
+        next(found)
+    engine.close()
