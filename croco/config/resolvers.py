@@ -32,14 +32,16 @@ def _config_file(path: str, revision: str | None) -> Path:
     return Path(hf_hub_download(path, "config.json", revision=revision))
 
 
-def half_precision() -> str:
-    """`bfloat16` where this machine computes it well, else `float32`."""
+def half_precision(accelerator: str = "cpu") -> str:
+    """`bfloat16` where this machine computes it well, else `float32`; for a GPU the same on machines that have none."""
     flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[-1].split("\n", 1)[0] if _linux() else ""
     if CPU_FLAGS & set(flags.split()):
         return "bfloat16"
     import torch
 
-    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+    if not torch.cuda.is_available():
+        return "bfloat16" if accelerator == "gpu" else "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
 
 
 def unseen_topics(source: str) -> str:

@@ -73,7 +73,7 @@ def engine(stage: str, work: Work, config: Config, hardware: Hardware, rates: Ra
         UserError: it does not fit; names the key that would help.
     """
     options, prefix = _options(work, config)
-    over = int(options.get("tensor_parallel_size") or 1) * int(options.get("pipeline_parallel_size") or 1)
+    over = gpus(work, config)
     if over > hardware.count:
         raise UserError(
             f"{prefix}.tensor_parallel_size: {stage} wants {over} GPUs, hardware={hardware.said} has {hardware.count}"
@@ -103,6 +103,12 @@ def engine(stage: str, work: Work, config: Config, hardware: Hardware, rates: Ra
     short = vllm and work.role != "reads" and room < whole
     cache = room if vllm else min(room, one * (config.engine.batch_size or BATCH))
     return Holding({**held, CACHE: cache}, over, notes if short else ())
+
+
+def gpus(work: Work, config: Config) -> int:
+    """That hold one engine together."""
+    options, _ = _options(work, config)
+    return int(options.get("tensor_parallel_size") or 1) * int(options.get("pipeline_parallel_size") or 1)
 
 
 def _options(work: Work, config: Config) -> tuple[Mapping[str, Any], str]:

@@ -13,7 +13,8 @@ from croco.artifacts.store import PROGRESS, Artifact, Artifacts, Store
 from croco.config import Config
 from croco.engines import factory
 from croco.engines.holder import EngineHolder
-from croco.jobs import counts, memory, mirror
+from croco.errors import UserError
+from croco.jobs import counts, memory, mirror, work
 from croco.show.progress import Progress
 from croco.stages.base import Job, Stage, words_of
 from croco.tracking import Tracker, Trackers
@@ -35,6 +36,8 @@ class Chain:
     trackers: Trackers
     artifacts: dict[str, Artifact | Artifacts] = field(default_factory=dict)
     engines: EngineHolder = field(default_factory=EngineHolder)
+    device: bool = True
+    """Whether it may do what takes a device."""
     _has_shared: bool = False
     _shares_later: bool = False
     """Whether a stage behind the present one is shared."""
@@ -87,7 +90,7 @@ class Chain:
 
     def _all_languages(self, stage: Stage) -> Artifacts:
         languages, workers = stage.languages(self.config), self.config.workers
-        if stage.fill is not None and workers.share:
+        if stage.fill is not None and workers.share and self.device:
             for language in languages:  # what there is to take in each, before waiting in any
                 self._share(stage, language, waits=False)
         first = workers.number % len(languages)  # several workers seal several languages, not all of them one
@@ -120,6 +123,10 @@ class Chain:
             output.verify()
             self.progress.say(f"{label}: found{counts.said(output.summary)} ({output.path.name})")
             return output
+        if not self.device and work.takes_device(stage.name, self.config):
+            raise UserError(
+                f"{label}: is not made yet ({output.path.name}), and this job of the queue has no GPU; the same command makes it"
+            )
         if stage.fill is not None and self.config.workers.share:
             self._share(stage, language, waits=True)
         with output.lock(waiting=lambda: self._waiting(stage, label, output)):

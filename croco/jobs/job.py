@@ -22,7 +22,7 @@ from croco.config.worlds import reads_reward
 from croco.errors import UserError
 from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
-from croco.jobs import ending, english, lacking, outcomes, submission
+from croco.jobs import ending, english, lacking, outcomes, parts, submission
 from croco.jobs.chain import Chain, NothingToShare
 from croco.jobs.preflight import ahead, preflight
 from croco.jobs.sweep import BASIC
@@ -63,6 +63,8 @@ def run_job(composed: DictConfig) -> float | None:
             raise
         outcome.failed(error)
         log.exception("bad input" if isinstance(error, UserError) else "the job failed")
+        if parts.current.makes:
+            raise RuntimeError(outcome.failure) from error
         if sweep:
             progress.say(f"job {outcome.number} failed ({outcome.failure}); its log: {folder / settings.job.name}.log")
             if BASIC in str(settings.sweeper.get("_target_")):
@@ -72,6 +74,9 @@ def run_job(composed: DictConfig) -> float | None:
             commandline.say(error)
             sys.exit(2)
         raise
+    if report is None:
+        outcome.left()
+        return None
     metric = report.summary.get("metric")
     outcome.done(metric, report.path)
     return metric
@@ -89,19 +94,25 @@ def _told_to_stop(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and str(frames[-1].f_globals.get("__name__")).startswith("submitit.")
 
 
-def execute(composed: DictConfig, progress: Progress) -> store.Artifact:
-    """The job itself: returns the report, raises what goes wrong."""
+def settled(config: Config) -> Config:
+    """A configuration as it addresses what it makes: hub names by commit, templates with the artifacts' date."""
+    clock.begin(config.date, Path(config.paths.artifacts))
+    return measured_alone(commits.pinned(config))
+
+
+def execute(composed: DictConfig, progress: Progress) -> store.Artifact | None:
+    """The job itself: returns the report, or None of a part of a job; raises what goes wrong."""
     config = strict(composed)
     with refusals.told(Path(config.paths.artifacts)):
         return _made(config, composed, progress)
 
 
-def _made(config: Config, composed: DictConfig, progress: Progress) -> store.Artifact:
-    preflight(config)
-    config = submission.sharing(measured_alone(commits.pinned(config)))
+def _made(config: Config, composed: DictConfig, progress: Progress) -> store.Artifact | None:
+    task = parts.current
+    preflight(config, task.device)
+    config = task.of(submission.sharing(settled(config)))
     resolved: Any = OmegaConf.to_container(composed, resolve=True)
     root = Path(config.paths.artifacts)
-    clock.begin(config.date, root)
     run_id = addresses.of_run({**resolved, "workers": None})
     name = (
         f"{Path(config.model.path).name}-{'-'.join(config.lang.languages)}-{config.pairing.scope}-{config.method.name}"
@@ -118,13 +129,15 @@ def _made(config: Config, composed: DictConfig, progress: Progress) -> store.Art
 
         if reads_reward(config):
             config = english.prepared(config, artifact_store, progress, trackers)
-        chain = Chain(config, artifact_store, progress, trackers)
-        artifacts = chain.run(stages())
+        chain = Chain(config, artifact_store, progress, trackers, device=task.device)
+        artifacts = chain.run(parts.needed(stages(), config, task.makes) if task.makes else stages())
         exit_code = 0
     finally:
         trackers.close(exit_code)
         if trackers.hint:
             progress.say(trackers.hint)
+    if task.makes:
+        return None
     report = artifacts["report"]
     assert isinstance(report, store.Artifact)
     _show(artifacts, root, progress)

@@ -111,7 +111,9 @@ def _run(report: Artifact, to: Path) -> Artifact:
     from croco.show.progress import Progress
 
     said = {**report.manifest["run"], "paths": {"artifacts": str(to)}}
-    return job.execute(OmegaConf.create(said), Progress())
+    made = job.execute(OmegaConf.create(said), Progress())
+    assert made is not None, "only a part of a job makes no report"
+    return made
 
 
 def _compared(then: Mapping[str, Artifact], now: Mapping[str, Artifact]) -> Table:

@@ -7,6 +7,7 @@ the table is made from the outcomes, also of jobs that ran in other processes or
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import sys
@@ -15,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -134,8 +134,16 @@ class Remember(Callback):
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(folder, ensure_ascii=False)}")
         current = Sweep(Path(folder), _total(config), submitted, _logger(config), Path(config.paths.artifacts))
         if "SlurmLauncher" in str(config.hydra.launcher.get("_target_")):
-            _tell_plan(config)
+            _in_parts()
         current.board.show(str(config.hydra.launcher.get("_target_")))
+
+
+def _in_parts() -> None:
+    """Submit by our launcher, where there is what it submits with; Hydra says where there is not."""
+    if importlib.util.find_spec("submitit") is not None:
+        from croco.jobs import slurm  # heavy
+
+        slurm.stand_in()
 
 
 def _refuse_secrets(config: DictConfig) -> None:
@@ -163,28 +171,6 @@ def _logger(config: DictConfig) -> LoggerConfig | None:
         return LoggerConfig(**{**said, "group": group or Path(str(config.hydra.sweep.dir)).name})
     except (OmegaConfBaseException, AttributeError, KeyError, TypeError):
         return None
-
-
-def _tell_plan(config: DictConfig) -> None:
-    """What the jobs will make together, before they are submitted; a job that cannot be planned says why itself."""
-    from hydra import compose
-
-    from croco.config import strict
-    from croco.jobs import submission  # heavy
-
-    try:
-        found = [strict(compose("config", overrides=words)) for words in _jobs(config)]
-        print(tables.text([submission.plan(found)]), flush=True)
-    except Exception as error:
-        commandline.say(f"the plan of this sweep cannot be told ({type(error).__name__}: {error})")
-
-
-def _jobs(config: DictConfig) -> list[list[str]]:
-    """The words of every job, where Hydra's own sweeper makes them."""
-    if BASIC not in str(config.hydra.sweeper.get("_target_")):
-        return []
-    parsed = OverridesParser.create().parse_overrides(_words(config))
-    return [words for batch in BasicSweeper.split_arguments(parsed, None) for words in batch]
 
 
 def _words(config: DictConfig) -> list[str]:

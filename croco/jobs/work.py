@@ -92,6 +92,12 @@ def of(stage: str, config: Config, rates: Rates) -> Iterator[Work]:
         yield _training(config, rates, answer)
 
 
+def takes_device(stage: str, config: Config) -> bool:
+    """Whether a stage runs a model, or may: what a scoring function of the user's own asks for is not known."""
+    may = stage in UNCOUNTED or (stage in SCORED and not _is_brought(stage, config))
+    return may or any(True for _ in of(stage, config, Rates()))
+
+
 def _is_brought(stage: str, config: Config) -> bool:
     """Whether a stage only reads what the run is given (croco/config/data.py)."""
     kind = config.data.kind

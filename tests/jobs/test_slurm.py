@@ -53,14 +53,20 @@ def jobs(runs: Path) -> list[outcomes.Outcome]:
 
 
 def test_four_jobs_of_which_two_fail(cluster: dict[str, str], policy: Path, tmp_path: Path) -> None:
-    """The others finish, what they share is made once, the second call makes nothing anew."""
+    """The reward of two fails: what stands behind it is taken out of the queue and says why. The others finish, what they share
+    is made once, and the second call makes nothing anew."""
     bad = "reward.function=tests.support.rewards:length,tests.support.rewards:broken"
     own = [f"model.path={policy}", f"paths.artifacts={tmp_path}", "reward=function", bad, "seed=1,2"]
     first = start(cluster, *own)
     out, _ = first.communicate(timeout=400)
     assert first.returncode == 1, out
     assert "sweep: 2 of 4 jobs done, 2 failed" in out
+    assert "prompts-1" in out
+    assert "tables and reports" in out
+    assert "5 in the queue stand behind it and are not run" in out
     assert "ZeroDivisionError: this reward is broken" in out
+    failed = [job for job in jobs(tmp_path) if job.state == "failed"]
+    assert ["ZeroDivisionError: this reward is broken" in str(job.failure) for job in failed] == [True, True]
     assert sorted(job.state for job in jobs(tmp_path)) == ["done", "done", "failed", "failed"]
     sealed = {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
     assert len(list(tmp_path.glob("generations/*/manifest.json"))) == 2, "one per language, for all jobs"
@@ -69,24 +75,43 @@ def test_four_jobs_of_which_two_fail(cluster: dict[str, str], policy: Path, tmp_
     assert sealed == {path: path.stat().st_mtime for path in tmp_path.glob("*/*/manifest.json")}
 
 
+@pytest.mark.parametrize("told", ["the end of its time", "preempted"])
 def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(
-    cluster: dict[str, str], policy: Path, reward: Path, tmp_path: Path
+    cluster: dict[str, str], policy: Path, reward: Path, tmp_path: Path, told: str
 ) -> None:
+    """While it writes answers: by the signal that comes before its time is over; or by SIGTERM, where another's come first."""
     own = [f"model.path={policy}", f"reward.path={reward}", f"paths.artifacts={tmp_path}"]
     run = start(cluster, *own, "engine=hf", "sampling.samples=64", "seed=1,2")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not list(tmp_path.glob("generations/*/journal/*.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    first = next(job for job in jobs(tmp_path) if job.state == outcomes.RUNNING)
-    arrays = list(next((tmp_path / "sweeps").iterdir()).glob(".submitit/[0-9]*_[0-9]*"))
-    array = arrays[0].name.split("_")[0]
-    subprocess.run(["scancel", "--signal=USR2", f"{array}_{first.number}"], env=cluster, check=True)
-    out, _ = run.communicate(timeout=400)
+    first = started(tmp_path)
+    number = jobs_called(cluster, "run-answers-1")
+    if told == "preempted":
+        urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
+        subprocess.run(urgent, env=cluster, check=True)
+    else:
+        subprocess.run(["scancel", "--signal=USR2", number], env=cluster, check=True)
+    out, _ = run.communicate(timeout=590)
     assert run.returncode == 0, out
     assert [job.state for job in jobs(tmp_path)] == ["done", "done"]
-    after = next(job for job in jobs(tmp_path) if job.number == first.number)
-    assert after.started > first.started, "it was called again"
-    assert after.folder == first.folder
+    assert started(tmp_path) > first, "it was called again"
+    assert "Requeued job" in log_of(tmp_path, number), "by itself, with its rows on the disk"
+
+
+def started(runs: Path) -> str:
+    (path,) = runs.glob(f"sweeps/*/.parts/answers-1/{outcomes.NAME}")
+    return outcomes.read(path).started
+
+
+def jobs_called(environment: dict[str, str], name: str) -> str:
+    """SLURM's number."""
+    said = subprocess.run(["squeue", "-h", "-o", "%i", "-n", name], env=environment, capture_output=True, text=True)
+    return said.stdout.split()[0]
+
+
+def log_of(runs: Path, number: str) -> str:
+    return "".join(path.read_text() for path in runs.glob(f"sweeps/*/.submitit/{number}/*_log.*"))
 
 
 def rows(runs: Path, stage: str, name: str) -> pd.DataFrame:

@@ -43,7 +43,10 @@ SlurmdTimeout=10
 MinJobAge=3600
 NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4
-PartitionName=local Nodes=ALL Default=YES MaxTime=60
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=local Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=9 PreemptMode=OFF
 """
 # Clusters keep accounts; this one has none to ask, and a driver that hears nothing of a killed job waits for ever.
 SACCT = """\
@@ -140,7 +143,7 @@ def _wait_until_idle(environment: dict[str, str], seconds: float = 30) -> None:
     said = ""
     while time.monotonic() < deadline:
         said = subprocess.run(["sinfo", "-h", "-N", "-o", "%T"], env=environment, capture_output=True, text=True).stdout
-        if said.split() == ["idle", "idle"]:
+        if set(said.split()) == {"idle"}:
             return
         time.sleep(0.2)
     raise RuntimeError(f"SLURM did not come up: {said}")
