@@ -21,6 +21,8 @@ from croco.show import secrets
 
 log = logging.getLogger(__name__)
 NAME = "outcome.json"
+PARTS = ".parts"
+"""Of a sweep's folder: where its parts in a queue (parts.py) keep their logs and what became of them."""
 RUNNING, DONE, FAILED, INTERRUPTED, LOST = "running", "done", "failed", "interrupted", "lost"
 
 

@@ -32,7 +32,7 @@ def overview(root: Path, most: int | None = MOST) -> list[Table]:
     last = slice(-most, None) if most else slice(None)
     made = [
         _runs(single[last], len(single)),
-        *(_sweep(folder, outcomes.of_sweep(folder)) for folder in sweeps[last]),
+        *(table for folder in sweeps[last] for table in (_sweep(folder, outcomes.of_sweep(folder)), _parts(folder))),
         _stages(root),
         _unfinished(root),
     ]
@@ -60,6 +60,15 @@ def _sweep(folder: Path, jobs: list[Outcome]) -> Table:
     ]
     title = f"Sweep {folder.name}: {done} of the {len(jobs)} jobs that have begun are done"
     return Table(title, ("words", "state", "metric", "report", "log", "failure"), rows)
+
+
+def _parts(folder: Path) -> Table:
+    """What a queue makes for several jobs (parts.py)."""
+    found = [
+        (path.parent.name, outcomes.read(path)) for path in sorted(folder.glob(f"{outcomes.PARTS}/*/{outcomes.NAME}"))
+    ]
+    rows = [(name, one.state, one.started, one.failure or "") for name, one in found]
+    return Table(f"Parts of sweep {folder.name} that have begun", ("part", "state", "started", "failure"), rows)
 
 
 def _sealed(folder: Path) -> bool:

@@ -45,8 +45,6 @@ PLAIN = (
 OF_GPUS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres", "cpus_per_gpu", "mem_per_gpu")
 JOB = "job-"  # what stands in the queue for a job of the sweep itself, before its number
 POLL_SECONDS = 1.0
-SUBDIR = ".parts"
-"""Of a sweep's folder: where parts keep their logs and what became of them."""
 
 
 def stand_in() -> None:
@@ -171,7 +169,7 @@ class SlurmLauncher(Launcher):
         calls = []
         for worker in range(count):
             folder = part.name if count == 1 else f"{part.name}.{worker}"
-            own = [*words, f"hydra.sweep.subdir={SUBDIR}/{folder}"]
+            own = [*words, f"hydra.sweep.subdir={outcomes.PARTS}/{folder}"]
             calls.append((own, part.job, Task(part.makes, part.resources.device, worker), Singleton.get_state()))
         return self._submit(part.name, calls, part.resources, part.after, queued, most)
 
@@ -265,7 +263,7 @@ class SlurmLauncher(Launcher):
 
     def _why(self, one: Submitted, error: Exception) -> str:
         """In a line: what the part has written of it, else what submitit has."""
-        folder = Path(str(self.config.hydra.sweep.dir)) / SUBDIR
+        folder = Path(str(self.config.hydra.sweep.dir)) / outcomes.PARTS
         for path in sorted(folder.glob(f"{one.called}*/{outcomes.NAME}")):
             told = outcomes.read(path)
             if told.failure is not None:

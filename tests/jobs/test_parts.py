@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from croco.errors import UserError
-from croco.jobs import outcomes, parts, slurm, work
+from croco.jobs import outcomes, overview, parts, slurm, work
 from croco.jobs.chain import Chain
 from croco.jobs.parts import Part, Resources
 from croco.stages import stages
@@ -143,7 +143,7 @@ def test_what_stands_behind_a_failed_part_is_cancelled_and_told(
 ) -> None:
     """answers (fails) <- pairs <- job 0; job 1 stands behind nothing. The reason is the part's own, from where it wrote it."""
     made = launcher(tmp_path)
-    folder = tmp_path / slurm.SUBDIR / "answers-1"
+    folder = tmp_path / outcomes.PARTS / "answers-1"
     folder.mkdir(parents=True)
     outcomes.begin(folder, [], 0).failed(UserError("reward.path: no such folder"))
     jobs = [Queued("1", "trace\nlast"), Queued("2"), Queued("3"), Queued("4")]
@@ -155,6 +155,7 @@ def test_what_stands_behind_a_failed_part_is_cancelled_and_told(
     assert queued[3].returned == ["4"]
     assert "reward.path: no such folder" in str(queued[2].failure)
     assert "2 in the queue stand behind it" in capsys.readouterr().err
+    assert overview._parts(tmp_path).rows[0][:2] == ("answers-1", "failed")
 
 
 @pytest.mark.parametrize(
