@@ -15,6 +15,8 @@ Numbers = dict[str, Any]
 
 ENOUGH = 200
 """Pairs from which a share stops a run by itself; that of fewer says little, and is warned of."""
+MUCH_OF_TWO = 0.75
+"""Of two languages one has half of the wins or more in any case: only above this it says something."""
 COUNTED_APART = "enough pairs of the prompt"
 
 
@@ -109,7 +111,7 @@ def _worth_a_warning(level: Level, report: Numbers) -> bool:
     if level.limit == "max_rejected_is_minimum":  # a rule that asks for the minimum gets what it asks for
         return bool(report["rejected_is_minimum"]["cannot_be_told_from_min"])
     wins = report["languages"]["wins_across_languages"]
-    return level.limit != "max_one_language_wins" or len(wins) > 2
+    return level.limit != "max_one_language_wins" or len(wins) > 2 or max(wins.values(), default=0.0) > MUCH_OF_TWO
 
 
 def _filled(text: str, level: Level, report: Numbers) -> str:

@@ -147,6 +147,17 @@ def test_a_share_of_many_pairs_stops_the_run_by_itself_unless_allowed(world: Wor
     assert not levels.breaches({**many, "pairs": 199}, config().limits)
 
 
+@pytest.mark.parametrize(("share", "warned", "stopped"), [(0.7, False, False), (0.8, True, False), (0.95, True, True)])
+def test_one_of_two_languages_wins(world: World, share: float, warned: bool, stopped: bool) -> None:
+    """One of two has at least half of the wins, so that 70 % say nothing yet."""
+    _, summary = world.build()
+    wins = {"da": share, "en": 1 - share}
+    told = {**summary["report"], "pairs": 300}
+    told["languages"] = {**told["languages"], "wins_across_languages": wins}
+    assert any("are in 'da'" in line for line in levels.warnings(told)) is warned
+    assert any("max_one_language_wins" in line for line in levels.breaches(told, config().limits)) is stopped
+
+
 def test_every_share_has_a_level_that_warns_before_one_that_stops() -> None:
     limits = {name for name in vars(config().limits) if name != "min_pairs"}
     assert {level.limit for level in levels.LEVELS} == limits
