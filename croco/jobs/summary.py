@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from croco.evals.comparing.stored import SEEDS
 from croco.jobs.outcomes import Outcome
 from croco.show.tables import Table
 
 LAST_LINES = 3  # of a traceback: where, what stands there, why
-SEED = "seed="
 
 
 def told_apart(jobs: list[Outcome]) -> tuple[list[list[str]], list[str]]:
@@ -23,7 +23,7 @@ def names(jobs: list[Outcome]) -> list[str]:
     """Short ones: what a group chooses stands for itself (`method=dpo` is `dpo`), and seeds tell no job from another."""
     found = []
     for words in told_apart(jobs)[0]:
-        kept = [word for word in words if not word.startswith(SEED)]
+        kept = [word for word in words if word.partition("=")[0] not in SEEDS]
         short = [word.partition("=")[2] if word.partition("=")[0].isalnum() else word for word in kept]
         found.append(" ".join(short) or "tuned")
     return found
