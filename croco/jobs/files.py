@@ -132,7 +132,7 @@ def _answers(given: argparse.Namespace) -> int:
         if missing:
             warnings.append(f"{file}: {missing} of {len(prompts)} prompts without an answer")
     title = f"croco: {given.base.stem} (base) and {given.tuned.stem} (tuned)"
-    return _show(given, title, headline, score.tables(results, found, given.confidence), warnings)
+    return _show(given, title, headline, score.tables(results, found, given.confidence, given.average), warnings)
 
 
 Ask = Callable[[argparse.ArgumentParser], None]

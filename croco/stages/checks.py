@@ -78,7 +78,7 @@ def _compare(job: Job) -> dict[str, Any]:
         "headline": f"Checks {macro.base:.3f} before, {macro.tuned:.3f} after: {macro.difference:+.3f} "
         f"({macro.low:+.3f} to {macro.high:+.3f}).",
         "metric": macro.difference,
-        "tables": [asdict(shown) for shown in score.tables(table, found, checks.confidence)],
+        "tables": [asdict(shown) for shown in score.tables(table, found, checks.confidence, checks.average)],
     }
 
 

@@ -27,6 +27,7 @@ LEVELS = ("prompt_strict", "prompt_loose", "instruction_strict", "instruction_lo
 PRIMARY = LEVELS[0]
 AVERAGES = ("instructions", "prompts")
 """What the instruction level is a mean over."""
+OVER = dict(zip(AVERAGES, ("over all instructions", "every prompt its own share, mean over prompts"), strict=True))
 MEASURES = {
     "prompt_loose": "prompt loose",
     "instruction_strict": "instr. strict",
@@ -96,40 +97,43 @@ def comparisons(
 
 
 def tables(
-    results: pa.Table, found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float
+    results: pa.Table,
+    found: Mapping[str, Sequence[base_and_tuned.Comparison]],
+    confidence: float,
+    average: str = AVERAGES[0],
 ) -> list[Table]:
     """The primary comparison, the four accuracies, the other measures, and the instructions; without any the measures."""
     if PRIMARY not in found:
-        return [_others(found, confidence)]
+        return [_others(found, confidence, average)]
     return [
         base_and_tuned.table(
             "Prompts with every instruction followed (strict), base against tuned", found[PRIMARY], confidence
         ),
-        _accuracies(results),
-        _others(found, confidence),
+        _accuracies(results, average),
+        _others(found, confidence, average),
         _instructions(results),
     ]
 
 
-def _accuracies(results: pa.Table) -> Table:
-    """IFEval's four figures by language, over all prompts or all instructions of the language."""
+def _accuracies(results: pa.Table, average: str) -> Table:
+    """IFEval's four figures by language."""
     means = _means(results, "language")
     columns = [
         (f"{level} {reading} {system}", f"{metric}_{reading}", system)
-        for level, metric in (("prompt", "prompt"), ("instr.", "followed"))
+        for level, metric in (("prompt", "prompt"), ("instr.", "instruction"))
         for reading in ("strict", "loose")
         for system in base_and_tuned.SYSTEMS
     ]
     languages = list(dict.fromkeys(results["language"].to_pylist()))
     rows = [[lang, *(means.get((metric, system, lang)) for _, metric, system in columns)] for lang in languages]
     note = (
-        "Share of prompts with every instruction followed, and of all instructions (over instructions, not prompts); loose: "
-        "also without the first or last line or asterisks."
+        f"Share of prompts with every instruction followed, and of instructions ({OVER[average]}); loose: also without the first "
+        "or last line or asterisks."
     )
     return Table("Instruction following by language", ("language", *(head for head, _, _ in columns)), rows, note)
 
 
-def _others(found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float) -> Table:
+def _others(found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence: float, average: str) -> Table:
     rows = [
         [MEASURES[measure], r.language, r.prompts, r.base, r.tuned, r.difference, r.low, r.high, r.p]
         for measure, compared in found.items()
@@ -139,7 +143,7 @@ def _others(found: Mapping[str, Sequence[base_and_tuned.Comparison]], confidence
     heads = ("measure", "language", "prompts", "base", "tuned", "difference", "low", "high", "p")
     note = (
         f"Difference: tuned minus base with its {confidence:.0%} interval; p Holm-adjusted over the "
-        "languages of a measure. Instr.: of all instructions; right language: the prompt's or the one asked for, of the answers "
+        f"languages of a measure. Instr.: {OVER[average]}; right language: the prompt's or the one asked for, of the answers "
         "of which it can be told for both; repetition: share of "
         "word 4-grams that occurred before in the answer; ended: share of answers the model ended itself."
     )

@@ -64,8 +64,13 @@ def test_one_number_per_thing(results: pa.Table) -> None:
     assert (row[3], row[4]) == pytest.approx((1 / 3, 2 / 3))
     rows = [*score.grade(PROMPTS, BASE, "base", "prompts"), *score.grade(PROMPTS, TUNED, "tuned", "prompts")]
     table = pa.Table.from_pylist([records.as_dict(r) for r in rows], schema=records.schema(Result))
-    means = score.comparisons(table, ["da"], 50, 0.95)["instruction_strict"][0]
+    found = score.comparisons(table, ["da"], 50, 0.95)
+    means = found["instruction_strict"][0]
     assert (means.base, means.tuned) == (0.25, 0.75)
+    _, accuracies, others, _ = score.tables(table, found, 0.95, "prompts")
+    by_head = dict(zip(accuracies.columns, accuracies.rows[0], strict=True))
+    assert (by_head["instr. strict base"], by_head["instr. strict tuned"]) == (0.25, 0.75)
+    assert all("every prompt its own share" in shown.note for shown in (accuracies, others))
 
 
 def test_the_right_language_is_one_number() -> None:
