@@ -1,6 +1,6 @@
 """What others wrote, shown to a judge so that nothing in it reads as a tag or as the judge's own mark.
 
-Letters between which something stands that is not seen (zero-width spaces and joiners, soft hyphens, direction marks) count as
+Letters between which something stands that is not seen (spaces and joiners of no width, soft hyphens, direction marks) count as
 written together, as a model may read them.
 """
 
@@ -10,7 +10,11 @@ import functools
 import re
 from collections.abc import Sequence
 
-UNSEEN = r"[\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
+# White space, control characters, and Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt, 17.0).
+UNSEEN = (
+    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
 MARK = re.compile(rf"\[(?={UNSEEN}\\?{UNSEEN}\[{UNSEEN}[12TM]{UNSEEN}\\?{UNSEEN}\])", re.IGNORECASE)
 
 
