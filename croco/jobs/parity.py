@@ -18,9 +18,7 @@ from croco.jobs.findings import Finding
 
 AGREEMENT = 0.99  # share of greedy tokens that engine and trainer must agree on; ties of half precision leave a few
 TIED = 1e-4  # nats between two tokens of which either may be written, where numbers are fine ...
-TIED_STEPS = (
-    2  # ... and how many neighbouring numbers apart two logits may be: in bfloat16 those from 16 to 32 are 1/8 apart
-)
+TIED_STEPS = 4  # ... and how many numbers apart logits may be: in bfloat16 those from 16 to 32 are 1/8 apart
 ROOM = 32  # tokens an answer may take here
 APART = {"float32": 1e-3}  # of rewards, in units of max(1, |reward|)
 APART_HALF = 0.05
@@ -189,6 +187,7 @@ def _tokens(model: Any, written: Sequence[Any], dtype: str, whose: str, name: st
     import torch
 
     same = total = 0
+    worst = 0.0
     step = TIED_STEPS * torch.finfo(getattr(torch, dtype)).eps
     for c in written:
         ids = torch.tensor([c.request.token_ids + c.token_ids], device=model.device)
@@ -196,8 +195,10 @@ def _tokens(model: Any, written: Sequence[Any], dtype: str, whose: str, name: st
         chosen = logits.gather(-1, torch.tensor(c.token_ids, device=model.device)[:, None])[:, 0]
         best = logits.amax(-1)
         same += int((best - chosen <= (step * best.abs()).clamp(min=TIED)).sum())
+        worst = max(worst, float((best - chosen).max()))
         total += len(c.token_ids)
-    detail = f"{same} of {total} greedy tokens of engine={name} are the trainer's most likely ones"
+    detail = f"{same} of {total} greedy tokens of engine={name} are the trainer's most likely ones, or tied with them"
+    detail += f"; the furthest is {worst:.2g} nats less likely"
     return Finding(f"{whose} tokens", "ok" if same >= AGREEMENT * total else "fail", detail)
 
 
