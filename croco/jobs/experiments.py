@@ -6,6 +6,7 @@ Made from the outcomes of its newest sweep and from the stored results of its jo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +52,17 @@ class Experiment:
     compared: Sequence[grid.Grid]
     """One per evaluation in which a base is compared with a tuned policy, the primary endpoint first."""
     primary: str | None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the comparisons warn of, and a primary endpoint that is none of them."""
+        measured = [f"{made.evaluation}.{made.metric}" for made in self.compared]
+        lines = [line for made in self.compared for line in made.warnings]
+        if self.primary is not None and self.primary not in measured:
+            lines.insert(
+                0, f"evals.primary: {self.primary} was not measured; there is {', '.join(measured) or 'nothing'}"
+            )
+        return list(dict.fromkeys(lines))
 
     @property
     def tables(self) -> list[Table]:
@@ -128,16 +140,16 @@ def _compared(runs: Sequence[stored.Run], evaluation: str, primary: str | None) 
     """None where no base is compared with a tuned policy."""
     having = [run for run in runs if evaluation in run.evaluations]
     metric = (primary or "").partition(".")[2] if (primary or "").startswith(f"{evaluation}.") else None
-    try:
-        return grid.build(having, evaluation, metric, grid.BASE, SETTINGS)
-    except UserError:
-        return None
+    for one in dict.fromkeys((metric, None)):  # a metric that there is not is warned of, and hides no comparison
+        with suppress(UserError):
+            return grid.build(having, evaluation, one, grid.BASE, SETTINGS)
+    return None
 
 
 def markdown(made: Experiment) -> str:
     """What it is, its jobs, and for each evaluation tuned against base, job by job and language by language."""
-    warnings = [f"* {line}" for one in made.compared for line in one.warnings]
-    parts = [f"# {made.name}", made.about, *map(tables.markdown, made.tables), "\n".join(dict.fromkeys(warnings))]
+    warnings = "\n".join(f"* {line}" for line in made.warnings)
+    parts = [f"# {made.name}", made.about, *map(tables.markdown, made.tables), warnings]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -158,7 +170,7 @@ def html(made: Experiment) -> str:
             curves=comparison.curves(runs),
             settings={run.name: run.report.manifest.get("run", {}) for run in runs[:1]},
             more=comparison.origins(runs) if runs else [],
-            warnings=list(dict.fromkeys(line for one in made.compared for line in one.warnings)),
+            warnings=made.warnings,
         )
     )
 
@@ -219,5 +231,5 @@ def conclude(folder: Path) -> str:
     write_atomically(file, markdown(made))
     write_atomically(file.with_suffix(".html"), html(made))
     shown = tables.text(made.tables[1:]).rstrip()
-    lines = [f"! {line}" for line in dict.fromkeys(line for one in made.compared for line in one.warnings)]
+    lines = [f"! {line}" for line in made.warnings]
     return "\n".join([shown, *lines, f"comparison: {file}", f"page: {file.with_suffix('.html')}"])

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from croco import tiny
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
 from croco.jobs import experiments, outcomes
+from croco.show.tables import Table
 from tests.jobs.test_sweep import SMALL, call
 from tests.support.builders import real
 
@@ -110,6 +113,16 @@ def test_what_was_not_run_is_one_line(tmp_path: Path) -> None:
         experiments.newest_sweep("nothing", tmp_path)
     with pytest.raises(UserError, match="make experiment NAME=methods_tiny"):
         experiments.newest_sweep("methods_tiny", tmp_path)
+
+
+def test_a_primary_endpoint_that_was_not_measured_is_said() -> None:
+    compared: Any = [SimpleNamespace(evaluation="checks", metric="prompt_strict", warnings=["few seeds"])]
+    made = experiments.Experiment("x", "", Table("", (), []), [], compared, "checks.promt_strict")
+    assert made.warnings == [
+        "evals.primary: checks.promt_strict was not measured; there is checks.prompt_strict",
+        "few seeds",
+    ]
+    assert replace(made, primary="checks.prompt_strict").warnings == ["few seeds"]
 
 
 def test_a_sweep_is_read_where_it_lies_now(tmp_path: Path) -> None:
