@@ -122,6 +122,8 @@ class Chain:
         if output.sealed:
             output.verify()
             self.progress.say(f"{label}: found{counts.said(output.summary)} ({output.path.name})")
+            for line in counts.warned(output.summary):
+                self.progress.say(f"{label}: ! {line}")
             return output
         if not self.device and work.takes_device(stage.name, self.config):
             raise UserError(

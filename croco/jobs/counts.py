@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from croco.pairing import levels
+
 BY_REASON = ("dropped", "left_out", "refused")
 
 
@@ -25,3 +27,9 @@ def _counts(summary: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield from ((str(reason), count) for reason, count in counts.items() if isinstance(count, int))
     if isinstance(summary.get("failed"), int):
         yield "without a reward", summary["failed"]
+
+
+def warned(summary: Mapping[str, Any]) -> list[str]:
+    """What was warned of when an artifact was made: of pairs, and why training's verdict is what it is."""
+    report = summary.get("report")
+    return [*(levels.warnings(dict(report)) if isinstance(report, Mapping) else ()), *summary.get("reasons", ())]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from croco.jobs import counts
 from croco.language.repetition import repeated_share
 from croco.maths.pairing import Rule
 from croco.pairing import levels, report, show
@@ -162,6 +163,13 @@ def test_every_share_has_a_level_that_warns_before_one_that_stops() -> None:
     limits = {name for name in vars(config().limits) if name != "min_pairs"}
     assert {level.limit for level in levels.LEVELS} == limits
     assert all(level.stop is None or level.warn < level.stop for level in levels.LEVELS)
+
+
+def test_found_artifacts_warn_again(world: World) -> None:
+    """Of these pairs, and of a training whose verdict had reasons."""
+    _, summary = world.build()
+    assert counts.warned(summary) == levels.warnings(summary["report"]) != []
+    assert counts.warned({"rows": 3, "reasons": ["a margin of 0.010"]}) == ["a margin of 0.010"]
 
 
 def test_the_console_shows_it(world: World) -> None:
