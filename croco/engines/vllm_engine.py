@@ -102,6 +102,7 @@ class VLLMGenerator:
             logprobs=0 if logps else None,  # of the drawn tokens alone
             output_kind=vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+        self.logps = logps
         self.settings = self._effective(vllm.__version__)
         self._adapters = 0
         self._lora: Any = None
@@ -165,13 +166,17 @@ class VLLMGenerator:
                 reason = "stop" if ids and ids[-1] in self.stops else "length"
                 if answer.cumulative_logprob is not None and not math.isfinite(answer.cumulative_logprob):
                     raise no_numbers(request)
-                yield Completion(request, sample, ids, reason, answer.cumulative_logprob)
+                yield Completion(request, sample, ids, reason, answer.cumulative_logprob if self.logps else None)
 
     def _add(self, name: str, request: Request, sample: int) -> None:
         if len(request.token_ids) >= self.context:
             raise over_long(request, self.context)
         parameters = self.parameters.clone()
         parameters.seed = request.seed + sample
+        if (
+            sample == request.samples.start
+        ):  # vLLM draws from logits that are no numbers without a word; a log-prob tells
+            parameters.logprobs = 0
         prompt = {"prompt_token_ids": request.token_ids}
         self.llm.llm_engine.add_request(name, prompt, parameters, lora_request=self._lora)
 

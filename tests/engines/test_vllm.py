@@ -282,3 +282,19 @@ def test_what_is_no_reward_model_is_refused(tmp_path: Path, policy_path: Path, o
         VLLMScorer(Checkpoint(str(build_reward(tmp_path, labels=2))), 64, options)
     with pytest.raises(UserError, match="is no reward model: it holds LlamaForCausalLM"):
         VLLMScorer(Checkpoint(str(policy_path)), 64, options)
+
+
+def test_logits_that_are_no_numbers_stop_the_run(tmp_path: Path, options: dict[str, Any]) -> None:
+    """No log-probs are asked for, as by every run."""
+    path = build_policy(tmp_path, **SHAPE)
+    model = AutoModelForCausalLM.from_pretrained(path)
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    model.save_pretrained(path)
+    tokenizer = text.load_tokenizer(str(path))
+    engine = VLLMGenerator(Checkpoint(str(path), None, "float32"), tokenizer, 1.0, 1.0, 4, 4, options)
+    try:
+        with pytest.raises(UserError, match=r"prompt p\d \(en\): the model's logits behind it are no numbers"):
+            list(engine.generate(requests(tokenizer, range(2))))
+    finally:
+        engine.close()
