@@ -156,10 +156,15 @@ class Claims:
 
 
 def at_work(folder: Path, lease: float) -> bool:
-    """Whether a worker is there, or was within a lease by the file system's clock."""
-    claims = Claims(folder, "", 0, lease)
+    """Whether a worker is there; one that cannot be seen from here, whether its last beat was within a lease of now."""
     for path in folder.glob("*.beat"):
+        there = processes.there(path.name.removesuffix(".beat"))
         with suppress(OSError):  # it has left since
-            if not claims._lost(path.name.removesuffix(".beat")) and time.time() - path.stat().st_mtime < lease:
+            if there or (there is None and recent(path, lease)):
                 return True
     return False
+
+
+def recent(path: Path, seconds: float) -> bool:
+    """Whether a file was written within so many seconds of now: a clock that was put back does not make it so for hours."""
+    return abs(time.time() - path.stat().st_mtime) < seconds

@@ -47,7 +47,11 @@ class EngineProcess:
     def __init__(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
         devices.vacate()  # or the child would not find what this process no longer uses
         self._start(build, environment)
-        self.settings: dict[str, Any] = self._receive("ready")
+        try:
+            self.settings: dict[str, Any] = self._receive("ready")
+        except BaseException:  # also an interrupt: what loads for minutes is not waited for
+            self.close()
+            raise
 
     def _start(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
         # Spawned, not forked: a fork would share the parent's CUDA context and threads.
@@ -56,7 +60,12 @@ class EngineProcess:
         self._process = context.Process(
             target=_serve, args=(theirs, build, dict(environment), os.getpid()), name="engine"
         )
-        self._process.start()
+        # A terminal's Ctrl-C reaches the child too, which says a traceback until it is told otherwise: it begins deaf to it.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()  # so that the child's end is noticed here
         self._idle = False
         self._in_flight: Callable[[], list[str]] = list  # names of prompts, for the message of a crash

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -121,7 +120,7 @@ def held(folder: Path) -> bool:
     holds = locks.holder(folder)
     if holds is None:  # on another machine: by the clock of the file system
         with suppress(OSError):
-            return time.time() - (folder / PROGRESS).stat().st_mtime < OLD_BEAT
+            return claims.recent(folder / PROGRESS, OLD_BEAT)
     return bool(holds)
 
 

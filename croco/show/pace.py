@@ -67,7 +67,7 @@ class Pace:
         """Seconds for what is left; None before there is a rate."""
         if self.rate and not self._elsewhere:
             return max(self.rows * self._length() - self.tokens, 0) / self.rate if self.made < self.rows else 0.0
-        return (self.rows - self.made) / self.each if self.made else None
+        return max(self.rows - self.made, 0) / self.each if self.made else None
 
     def _length(self) -> float:
         """Tokens that a row is expected to have."""

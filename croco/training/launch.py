@@ -16,7 +16,7 @@ from croco.config import Config
 from croco.errors import UserError
 from croco.models import devices
 from croco.show.progress import Progress
-from croco.training import fit, handover, kept, metrics
+from croco.training import fit, handover, kept, metrics, torchrun
 from croco.training.data import Examples, Material, Plan
 from croco.training.verdict import judged
 
@@ -73,7 +73,7 @@ def _in_processes(
     handover.write(job, config, material, folder, store)
     said = folder / "workers.log"
     with said.open("w", encoding="utf-8") as out:
-        workers = subprocess.Popen(command(config, job), stdout=out, stderr=subprocess.STDOUT, env=environment())
+        workers = subprocess.Popen(command(config, job), stdout=out, stderr=subprocess.STDOUT, env=environment(config))
         seen = material.start.step + first
         try:
             while True:
@@ -114,8 +114,9 @@ def command(config: Config, job: Path) -> list[str]:
     return ["srun", "--overlap", "--nodes", nodes, "--ntasks", nodes, *launch, "--nnodes", nodes, *meeting, *worker]
 
 
-def environment() -> dict[str, str]:
+def environment(config: Config) -> dict[str, str]:
     """This process's, with the package importable however it was started, and one thread pool per process."""
     package = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": paths}
+    own = {torchrun.CALLER: str(os.getpid())} if config.trainer.num_nodes == 1 else {}
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": paths, **own}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from croco.artifacts import processes
+
+CALLER = "CROCO_CALLER"
+"""The process that this one should end with; without it, as under SLURM, whatever started it."""
 
 
 def main() -> None:
-    processes.end_with_parent()
+    caller = os.environ.pop(CALLER, None)
+    processes.end_with_parent(None if caller is None else int(caller))
     from torch.distributed.run import main as launch
 
     launch()

@@ -96,6 +96,29 @@ def test_one_on_another_machine_is_lost_when_its_beat_stands_still_by_our_clock(
     near.leave()
 
 
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_clock_that_jumps_takes_nothing_over_and_holds_nothing_for_ever(
+    hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose process is seen is there, whatever its beat's age; of one elsewhere, a beat from hours ahead is as old as one from
+    hours ago. Leases run by the clock that does not jump: a beat that moves, back too, is a sign of life."""
+    here, far = worker(tmp_path / "here", "a", units=1), worker(tmp_path / "far", "b", units=1)
+    name, now = elsewhere(far), time.time()
+    assert (here.take(), far.take()) == ((0, []), (0, []))
+    other = worker(tmp_path / "far", "c", units=1, lease=60.0)
+    assert (other.take(), other.others()) == (None, {name})
+    monkeypatch.setattr(time, "time", lambda: now + 3600 * hours)
+    assert claims.at_work(tmp_path / "here", 60.0)
+    other.leave()
+    assert not claims.at_work(tmp_path / "far", 60.0)
+    os.utime(tmp_path / "far" / f"{name}.beat", (now + 3600 * hours,) * 2)
+    assert claims.at_work(tmp_path / "far", 60.0)
+    other.join()
+    assert (other.take(), other.others()) == (None, {name}), "its beat moved: it is there"
+    here.leave()
+    other.leave()
+
+
 def test_beats_come_by_themselves(tmp_path: Path) -> None:
     one = worker(tmp_path, "one", lease=0.1)
     os.utime(one._beat_of(one.worker), (0, 0))

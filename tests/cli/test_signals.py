@@ -53,6 +53,18 @@ def test_one_line_and_its_code(number: int, code: int, says: str) -> None:
     assert (run.returncode, err.strip(), out) == (code, f"croco: {says}", "handing over\n")
 
 
+def test_what_is_stopped_and_continued_goes_on_and_hears() -> None:
+    """A signal that came while it was stopped is heard when it goes on; what goes on by itself was not ended."""
+    run = begin(0)
+    run.send_signal(signal.SIGSTOP)
+    run.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    assert run.poll() is None
+    run.send_signal(signal.SIGCONT)
+    out, err = run.communicate(timeout=30)
+    assert (run.returncode, err.strip(), out) == (143, "croco: told to end (SIGTERM)", "handing over\n")
+
+
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
     run = begin(60)
     run.send_signal(signal.SIGINT)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from croco.artifacts import processes
 from croco.engines.base import Answered, Completion, Request
 from croco.engines.process import EngineCrash, IsolatedGenerator, IsolatedScorer
 from croco.errors import UserError
+from tests.support import interrupts
+
+ROOT = Path(__file__).parents[2]
 
 
 class Counting:
@@ -77,6 +85,61 @@ def test_requests_are_taken_as_they_are_needed() -> None:
     next(engine.generate(coming()))
     assert len(taken) <= 32
     engine.close()
+
+
+class Loads:
+    """An engine that takes longer to load than anybody waits for."""
+
+    def __init__(self) -> None:
+        Path(os.environ["CROCO_TEST_LOADS"]).write_text(str(os.getpid()))
+        time.sleep(600)
+
+
+BEGINS = """
+import sys
+from croco.cli import commandline
+from croco.engines.process import EngineProcess
+from tests.engines.test_process import Loads
+if __name__ == "__main__":
+    begin = lambda given: EngineProcess(Loads, {{"CROCO_TEST_LOADS": {file!r}}})
+    sys.exit(commandline.command("x", None, lambda parser: None, begin, []))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["spawned", "loading"])
+def test_ctrl_c_while_an_engine_begins_is_one_line_and_nothing_stays(when: str, tmp_path: Path) -> None:
+    """As a terminal sends it: to the child as well, which had a traceback to say of it, and whose loading was waited for."""
+    (tmp_path / "begins.py").write_text(BEGINS.format(file=str(tmp_path / "pid")))
+    run = subprocess.Popen(
+        [sys.executable, str(tmp_path / "begins.py")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interrupts.hear,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    spawned: list[str] = []
+    while run.poll() is None and not ((tmp_path / "pid").exists() if when == "loading" else spawned):
+        time.sleep(0.01)
+        found = (
+            [pid for pid in children.read_text().split() if b"spawn_main" in _words(pid)] if run.poll() is None else []
+        )
+        spawned = found or spawned
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert (run.returncode, err.strip()) == (130, "croco: interrupted")
+    assert spawned
+    assert all(processes.start_of(int(pid)) is None for pid in spawned)
+
+
+def _words(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_kill_names_the_prompts_in_flight_and_keeps_what_was_handed_over() -> None:

@@ -63,6 +63,14 @@ def test_rows_made_elsewhere_leave_the_rate_of_rows(clock: list[float]) -> None:
     assert counted.left == pytest.approx(40)
 
 
+def test_more_than_were_to_be_made_leave_no_time_below_zero(clock: list[float]) -> None:
+    """A unit of a lost worker that was not lost is made twice."""
+    pace = Pace(4)
+    clock[0] += 10
+    pace.advance(6, 0)
+    assert pace.left == 0
+
+
 def test_all_made_is_no_time_left(clock: list[float]) -> None:
     counted = Pace(2, longest=8)
     clock[0] += 1
