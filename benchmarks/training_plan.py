@@ -39,7 +39,7 @@ from croco.show.tables import Table
 from croco.tiny import MODELS, world
 from croco.training import rows as source
 from croco.training.data import Example, Plan, packs
-from croco.training.encoding import Encoded, Encodings
+from croco.training.encoding import Encoded, Encodings, of_rows
 from croco.training.reference import ReferenceCache
 
 BUDGET, BATCH = 8192, 64
@@ -132,7 +132,7 @@ def started(pairs: int, checkpoint: Path, as_text: bool) -> tuple[Any, ...]:
             exact = source.exact(config, artifact, tokenizer)
             rows = source.each(config, artifact, artifact, exact)
             count = len(source.prompt_ids(config, artifact, artifact))
-            return Encodings(root, {}, {}).of(tokenizer, rows, count, 2, 8192, progress, "benchmark")[0]
+            return Encodings(root, {}, {}).of(of_rows(tokenizer, rows, count, 2, 8192), progress, "benchmark")[0]
 
         begun = time.monotonic()
         first, made = cpu(encoded)

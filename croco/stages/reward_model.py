@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from croco.artifacts import records
 from croco.config import Config
@@ -18,13 +21,13 @@ from croco.config.scorers import to_train, trained_part
 from croco.errors import UserError
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, identity
-from croco.models.slices import lora_slice, template_slice
+from croco.models.slices import lora_slice, template_slice, tokenizer_slice
 from croco.pairing.choose import draw
 from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
 
 if TYPE_CHECKING:
-    from croco.training.data import Example
+    from croco.training.examples import Examples
 
 VALIDATION = 128  # held-out preferences that training's watch looks at
 
@@ -58,10 +61,9 @@ def run(job: Job) -> dict[str, Any]:
     from croco.training.reward_model import FOLDER, configured
 
     part, _ = to_train(job.config.reward)
-    rows = job.single("preferences").rows("preferences", Preference)
-    counts: Counter[str] = Counter()
-    examples, watched = (_examples(job, rows, split, counts) for split in ("train", "heldout"))
-    if not examples:
+    rows = list(job.single("preferences").rows("preferences", Preference))
+    examples, watched, counts = _examples(job, rows)
+    if not len(examples):
         raise UserError(
             f"reward.max_length={part.max_length}: no preference is short enough ({dict(counts)}); raise it"
         )
@@ -96,20 +98,33 @@ def _alone(config: Config) -> Config:
     return replace(config, reward=to_train(config.reward)[0])
 
 
-def _examples(job: Job, rows: list[Preference], split: str, counts: Counter[str]) -> list[Example]:
-    """As token ids, each as often as its weight says."""
-    from croco.training.preferences import encode_preference, fits
+def _examples(job: Job, rows: list[Preference]) -> tuple[Examples, Examples, Counter[str]]:
+    """(what is trained on, each as often as its weight says; what is watched; what is left out of the former), kept as ids."""
+    from croco.training.encoding import Encodings
+    from croco.training.preferences import of_preferences
 
     part, training = to_train(job.config.reward)
-    tokenizer = text.load_tokenizer(str(part.base), part.revision, training.chat_template, part.trust_remote_code)
-    found = []
-    chosen_rows = [p for p in rows if p.split == split and (split == "train" or p.language in training.languages)]
-    for p in chosen_rows:
-        example = encode_preference(tokenizer, p.messages, p.chosen, p.rejected)
-        if fits(example, part.max_length, counts if split == "train" else Counter()):
-            example = replace(example, margin=p.margin or 0.0, tied=p.tied)
-            found.extend([example] * (_copies(p, training.seed) if split == "train" else 1))
-    return found
+    base = Checkpoint(str(part.base), part.revision, chat_template=training.chat_template)
+    tokenizer = text.load_tokenizer(base.path, base.revision, base.chat_template, part.trust_remote_code)
+    depends = {**tokenizer_slice(base), "max_length": part.max_length, "rows": "preferences"}
+    source = of_preferences(tokenizer, rows, part.max_length)
+    encodings = Encodings(job.output.root, depends, dict(job.output.upstream))
+    found, _ = encodings.of(source, job.progress, job.label)
+
+    def of(wanted: np.ndarray, repeated: bool) -> tuple[Examples, Counter[str]]:
+        kept = [rows[place] for place in found.kept(wanted)]
+        examples, counts = found.examples(wanted)
+        examples.margins = np.array([p.margin or 0.0 for p in kept], np.float64)
+        examples.tied = np.array([p.tied for p in kept], bool)
+        copies = [_copies(p, training.seed) if repeated else 1 for p in kept]
+        return examples[np.repeat(np.arange(len(kept)), copies)], counts
+
+    def places(split: str, languages: Sequence[str] | None) -> np.ndarray:
+        asked = (p.split == split and (languages is None or p.language in languages) for p in rows)
+        return np.flatnonzero(np.fromiter(asked, bool, len(rows)))
+
+    (examples, counts), (watched, _) = of(places("train", None), True), of(places("heldout", training.languages), False)
+    return examples, watched, counts
 
 
 def _copies(p: Preference, seed: int) -> int:

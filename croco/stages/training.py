@@ -96,9 +96,8 @@ def _data(job: Job, tokenizer: Any) -> tuple[Examples, Examples, Counter[str], d
     }
     encodings = encoding.Encodings(job.output.root, depends, dict(job.output.upstream))
     rows = source.each(config, prompts, pairs, exact)
-    found, as_what = encodings.of(
-        tokenizer, rows, len(ids), source.answers(config), model.max_length, job.progress, job.label
-    )
+    answers = encoding.of_rows(tokenizer, rows, len(ids), source.answers(config), model.max_length)
+    found, as_what = encodings.of(answers, job.progress, job.label)
     held = {one for one in set(ids) if draw(config.seed, "validation", one) < method.validation}
     is_held = np.fromiter((one in held for one in ids), bool, len(ids))
     kept, left = (np.flatnonzero(is_held == side) for side in (False, True))

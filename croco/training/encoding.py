@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,12 @@ from croco.training.rows import Answer, Row
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LEFT_OUT = ("", "prompt too long", "identical after the cut")
+LEFT_OUT = ("prompt too long", "identical after the cut")
 BLOCK = 512  # rows that are encoded together
 VERSION = 1
 Asked = tuple[list[Message], tuple[Answer, ...]]
+Block = tuple[list[np.ndarray], np.ndarray]
+"""The parts of a block's examples, and a `record` of each row."""
 
 
 def record(answers: int) -> np.dtype:
@@ -52,14 +54,20 @@ class Encoded:
     ids: np.ndarray
     rows: np.ndarray
     """(rows,) of `record`."""
+    left_out: tuple[str, ...] = LEFT_OUT
+    """Why rows are left out, from 1."""
+
+    def kept(self, some: np.ndarray) -> np.ndarray:
+        """Those of some rows that are examples."""
+        return some[self.rows["why"][some] == 0]
 
     def examples(self, some: np.ndarray | None = None) -> tuple[Examples, Counter[str]]:
         """Those of some rows (their numbers, ascending; None: all), and how many answers of these were cut or rows left out."""
         every = np.arange(len(self.rows)) if some is None else some
         starts, asked = starts_of(self.rows["lengths"]), self.rows[every]
-        kept = every[asked["why"] == 0]
+        kept = self.kept(every)
         counts = Counter({"answers cut": int(asked["cut"].sum(dtype=np.int64))})
-        for code, reason in enumerate(LEFT_OUT[1:], start=1):
+        for code, reason in enumerate(self.left_out, start=1):
             counts[reason] = int((asked["why"] == code).sum())
         return Examples(self.ids, starts[kept], self.rows["lengths"][kept]), +counts
 
@@ -108,10 +116,7 @@ def _blocks(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def _block(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Asked], max_length: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """The parts of a block's examples, and a record of each row."""
+def _block(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Asked], max_length: int) -> Block:
     prompts = text.prompts_ids(tokenizer, [messages for messages, _ in rows])
     texts = [answer.strip() for _, answers in rows for answer in answers if isinstance(answer, str)]
     of_texts = iter(text.answers_ids(tokenizer, texts) if texts else [])
@@ -133,6 +138,34 @@ def _block(
     return parts, told
 
 
+@dataclass(frozen=True)
+class Source:
+    """Rows that are to be encoded, and how."""
+
+    rows: Iterable[Any]
+    """Read only where something is lacking."""
+    total: int
+    answers: int
+    """Of each."""
+    block: Callable[[list[Any]], Block]
+    left_out: tuple[str, ...] = LEFT_OUT
+    as_what: Callable[[Any], Iterable[str]] = lambda row: ()
+    """What a row's answers are trained on as."""
+
+
+def of_rows(
+    tokenizer: PreTrainedTokenizerBase, rows: Iterable[Row], total: int, answers: int, max_length: int
+) -> Source:
+    """Answers that are trained on as `generated` ids, or as `text`."""
+    return Source(
+        rows,
+        total,
+        answers,
+        lambda block: _block(tokenizer, [(row.messages, row.answers) for row in block], max_length),
+        as_what=lambda row: ("text" if isinstance(a, str) else "generated" for a in row.answers),
+    )
+
+
 class Encodings:
     """The rows of one source under one tokenizer, on disk."""
 
@@ -149,63 +182,42 @@ class Encodings:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def of(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        rows: Iterable[Row],
-        total: int,
-        answers: int,
-        max_length: int,
-        progress: Progress,
-        label: str,
-    ) -> tuple[Encoded, dict[str, int]]:
-        """The rows encoded, now or before, and how many answers are trained on as what: `generated` ids, or `text`.
-
-        Args:
-            rows: read only where something is lacking.
-            total: how many there are.
-            answers: of each.
-        """
+    def of(self, source: Source, progress: Progress, label: str) -> tuple[Encoded, dict[str, int]]:
+        """The rows encoded, now or before, and how many answers are trained on as what."""
         if self.about is None:
             waiting = f"{label}: another run encodes the same rows; waiting"
             with locks.held(self.folder, waiting=lambda: progress.say(waiting)):
                 if self.about is None:
-                    self._make(tokenizer, rows, total, answers, max_length, progress, label)
+                    self._make(source, progress, label)
         said = self.about
         assert said is not None, "was written just now"
-        found = Encoded(mapped(self.folder / "ids.bin", IDS), mapped(self.folder / "rows.bin", record(answers)))
-        return found, said["answers_as"]
+        ids, rows = (
+            mapped(self.folder / name, kind) for name, kind in (("ids.bin", IDS), ("rows.bin", record(source.answers)))
+        )
+        return Encoded(ids, rows, source.left_out), said["answers_as"]
 
-    def _make(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        rows: Iterable[Row],
-        total: int,
-        answers: int,
-        max_length: int,
-        progress: Progress,
-        label: str,
-    ) -> None:
+    def _make(self, source: Source, progress: Progress, label: str) -> None:
         (self.folder / "about.json").unlink(missing_ok=True)
-        done = self._whole(answers)
+        done = self._whole(source.answers)
         as_what: Counter[str] = Counter()
         with ExitStack() as open_files:
             ids, told = (open_files.enter_context((self.folder / name).open("ab")) for name in ("ids.bin", "rows.bin"))
-            task = open_files.enter_context(progress.task(f"{label}: tokens of the training data", total, "rows", done))
-            for number, block in enumerate(_blocks(rows)):
-                as_what.update("text" if isinstance(a, str) else "generated" for row in block for a in row.answers)
+            task = progress.task(f"{label}: tokens of the training data", source.total, "rows", done)
+            counted = open_files.enter_context(task)
+            for number, block in enumerate(_blocks(source.rows)):
+                as_what.update(what for row in block for what in source.as_what(row))
                 if (number + 1) * BLOCK <= done:
                     continue
-                parts, records = _block(tokenizer, [(row.messages, row.answers) for row in block], max_length)
+                parts, records = source.block(block)
                 with refusals.naming(self.folder / "ids.bin"):
                     for part in parts:
                         ids.write(part.tobytes())
                     ids.flush()  # a row's record says that its ids are there
                     told.write(records.tobytes())
                     told.flush()
-                task.advance(len(block))
+                counted.advance(len(block))
         size = (self.folder / "ids.bin").stat().st_size
-        said = {"rows": total, "answers": answers, "bytes": size, "answers_as": dict(as_what)}
+        said = {"rows": source.total, "answers": source.answers, "bytes": size, "answers_as": dict(as_what)}
         write_atomically(self.folder / "about.json", json.dumps(said) + "\n")
 
     def _whole(self, answers: int) -> int:

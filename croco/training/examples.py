@@ -99,9 +99,9 @@ class Examples(Sequence[Example]):
             return self if len(self) else other
         if self.ids is not other.ids:
             return Examples.of([*self, *other])
-        return Examples(
-            self.ids, np.concatenate([self.starts, other.starts]), np.concatenate([self.lengths, other.lengths])
-        )
+        names = ("starts", "lengths", "margins", "tied")
+        both = [(getattr(self, name), getattr(other, name)) for name in names]
+        return Examples(self.ids, *(None if a is None or b is None else np.concatenate([a, b]) for a, b in both))  # type: ignore[arg-type]
 
     def parts(self, place: int) -> list[np.ndarray]:
         """An example's prompt and answers, not copied."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from croco.artifacts.records import Message
 from croco.errors import UserError
 from croco.language import text
-from croco.training.data import Example
+from croco.prompts.preferences import Preference
+from croco.training.encoding import Block, Source, record
+from croco.training.examples import IDS, Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+LEFT_OUT = ("identical as tokens", "conversation too long")
 
 
 def encode_preference(
@@ -23,28 +29,47 @@ def encode_preference(
     Raises:
         UserError: the chat template cannot render them, or they do not begin alike.
     """
-    both = [
-        text.conversation_ids(tokenizer, [*messages, {"role": "assistant", "content": answer}])
-        for answer in (chosen, rejected)
-    ]
-    shared = next((i for i, (a, b) in enumerate(zip(*both, strict=False)) if a != b), min(map(len, both)))
-    if shared == 0:
-        raise UserError(f"{tokenizer.name_or_path}: its chat template renders nothing in front of an answer")
-    return Example(both[0][:shared], (both[0][shared:], both[1][shared:]))
+    return encode_preferences(tokenizer, [(messages, chosen, rejected)])[0]
 
 
-def fits(example: Example, max_length: int, counts: Counter[str]) -> bool:
-    """Whether there is something to learn from it; what speaks against it is counted.
+def encode_preferences(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[Sequence[Message], str, str]]
+) -> list[Example]:
+    """Each as `encode_preference` gives it, for many at once."""
+    finished = [[*messages, {"role": "assistant", "content": answer}] for messages, *both in rows for answer in both]
+    sides = iter(text.conversations_ids(tokenizer, finished))
+    found = []
+    for a, b in zip(sides, sides, strict=True):
+        shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        if shared == 0:
+            raise UserError(f"{tokenizer.name_or_path}: its chat template renders nothing in front of an answer")
+        found.append(Example(a[:shared], (a[shared:], b[shared:])))
+    return found
 
-    A conversation that is too long is not cut: the reward is read at its end.
-    """
+
+def of_preferences(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Preference], max_length: int) -> Source:
+    """Preferences as training encodes them. A conversation that is too long is left out, not cut: its end has the reward."""
+
+    def block(some: list[Preference]) -> Block:
+        parts: list[np.ndarray] = []
+        told = np.zeros(len(some), record(2))
+        made = encode_preferences(tokenizer, [(p.messages, p.chosen, p.rejected) for p in some])
+        for row, example in zip(told, made, strict=True):
+            row["why"] = why(example, max_length)
+            if not row["why"]:
+                example_parts = [np.asarray(ids, IDS) for ids in (example.prompt, *example.answers)]
+                row["lengths"] = list(map(len, example_parts))
+                parts += example_parts
+        return parts, told
+
+    return Source(rows, len(rows), 2, block, LEFT_OUT)
+
+
+def why(example: Example, max_length: int) -> int:
+    """Why there is nothing to learn from it, in `LEFT_OUT` from 1; 0 where there is."""
     if example.answers[0] == example.answers[1]:
-        counts["identical as tokens"] += 1
-    elif len(example.prompt) + max(map(len, example.answers)) > max_length:
-        counts["conversation too long"] += 1
-    else:
-        return True
-    return False
+        return 1
+    return 2 * (len(example.prompt) + max(map(len, example.answers)) > max_length)
 
 
 def filling(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -12,7 +12,7 @@ from rich.console import Console
 from croco.language import text
 from croco.show.progress import Progress
 from croco.training import encoding
-from croco.training.encoding import Encodings
+from croco.training.encoding import Encodings, of_rows
 from croco.training.examples import Example, Examples, key
 from croco.training.rows import Row
 
@@ -73,7 +73,7 @@ def test_kept_and_found_and_gone_on_with(
     monkeypatch.setattr(encoding, "_block", counted)
 
     def of(which: Iterator[Row]) -> tuple[encoding.Encoded, dict[str, int]]:
-        return Encodings(tmp_path, {"a": 1}, {}).of(tokenizer, which, 30, 2, ROOM, quiet, "training")
+        return Encodings(tmp_path, {"a": 1}, {}).of(of_rows(tokenizer, which, 30, 2, ROOM), quiet, "training")
 
     with pytest.raises(KeyboardInterrupt):
         of(iter(rows))

@@ -6,17 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from croco.config import Config
 from croco.language import text
 from croco.maths import losses
+from croco.prompts.preferences import Preference
 from croco.show.progress import Progress
 from croco.training import launch, metrics, rewards
 from croco.training.data import Example, Material, Plan
-from croco.training.preferences import encode_preference, filling, fits
+from croco.training.encoding import Encodings
+from croco.training.preferences import encode_preference, filling, of_preferences
 from croco.training.reward_model import build, configured
 from croco.training.rewards import RewardModel, choose
 from tests.support.builders import build_policy
@@ -232,16 +236,23 @@ def test_two_processes_make_the_steps_of_one(policy: Path, examples: list[Exampl
             assert (tmp_path / strategy / tune / "model" / "config.json").is_file()
 
 
-def test_what_cannot_be_read_at_its_end_is_left_out_and_counted(policy: Path) -> None:
-    from collections import Counter
-
+def test_what_cannot_be_read_at_its_end_is_left_out_and_counted(policy: Path, tmp_path: Path) -> None:
+    """Alike, too long, and two that stay, as the single function encodes them; the second time from the disk, without rows."""
     tokenizer = text.load_tokenizer(str(policy))
     asked = [{"role": "user", "content": "a"}]
-    counts: Counter[str] = Counter()
-    assert not fits(encode_preference(tokenizer, asked, "b", "b"), 100, counts)
-    assert not fits(encode_preference(tokenizer, asked, "b", "fox " * 99), 100, counts)
-    assert fits(encode_preference(tokenizer, asked, "b", "c"), 100, counts)
-    assert counts == {"identical as tokens": 1, "conversation too long": 1}
+    sides = [("b", "b"), ("b", "c"), ("b", "fox " * 99), ("c d", "b")]
+    rows = [Preference(f"p{n}", "en", asked, *both, "train") for n, both in enumerate(sides)]
+    encodings, quiet = Encodings(tmp_path, {"rows": "preferences"}, {}), Progress(Console(quiet=True))
+    for which in (rows, []):
+        source = replace(of_preferences(tokenizer, rows, 100), rows=which)
+        found, _ = encodings.of(source, quiet, "reward_model")
+        examples, counts = found.examples()
+        assert list(examples) == [encode_preference(tokenizer, asked, *sides[n]) for n in (1, 3)]
+        assert found.kept(np.array([0, 1, 3])).tolist() == [1, 3]
+        assert counts == {"identical as tokens": 1, "conversation too long": 1}
+    examples.margins, examples.tied = np.array([0.5, 1.5]), np.array([True, False])
+    several = examples[np.array([0, 0])] + examples[np.array([1])]
+    assert [(e.margin, e.tied) for e in several] == [(0.5, True), (0.5, True), (1.5, False)]
 
 
 def test_rows_are_filled_with_a_token_no_conversation_ends_with(policy: Path) -> None:
