@@ -46,9 +46,14 @@ class Axis:
         """The numbers."""
         marks = []
         for value in self.ticks:
-            sign = "+" if signed and value else ""
-            marks.append(f'<text x="{self.x(value):.1f}" y="12" text-anchor="middle">{value:{sign}.3g}</text>')
+            said = number(value, signed and bool(value))
+            marks.append(f'<text x="{self.x(value):.1f}" y="12" text-anchor="middle">{said}</text>')
         return f'<svg viewBox="0 0 {WIDTH} {FOOT}">{"".join(marks)}</svg>'
+
+
+def number(value: float, signed: bool = False) -> str:
+    """With three digits that tell, and all of them from 1,000 on: nobody reads 1.23e+03 tokens."""
+    return f"{value:{'+' if signed else ''}{',.0f' if 1e3 <= abs(value) < 1e9 else '.3g'}}"
 
 
 def vertical(kind: str, x: float, height: float = HEIGHT) -> str:

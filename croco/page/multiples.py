@@ -129,7 +129,8 @@ def _axis(columns: Sequence[Column], levels: bool) -> Axis:
 
 
 def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
-    cell, digits = column.cells.get(language), ".3f" if column.unit == SHARE else ".3g"
+    cell = column.cells.get(language)
+    write = cells.number if column.unit != SHARE else lambda value, signed=False: f"{value:{'+' if signed else ''}.3f}"
     if cell is None or (levels and (cell.first is None or cell.second is None)):
         return cells.EMPTY
     drawn = [vertical("grid", axis.x(value)) for value in axis.ticks]
@@ -137,7 +138,7 @@ def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
         assert cell.first is not None
         assert cell.second is not None
         drawn.append(_dumbbell(axis.x(cell.first), axis.x(cell.second), HEIGHT / 2))
-        said = f"{cell.first:{digits}} → {cell.second:{digits}}"
+        said = f"{write(cell.first)} → {write(cell.second)}"
     else:
         told = not cell.low <= 0 <= cell.high
         ends = f'x1="{axis.x(cell.low):.1f}" x2="{axis.x(cell.high):.1f}" y1="{HEIGHT / 2}" y2="{HEIGHT / 2}"'
@@ -146,7 +147,7 @@ def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
             f'<line class="c0 {"total" if language in TOTALS else "interval"}" {ends}/>',
         ]
         drawn.append(_dot(axis.x(cell.difference), HEIGHT / 2, told))
-        said = f"{cell.difference:+{digits}} [{cell.low:+{digits}}, {cell.high:+{digits}}]"
+        said = f"{write(cell.difference, True)} [{write(cell.low, True)}, {write(cell.high, True)}]"
     return cells.cell(drawn, said)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ BINS, TALL = 48, 40
 EDGE = 0.001  # of the values, on either side, stand at the end of their axis: one outlier would squeeze all others
 ROOM = 0.05  # a smaller share than this is small, and looks so
 SIDES = ("chosen", "rejected")
+KINDS = {ALL: ("any", "all answers"), "chosen": ("c0", "chosen"), "rejected": ("c1", "rejected")}
+"""Colour and words."""
+COUNTED = 4  # an axis of fewer units has no room for a bar as wide as one
 PAIR_COLUMNS = ["prompt_id", "language", "source"] + [
     f"{side}_{name}" for side in SIDES for name in ("score", "language", "sample", "tokens")
 ]
@@ -118,34 +121,42 @@ def _share(cut: Floats | None) -> float | None:
 
 
 def render(made: Pairs) -> str:
-    """The HTML: a row per language, and the languages that met where there are several."""
-    heads = [
-        ("rewards", "by the language of the answer; medians"),
-        ("margin", "chosen minus rejected reward; median"),
-        ("longer by", "tokens, chosen minus rejected"),
-        ("cut off", "share of answers"),
-    ]
-    rewards = _axis([values for of in made.rewards.values() for values in of.values()])
-    margins, longer = _axis(list(made.margins.values()), 0.0), _axis(list(made.longer.values()), 0.0)
-    shares = Axis.around(
-        [0.0, ROOM, *(share for of in made.cut.values() for share in of.values() if share is not None)]
-    )
-    rows = {
-        language: [
-            _rewards(of, rewards),
-            _distribution(made.margins[language], margins, _median),
-            _distribution(made.longer[language], longer, _more),
-            _cut(made.cut[language], shares),
-        ]
-        for language, of in made.rewards.items()
-    }
-    feet = [rewards.drawn(), margins.drawn(), longer.drawn(signed=True), shares.drawn()]
+    """The HTML: a row per language, a column per measure that is known of any, and the languages that met where there are
+    several."""
+    columns = _columns(made)
+    rows = {language: [cell(language) for _, _, cell, _ in columns] for language in made.longer}
+    kinds = [kind for kind in KINDS if any(kind in of for of in made.rewards.values()) or kind in SIDES]
     key = "".join(
-        f'<span class="key"><svg class="sample" viewBox="0 0 34 16" aria-hidden="true">{_block(kind)}</svg>{words}</span>'
-        for kind, words in (("any", "all answers"), ("c0", "chosen"), ("c1", "rejected"))
+        f'<span class="key"><svg class="sample" viewBox="0 0 34 16" aria-hidden="true">{_block(KINDS[kind][0])}</svg>'
+        f"{KINDS[kind][1]}</span>"
+        for kind in kinds
     )
+    heads, feet = [(name, note) for name, note, _, _ in columns], [foot for *_, foot in columns]
     drawn = cells.table("pairs by language", heads, rows, feet, len(heads))
     return f'<p class="legend">{key}</p>{drawn}{_matrix(made.languages)}'
+
+
+def _columns(made: Pairs) -> list[tuple[str, str, Callable[[str], str], str]]:
+    """(name, note, cell of a language, axis)."""
+    found: list[tuple[str, str, Callable[[str], str], str]] = []
+    known, total = len(made.margins[ALL]), len(made.longer[ALL])
+    of = "" if known == total else f"; known of {known:,} of {total:,} pairs"
+    if any(len(values) for kinds in made.rewards.values() for values in kinds.values()):
+        rewards = _axis([values for kinds in made.rewards.values() for values in kinds.values()])
+        note = f"by the language of the answer; medians{of}"
+        found.append(("rewards", note, lambda one: _rewards(made.rewards[one], rewards), rewards.drawn()))
+    if known:
+        margins, note = _axis(list(made.margins.values()), 0.0), f"chosen minus rejected reward; median{of}"
+        found.append(("margin", note, lambda one: _distribution(made.margins[one], margins, _median), margins.drawn()))
+    longer, note = _axis(list(made.longer.values()), 0.0), "tokens, chosen minus rejected"
+    found.append(
+        ("longer by", note, lambda one: _distribution(made.longer[one], longer, _more), longer.drawn(signed=True))
+    )
+    cut = [share for kinds in made.cut.values() for share in kinds.values() if share is not None]
+    if cut:
+        shares = Axis.around([0.0, ROOM, *cut])
+        found.append(("cut off", "share of answers", lambda one: _cut(made.cut[one], shares), shares.drawn()))
+    return found
 
 
 def _block(kind: str) -> str:
@@ -164,7 +175,9 @@ def _area(values: Floats, axis: Axis, kind: str) -> str:
     if not len(values):
         return ""
     step = (axis.high - axis.low) / BINS
-    whole = bool((values == np.rint(values)).all())  # counts: a bar for one, or for the same number of them
+    whole = axis.high - axis.low >= COUNTED and bool(
+        (values == np.rint(values)).all()
+    )  # counts: a bar for one, or for the same number of them
     width, start = (math.ceil(step), math.floor(axis.low) - 0.5) if whole else (step, axis.low)
     edges = start + width * np.arange(math.ceil((axis.high - start) / width) + 1)
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
@@ -181,9 +194,8 @@ def _rewards(of: Mapping[str, Floats], axis: Axis) -> str:
 
 def _rewards_drawn(of: Mapping[str, Floats], axis: Axis) -> tuple[list[str], str]:
     """(marks, the medians in words)."""
-    kinds = {ALL: "any", "chosen": "c0", "rejected": "c1"}
-    drawn = [_area(of[kind], axis, colour) for kind, colour in kinds.items() if kind in of]
-    medians = [f"{kind} {np.median(of[kind]):.3g}" for kind in SIDES if kind in of and len(of[kind])]
+    drawn = [_area(of[kind], axis, colour) for kind, (colour, _) in KINDS.items() if kind in of]
+    medians = [f"{kind} {cells.number(float(np.median(of[kind])))}" for kind in SIDES if kind in of and len(of[kind])]
     return [*axis.grid(TALL), *drawn], ", ".join(medians) or "–"
 
 
@@ -214,12 +226,13 @@ def margins(made: Pairs) -> tuple[str, dict[str, tuple[list[str], str]], Axis, i
 
 
 def _median(values: Floats) -> str:
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-    return f"{middle:.3g} (90 % from {low:.3g} to {high:.3g})"
+    low, middle, high = map(cells.number, np.quantile(values, [0.05, 0.5, 0.95]).tolist())
+    return f"{middle} (90 % from {low} to {high})"
 
 
 def _more(values: Floats) -> str:
-    return f"{np.mean(values > 0):.0%} longer, {np.mean(values < 0):.0%} shorter, median {np.median(values):+.3g}"
+    median = cells.number(float(np.median(values)), signed=True)
+    return f"{np.mean(values > 0):.0%} longer, {np.mean(values < 0):.0%} shorter, median {median}"
 
 
 def _cut(shares: Mapping[str, float | None], axis: Axis) -> str:

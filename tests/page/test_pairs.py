@@ -69,7 +69,32 @@ def test_pairs_without_scores_have_their_own() -> None:
     found = made(with_scores=False)
     assert set(found.rewards["da"]) == {"chosen", "rejected"}
     assert found.cut["da"] == {}
-    assert "<svg" in pairs.render(found)
+    drawn = pairs.render(found)
+    assert "<svg" in drawn
+    assert "all answers" not in drawn
+    assert "cut off" not in drawn
+
+
+def test_what_nobody_knows_has_no_column_and_what_few_have_says_of_how_many() -> None:
+    """Lengths alone where no pair has a reward; with one of two, its number. Differences from 1,000 on are written out."""
+    rows = [dict(zip(COLUMNS, row, strict=True)) | {"source": "brought"} for row in PAIRS]
+    rows[0] |= {"chosen_score": None, "rejected_score": None, "chosen_tokens": 5004}
+    drawn = pairs.render(pairs.of_tables(pa.Table.from_pylist(rows), {}, REPORT))
+    assert "known of 1 of 2 pairs" in drawn
+    assert "median +5,000" in drawn
+    table = pa.Table.from_pylist(
+        rows[:1], schema=pa.Table.from_pylist([dict(zip(COLUMNS, PAIRS[0], strict=True))]).schema
+    )
+    table = table.append_column("source", pa.array(["brought"]))
+    drawn = pairs.render(pairs.of_tables(table, {}, REPORT))
+    assert not any(f">{name}<" in drawn for name in ("rewards", "margin", "cut off"))
+    assert ">longer by<" in drawn
+
+
+def test_rewards_of_zero_and_one_are_two_thin_bars() -> None:
+    """A bar as wide as a unit would cover half of the axis."""
+    (area,) = [one for one in pairs._rewards_drawn({"chosen": np.array([1.0])}, Axis(-0.04, 1.04))[0] if "area" in one]
+    assert area.count("H") == pairs.BINS
 
 
 def test_a_count_has_a_bar_of_its_own() -> None:
