@@ -8,6 +8,7 @@ from pathlib import Path
 from croco.config import functions
 from croco.config.evaluations import ChecksConfig, EuroEvalConfig, QualityConfig, checked
 from croco.config.groups import Config
+from croco.config.languages import settings
 from croco.config.rewards import RewardRankingConfig
 from croco.config.scorers import parts_of
 from croco.config.targets import one_of, require
@@ -75,16 +76,17 @@ def check_euroeval(euroeval: EuroEvalConfig | None, languages: list[str]) -> Non
     measured = euroeval.languages if euroeval.languages is not None else languages
     for language in measured:
         require(
-            language in euroeval.datasets,
-            f"evals.euroeval.datasets: no list for '{language}'; give one, [] where EuroEval has no data set",
+            language in euroeval.datasets or settings(language).euroeval is None,
+            f"evals.euroeval.datasets: no list for '{language}'; give one, '+evals.euroeval.datasets.{language}=[NAME,...]', or "
+            f"say `euroeval: null` in conf/language/{language}.yaml where EuroEval has no data set",
         )
     require(
-        any(euroeval.datasets[language] for language in measured),
+        any(euroeval.datasets.get(language) for language in measured),
         f"evals.euroeval.datasets: no data set in any of {', '.join(measured)}",
     )
     for language, names in euroeval.datasets.items():
         require(len(set(names)) == len(names), f"evals.euroeval.datasets.{language}: a data set is listed twice")
-    every = [name for language in measured for name in euroeval.datasets[language]]
+    every = [name for language in measured for name in euroeval.datasets.get(language, ())]
     require(len(set(every)) == len(every), "evals.euroeval.datasets: a data set is listed in two languages")
     require(euroeval.iterations >= 2, "evals.euroeval.iterations: must be at least 2, or there is no standard error")
     require(

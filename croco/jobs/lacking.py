@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from croco.config import Config, languages
+from croco.config.evaluations import checked
 from croco.language import fidelity
 
 
@@ -19,6 +20,8 @@ def notes(config: Config) -> Iterator[str]:
             lacks.append(
                 f"identification knows none of {codes} (answers in a wrong language are not told, nor counted)"
             )
+        if language not in checked(evals.checks, [language]) and evals.checks is not None:
+            lacks.append("there are no prompts with rules of our own (evals.checks.path brings others)")
         if evals.euroeval is not None and not evals.euroeval.datasets.get(language):
             lacks.append("EuroEval has no data set")
         if evals.reward_ranking is not None and evals.reward_ranking.path is None and said.m_rewardbench is None:

@@ -48,7 +48,7 @@ def _datasets(config: Config) -> dict[str, list[str]]:
     euroeval = config.evals.euroeval
     assert euroeval is not None, "stages are asked whether they are wanted"
     languages = euroeval.languages if euroeval.languages is not None else config.lang.languages
-    return {language: euroeval.datasets[language] for language in languages if euroeval.datasets[language]}
+    return {language: euroeval.datasets[language] for language in languages if euroeval.datasets.get(language)}
 
 
 def _asked(config: Config) -> dict[str, Any]:

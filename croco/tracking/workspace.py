@@ -24,6 +24,8 @@ ROW = (
 )
 """Of a report's run: what its row says before anybody scrolls."""
 PAIRS = ("pairs", "margin/mean", "rejected_is_minimum/share", "chosen_longer")
+EVALUATIONS = ("quality", "checks")
+"""Those that every run has one of; what a run does not have is no bar."""
 GROUPS = ("method.name", "pairing.scope", "source.kind")
 
 
@@ -46,7 +48,7 @@ def define(entity: str, project: str, languages: Sequence[str] = ()) -> Any:
     training += [panels.LinePlot(title=name, x="step", y=[f"training/{name}"]) for name in HELDOUT]
     evaluations: list[Any] = [panels.BarPlot(title="metric of the run", metrics=["metric"])]
     evaluations += [
-        panels.BarPlot(title=f"quality gained, {row}", metrics=[f"quality/difference/{row}"])
+        panels.BarPlot(title=f"gained, {row}", metrics=[f"{name}/difference/{row}" for name in EVALUATIONS])
         for row in (paired.MACRO, *languages)
     ]
     pairs: list[Any] = [panels.BarPlot(title=name, metrics=[name]) for name in PAIRS]

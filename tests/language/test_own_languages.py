@@ -9,6 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from croco.config import CONF, languages, strict
+from croco.errors import UserError
 from croco.jobs import lacking
 from croco.language import fidelity
 
@@ -16,7 +17,7 @@ FILE = """\
 iso: {iso}
 own_name: {name}
 english_name: {name}
-euroeval: null
+euroeval: {euroeval}
 m_arenahard: null
 m_rewardbench: null
 translategemma: {iso}
@@ -51,7 +52,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("sr-cyrl", "sr", "Serbian (Cyrillic)", "sr", "srp", "script: Cyrl\n"),
         ("sr-latn", "sr", "Serbian (Latin)", "sr, hr, bs", "srp", "script: Latn\n"),
     ):
-        text = FILE.format(iso=iso, name=name, codes=codes, also=also) + more
+        text = FILE.format(iso=iso, name=name, codes=codes, also=also, euroeval="is" if code == "is" else "null") + more
         (folder / f"{code}.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     for cached in CACHED:
@@ -83,3 +84,16 @@ def test_what_has_no_data_is_said_at_the_start() -> None:
         config = strict(compose("config", overrides=["lang.languages=[is,kl]"]))
     (line,) = lacking.notes(config)
     assert line.startswith("kl (Greenlandic): identification knows none of kl")
+
+
+@pytest.mark.usefixtures("own")
+def test_an_evaluation_that_lacks_a_language_says_so_and_one_that_could_have_it_asks() -> None:
+    """Of Greenlandic EuroEval has nothing by its YAML; of Icelandic it may, and a list is asked for with what to type."""
+    words = ["model=custom", "model.path=org/policy", "prompts=jsonl", "prompts.path=org", "lang.languages=[da,kl]"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = strict(compose("config", overrides=[*words, "evals=[euroeval,checks]"]))
+        (line,) = lacking.notes(config)
+        assert "no prompts with rules of our own (evals.checks.path" in line
+        assert line.endswith("EuroEval has no data set")
+        with pytest.raises(UserError, match=r"'\+evals\.euroeval\.datasets\.is=\[NAME,\.\.\.\]'"):
+            strict(compose("config", overrides=[*words, "evals=euroeval", "lang.languages=[da,is]"]))

@@ -21,8 +21,11 @@ def test_it_shows_the_names_under_which_runs_are_mirrored() -> None:
         "Samples",
         "What differs",
     ]
-    spec = json.dumps(json.loads(defined._to_model().model_dump_json(by_alias=True)))
-    shown = ("quality/difference/da", "quality/difference/macro", "training/loss", "margin/mean", "answers")
+    view = defined._to_model()
+    told = view.model_dump_json(by_alias=True, exclude_none=True)
+    assert type(view).model_validate_json(told) == view, "what would be saved is read back as it is"
+    spec = json.dumps(json.loads(told))
+    shown = ("quality/difference/da", "checks/difference/macro", "training/loss", "margin/mean", "answers")
     for name in (*shown, *workspace.COSTS, *workspace.ROW):
         assert name in spec, name
     assert [key.name for key in defined.runset_settings.groupby] == [
