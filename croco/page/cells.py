@@ -11,6 +11,7 @@ from croco.page.marks import ticks
 from croco.show.visible import visible
 
 WIDTH, HEIGHT, SIDE, FOOT = 160, 22, 14, 18
+DIGIT = 7  # about as wide, at most
 EMPTY = "<td>–</td>"
 
 
@@ -47,7 +48,9 @@ class Axis:
         marks = []
         for value in self.ticks:
             said = number(value, signed and bool(value))
-            marks.append(f'<text x="{self.x(value):.1f}" y="12" text-anchor="middle">{said}</text>')
+            half = len(said) * DIGIT / 2  # a long number at the edge stands inside
+            x = min(max(self.x(value), half), WIDTH - half)
+            marks.append(f'<text x="{x:.1f}" y="12" text-anchor="middle">{said}</text>')
         return f'<svg viewBox="0 0 {WIDTH} {FOOT}">{"".join(marks)}</svg>'
 
 

@@ -63,7 +63,7 @@ LEVELS = (
         0.999,
         "{share:.0%} of the rejected answers are the worst of their pool: with {pool:g} answers per pool this rule cannot be "
         "told from the minimum",
-        "sampling.samples=64 would; pairing=best_worst says what it is",
+        "with 64 it would: sampling.samples=64, or more answers where they are brought; pairing=best_worst says what it is",
     ),
     Level(
         "max_identical",
