@@ -27,6 +27,15 @@ from tests.training.test_training import config_of
 CHATML = ("<|im_start|>", "<|im_end|>")
 GEMMA = ("<start_of_turn>", "<end_of_turn>")
 COHERE = ("<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|END_OF_TURN_TOKEN|>")
+COHERE2 = (*COHERE[:4], "<|START_RESPONSE|>", "<|END_RESPONSE|>", COHERE[4])
+HARMONY = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>")
+DEEPSEEK = (
+    "<\uff5cUser\uff5c>",
+    "<\uff5cAssistant\uff5c>",
+    "<think>",
+    "</think>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
 
 
 @dataclass(frozen=True)
@@ -46,18 +55,19 @@ ZOO = {
     "eurollm": Animal("EuroLLM, SmolLM 2 (ChatML)", "llama", "qwen2_5", CHATML),
     "mistral": Animal("Mistral", "mistral"),
     "qwen2": Animal("Qwen 2.5", "qwen2", "qwen2_5", CHATML),
+    "deepseek": Animal("DeepSeek-R1 distilled", "qwen2", "deepseek_r1_distill", DEEPSEEK),
     "qwen3": Animal("Qwen 3", "qwen3", "qwen3_instruct_2507", CHATML),
     "gemma2": Animal("Gemma 2", "gemma2", "gemma", GEMMA),
     "gemma3_text": Animal("Gemma 3 1B", "gemma3_text", "gemma3", GEMMA),
     "gemma3": Animal("Gemma 3 4B and up", "gemma3", "gemma3", GEMMA),
     "cohere": Animal("Command R, Aya", "cohere", "cohere", COHERE),
-    "cohere2": Animal("Command R7B, Tiny Aya", "cohere2", "cohere", COHERE),
+    "cohere2": Animal("Command R7B, Tiny Aya", "cohere2", "cohere2", COHERE2),
     "phi3": Animal("Phi-3, Phi-4", "phi3", "phi3", ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")),
     "granite": Animal("Granite", "granite"),
     "olmo2": Animal("OLMo 2", "olmo2"),
     "smollm3": Animal("SmolLM 3", "smollm3"),
     "apertus": Animal("Apertus", "apertus"),
-    "gpt_oss": Animal("gpt-oss", "gpt_oss"),
+    "gpt_oss": Animal("gpt-oss", "gpt_oss", "gptoss", HARMONY),
     "mixtral": Animal("Mixtral", "mixtral"),
 }
 QUESTIONS = ("what?", "hvad hedder du?", "0 1 2 3 4 5 6 7 8 9")
@@ -93,7 +103,7 @@ def walk(name: str, folder: Path) -> dict[str, str]:
     animal = ZOO[name]
     shape = {
         "vocab_size": 336,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": 2048,
         "tie_word_embeddings": name in ("gemma3", "cohere2", "qwen2"),
     }
     path = build_policy(folder / "policy", animal.model_type, template=template_of(animal), **shape)
@@ -103,7 +113,7 @@ def walk(name: str, folder: Path) -> dict[str, str]:
     told["generate"] = f"{sum(len(ids) for _, ids in answers)} tokens"
     told["score"] = scored(animal, folder / "reward", shape)
     config = config_of(
-        path, targets_of(animal.model_type), "method.learning_rate=0.01", "method.epochs=4", "model.max_length=512"
+        path, targets_of(animal.model_type), "method.learning_rate=0.01", "method.epochs=4", "model.max_length=2048"
     )
     told["train"] = trained(config, answers, folder / "run")
     told["merge"] = merged_back(path, folder / "run" / "adapter", folder / "merged")
