@@ -131,7 +131,7 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[
         pairs=_drawn_pairs(job),
         numbers=[*_results(drawn), *(show.tables(pairs) if pairs else ())],
         title=f"croco: {config.method.name} on {', '.join(config.lang.languages)} ({_data(config)})",
-        headline=" ".join(summary["headline"] for summary in evaluated.values()) or "Nothing was evaluated.",
+        headline=headline(config, evaluated),
         tables=[*_results(others), *rewards(job)],
         curves=[*_by_step(evaluated), *trained.curves(job.single("training").path / trained.METRICS)],
         answers=list(answers(job)),
@@ -140,6 +140,12 @@ def _page(job: Job, evaluated: Mapping[str, dict[str, Any]], measured: Sequence[
         verdict=job.single("training").summary["verdict"],
         warnings=warnings(job),
     )
+
+
+def headline(config: Config, evaluated: Mapping[str, dict[str, Any]]) -> str:
+    """What was measured; and, of a policy whose template knows thoughts, whether it was asked for them."""
+    said = [summary["headline"] for summary in evaluated.values()] or ["Nothing was evaluated."]
+    return " ".join([*said, *([f"Thinking: {templates.thinking(config)}."] if templates.thinks(config) else [])])
 
 
 def _pairs(job: Job) -> dict[str, Any] | None:

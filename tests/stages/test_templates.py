@@ -24,7 +24,7 @@ from croco.language import clock, frame, text
 from croco.models.slices import checkpoint_slice
 from croco.prompts.parsing import without_system
 from croco.show.progress import Progress
-from croco.stages import euroeval, prompts, templates
+from croco.stages import euroeval, prompts, report, templates
 from tests.language.test_frame import template_of, tokenizer_for
 from tests.support.builders import TEMPLATE, build_policy, build_reward, build_tokenizer, real
 
@@ -140,8 +140,11 @@ def test_thinking_is_switched_off_by_the_templates_option(tmp_path: Path) -> Non
     tokenizer_for(template_of("qwen3"), True).save_pretrained(tmp_path)
     found = {}
     for options in ((), ("model.template_options={enable_thinking:false}",)):
-        policy = factory.policy(config(f"model.path={tmp_path}", *options).model)
+        run = config(f"model.path={tmp_path}", *options)
+        policy = factory.policy(run.model)
         tokenizer = templates.tokenizer_of(policy)
+        told = "off: the prompt closes an empty thought" if options else "left to the model"
+        assert report.headline(run, {}) == f"Nothing was evaluated. Thinking: {told}."
         found[options] = tokenizer.decode(text.prompt_ids(tokenizer, [USER]))
         assert frame.of(tokenizer).closes_thought == bool(options)
         assert checkpoint_slice(policy).get("template_options", {}) == json.loads(policy.template_options)
