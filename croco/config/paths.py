@@ -128,6 +128,8 @@ def sweep_name(_root_: DictConfig) -> str:
     return f"{'sweep' if chosen == 'None' else chosen}-{address}"
 
 
-OmegaConf.register_new_resolver("gpus_of", lambda kind, count: count if kind == "gpu" else None, replace=True)
+OmegaConf.register_new_resolver(
+    "gpus_of", lambda kind, count: (1 if count == "auto" else count) if kind == "gpu" else None, replace=True
+)
 OmegaConf.register_new_resolver("run_address", run_address, replace=True)
 OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)

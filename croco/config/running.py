@@ -79,6 +79,10 @@ class EngineConfig:
     """`hf`, `vllm` or `fake`."""
     isolate: bool
     """In a process of its own, which gives back all memory when its phase ends, and whose crash loses nothing."""
+    devices: int | str
+    """GPUs of this machine that answers, rewards and verdicts are made on, by an engine for each of them (or for each
+    `tensor_parallel` of them), in processes of their own where there are several; `auto` is all that are visible. On a CPU `auto`
+    is one engine in all, a number so many."""
     prompts_per_unit: int
     """Prompts that are in the engine at a time (vllm), or that go to an actor together (ray)."""
     batch_size: int | None
@@ -134,10 +138,12 @@ class TrainerConfig:
     """Hardware for training."""
 
     accelerator: str
-    devices: int
+    devices: int | str
+    """GPUs of a machine that training takes, a process on each. `auto` is all that are visible, on a CPU one process; and one
+    where training goes on in rounds, since several would start anew, and load the model, in each."""
     num_nodes: int
     strategy: str
-    """`auto` (one process), `ddp`, or `fsdp` (weights spread over the processes)."""
+    """Of several processes: `ddp` (each has the whole model), `fsdp` (weights spread over them), or `auto`, which is `ddp`."""
     tokens_per_pack: int
     """Tokens in one forward pass; what an optimiser step needs beyond it is accumulated."""
     packing: bool
@@ -168,6 +174,12 @@ class TrainerConfig:
     """End a run whose policy has collapsed, with a line that says so."""
     threads: int | None
     """CPU threads per process; null leaves torch's choice."""
+
+    @property
+    def processes(self) -> int:
+        """Of a training whose devices are counted (croco/models/devices.py: `placed`)."""
+        assert isinstance(self.devices, int), "devices.placed has not been asked"
+        return self.devices * self.num_nodes
 
 
 @dataclass

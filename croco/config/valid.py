@@ -89,6 +89,7 @@ def check_engine(engine: EngineConfig, trusted: bool) -> None:
         engine.isolate or not engine.environment,
         "engine.environment: only an engine in a process of its own has one; set engine.isolate=true",
     )
+    check_devices("engine.devices", engine.devices)
     require(engine.prompts_per_unit >= 1, "engine.prompts_per_unit: must be at least 1")
     require(engine.batch_size is None or engine.batch_size >= 1, "engine.batch_size: must be at least 1, or null")
     check_options("engine.options", engine.options, trusted)
@@ -98,6 +99,11 @@ def check_engine(engine: EngineConfig, trusted: bool) -> None:
     ray = engine.ray
     require(ray is None or ray.actors is None or ray.actors >= 1, "engine.ray.actors: must be at least 1, or null")
     require(ray is None or ray.gpus + ray.cpus > 0, "engine.ray.cpus: an engine needs a CPU or a GPU")
+
+
+def check_devices(key: str, devices: int | str) -> None:
+    """A number of GPUs, or all that there are."""
+    require(devices == "auto" or (isinstance(devices, int) and devices >= 1), f"{key}: must be at least 1, or auto")
 
 
 def check_named(engine: EngineConfig, key: str, own: EngineConfig | RoleConfig) -> None:
@@ -238,13 +244,9 @@ def check_untrained(config: Config) -> None:
 def check_training(config: Config) -> None:
     """Checks of hardware and method; raises UserError with the key to change."""
     trainer, method = config.trainer, config.method
-    processes = trainer.devices * trainer.num_nodes
     one_of("trainer.strategy", trainer.strategy, ("auto", "ddp", "fsdp"))
-    require(processes >= 1, "trainer.devices: must be at least 1")
-    require(
-        (processes == 1) == (trainer.strategy == "auto"),
-        f"trainer.strategy={trainer.strategy}: {processes} process(es) want {'auto' if processes == 1 else 'ddp or fsdp'}",
-    )
+    check_devices("trainer.devices", trainer.devices)
+    require(trainer.num_nodes >= 1, "trainer.num_nodes: must be at least 1")
     require(trainer.watch_every is None or trainer.watch_every >= 1, "trainer.watch_every: must be at least 1, or null")
     check_rounds(config)
     if method.trains_on == "nothing":

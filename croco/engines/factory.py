@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from croco.config import Config, EngineConfig, ModelConfig, SamplingConfig
 from croco.engines.base import Generator
 from croco.engines.holder import EngineHolder
 from croco.language import text
+from croco.models import devices
 from croco.models.adapters import rank_of
 from croco.models.checkpoints import Checkpoint, tokenizer_of
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from croco.engines.base import AdapterGenerator
 
 ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take beside the training
+READ_AHEAD = 1024  # prompts that an engine of several gets at a time, where it brings them in order of length
 TAKEN = 0.92  # of it, that vLLM takes where nothing else is said
 
 
@@ -46,6 +50,12 @@ def generator(
         inside = replace(engine, isolate=False, ray=None)
         build = partial(generator, inside, checkpoint, tokenizer, sampling, logps)
         return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
+    if len(places(engine)) > 1:
+        from croco.engines.spread import SpreadGenerator
+
+        build = partial(generator, replace(engine, isolate=False, devices=1), checkpoint, tokenizer, sampling, logps)
+        window = None if takes_as_needed(engine) else READ_AHEAD
+        return SpreadGenerator(build, [{**engine.environment, **place} for place in places(engine)], window)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
@@ -87,6 +97,19 @@ def have_room_together(engine: EngineConfig) -> bool:
         return False  # its actors take the whole cluster
     both = (engine.of(role).given for role in ("policy", "reward"))
     return engine.name != "vllm" or all(own.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO for own in both)
+
+
+def places(engine: EngineConfig) -> list[Mapping[str, str]]:
+    """The environment of each engine that a role has on this machine: which GPUs it sees."""
+    if engine.name == "fake" or engine.ray is not None:
+        return [{}]
+    sizes = [int(engine.given.get(f"{kind}_parallel_size") or 1) for kind in ("tensor", "pipeline", "data")]
+    return devices.places(engine.devices, math.prod(sizes))
+
+
+def many(engine: EngineConfig) -> bool:
+    """Whether several engines make what a role makes, so that there must be work ahead of one."""
+    return engine.ray is not None or len(places(engine)) > 1
 
 
 def sharing(engine: EngineConfig, count: int) -> EngineConfig:

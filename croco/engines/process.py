@@ -44,11 +44,21 @@ class EngineProcess:
         EngineCrash: the process ended while it was needed.
     """
 
-    def __init__(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
+    def __init__(self, build: Callable[[], Any], environment: Mapping[str, str], wait: bool = True) -> None:
+        """Args:
+        build: makes the engine, in the child.
+        wait: until it has, and its `settings` are there; otherwise `ready` is for the caller to ask.
+        """
         devices.vacate()  # or the child would not find what this process no longer uses
+        self.settings: dict[str, Any] = {}
         self._start(build, environment)
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        """Wait until the engine is built."""
         try:
-            self.settings: dict[str, Any] = self._receive("ready")
+            self.settings = self._receive("ready")
         except BaseException:  # also an interrupt: what loads for minutes is not waited for
             self.close()
             raise
@@ -56,7 +66,7 @@ class EngineProcess:
     def _start(self, build: Callable[[], Any], environment: Mapping[str, str]) -> None:
         # Spawned, not forked: a fork would share the parent's CUDA context and threads.
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
+        self.connection, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(theirs, build, dict(environment), os.getpid()), name="engine"
         )
@@ -67,7 +77,7 @@ class EngineProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()  # so that the child's end is noticed here
-        self._idle = False
+        self.idle = False
         self._in_flight: Callable[[], list[str]] = list  # names of prompts, for the message of a crash
 
     @property
@@ -77,12 +87,12 @@ class EngineProcess:
         return self._process.pid
 
     def _ask(self, command: str, argument: Any) -> None:
-        self._idle = False
+        self.idle = False
         self._send((command, argument))
 
     def _send(self, message: Any) -> None:
         try:
-            self._connection.send(message)
+            self.connection.send(message)
         except OSError:
             self._died()
 
@@ -90,12 +100,12 @@ class EngineProcess:
         """The next message's content, which ends the command; see `_next`."""
         kind, content = self._next()
         assert kind == expected, (kind, expected)
-        self._idle = True
+        self.idle = True
         return content
 
     def _next(self) -> tuple[str, Any]:
         try:
-            kind, content = self._connection.recv()
+            kind, content = self.connection.recv()
         except (EOFError, OSError):
             self._died()
         if kind == "refused":
@@ -120,9 +130,9 @@ class EngineProcess:
 
     def close(self) -> None:
         """End the process; at once when it is in the middle of something."""
-        if not self._idle:
+        if not self.idle:
             self._process.terminate()
-        self._connection.close()
+        self.connection.close()
         self._process.join(CLOSING_SECONDS)
         if self._process.is_alive():
             self._process.kill()
@@ -135,25 +145,35 @@ class IsolatedGenerator(EngineProcess):
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """See `base.Generator`."""
         coming = iter(requests)
-        in_flight: dict[_Key, tuple[Request, set[int]]] = {}
-        self._in_flight = lambda: [f"{r.prompt_id} ({r.language})" for r, _ in in_flight.values()]
+        self.begin()
+        while not self.idle:
+            made = self.take(coming)
+            if made is not None:
+                yield made
+
+    def begin(self) -> None:
+        """Let the engine ask for requests."""
+        self._waiting: dict[_Key, tuple[Request, set[int]]] = {}
+        self._in_flight = lambda: [f"{r.prompt_id} ({r.language})" for r, _ in self._waiting.values()]
         self._ask("generate", None)
-        while True:
-            kind, content = self._next()
-            if kind == "asks":
-                some = list(islice(coming, REQUESTS_PER_ASKING))
-                in_flight.update({_key(request): (request, set(request.samples)) for request in some})
-                self._send(some)
-            elif kind == "completion":
-                key, sample, ids, reason, logp = content
-                request, missing = in_flight[key]
-                missing.discard(sample)
-                if not missing:
-                    del in_flight[key]
-                yield Completion(request, sample, ids.tolist(), reason, logp)
-            else:
-                self._idle = True
-                return
+
+    def take(self, coming: Iterator[Request]) -> Completion | None:
+        """The engine's next message: an answer; or that it has room, and gets some of `coming`, or that it is done (`idle`)."""
+        kind, content = self._next()
+        if kind == "asks":
+            some = list(islice(coming, REQUESTS_PER_ASKING))
+            self._waiting.update({_key(request): (request, set(request.samples)) for request in some})
+            self._send(some)
+        elif kind == "completion":
+            key, sample, ids, reason, logp = content
+            request, missing = self._waiting[key]
+            missing.discard(sample)
+            if not missing:
+                del self._waiting[key]
+            return Completion(request, sample, ids.tolist(), reason, logp)
+        else:
+            self.idle = True
+        return None
 
     def use(self, adapter: Path | None) -> None:
         """Further requests are answered with this LoRA adapter, read again even from the same folder; None takes it off."""
@@ -174,23 +194,35 @@ class IsolatedScorer(EngineProcess):
     def stream(self, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
         """See `base.scored`; parts go there as the engine asks for them, so that it has the next ones before it needs them."""
         coming = enumerate(parts)
-        in_flight: dict[int, list[Answered]] = {}
-        self._in_flight = lambda: [f"{a.prompt_id} ({a.language})" for part in in_flight.values() for a in part]
+        self.begin()
+        while not self.idle:
+            made = self.take(coming)
+            if made is not None:
+                yield made
+
+    def begin(self) -> None:
+        """Let the engine ask for parts."""
+        self._waiting: dict[int, list[Answered]] = {}
+        self._numbers: list[int] = []  # of the parts that this engine has got, which it numbers from 0
+        self._in_flight = lambda: [f"{a.prompt_id} ({a.language})" for part in self._waiting.values() for a in part]
         self._ask("stream", None)
-        while True:
-            kind, content = self._next()
-            if kind == "asks":
-                number, part = next(coming, (-1, None))
-                if part is not None:
-                    in_flight[number] = part
-                self._send(part)
-            elif kind == "rewards":
-                number, rewards = content
-                del in_flight[number]
-                yield number, rewards
-            else:
-                self._idle = True
-                return
+
+    def take(self, coming: Iterator[tuple[int, list[Answered]]]) -> tuple[int, list[float | None]] | None:
+        """The engine's next message: a part's number and rewards; or that it wants one of `coming`, or is done (`idle`)."""
+        kind, content = self._next()
+        if kind == "asks":
+            number, part = next(coming, (-1, None))
+            if part is not None:
+                self._waiting[number] = part
+                self._numbers.append(number)
+            self._send(part)
+        elif kind == "rewards":
+            own, rewards = content
+            del self._waiting[self._numbers[own]]
+            return self._numbers[own], rewards
+        else:
+            self.idle = True
+        return None
 
 
 def _key(request: Request) -> _Key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from croco.config import Config
@@ -141,15 +141,23 @@ def _smaller_key(work: Work) -> str:
     return "model.size or model.path" if work.key == "model.path" else work.key
 
 
+def placed(config: Config, hardware: Hardware) -> Config:
+    """The configuration with as many processes for training as there would be on this hardware; see `devices.placed`."""
+    trainer = config.trainer
+    if trainer.devices == "auto":
+        trainer = replace(trainer, devices=hardware.count if config.method.refresh_every is None else 1)
+    return replace(config, trainer=trainer)
+
+
 def training(work: Work, config: Config, hardware: Hardware, rates: Rates) -> Holding:
     """Of the policy's training, as croco/training/trial.py settles it: packs halved before activations are computed again.
 
     Raises:
         UserError: it does not fit; names the key that would help.
     """
-    trainer, model = config.trainer, config.model
-    processes = trainer.devices * trainer.num_nodes
-    if trainer.devices > hardware.count:
+    trainer, model = placed(config, hardware).trainer, config.model
+    processes = trainer.processes
+    if int(trainer.devices) > hardware.count:
         raise UserError(
             f"trainer.devices={trainer.devices}: hardware={hardware.said} has {hardware.count}; trainer.devices={hardware.count}"
         )
@@ -168,7 +176,7 @@ def training(work: Work, config: Config, hardware: Hardware, rates: Rates) -> Ho
         if kept <= room:
             how = "computed again" if recomputes else "kept"
             note = f"training: packs of {tokens:,} tokens, activations {how}"
-            return Holding({**fixed, ACTIVATIONS: kept}, trainer.devices, (note,), recomputes)
+            return Holding({**fixed, ACTIVATIONS: kept}, int(trainer.devices), (note,), recomputes)
     raise UserError(_no_training(work, config, hardware, fixed, kept / (1 - RESERVE)))
 
 
@@ -208,8 +216,8 @@ def _no_training(work: Work, config: Config, hardware: Hardware, fixed: Mapping[
     trainer = config.trainer
     if trainer.gradient_checkpointing is False:
         return f"{line}; trainer.gradient_checkpointing=null, or a smaller trainer.tokens_per_pack"
-    whole = fixed[WEIGHTS] * (trainer.devices * trainer.num_nodes if trainer.strategy == "fsdp" else 1)
+    whole = fixed[WEIGHTS] * (placed(config, hardware).trainer.processes if trainer.strategy == "fsdp" else 1)
     spread = total - fixed[WEIGHTS] + whole / hardware.count
     if hardware.count > 1 and spread <= hardware.size:
-        return f"{line}; trainer=fsdp trainer.devices={hardware.count}"
+        return f"{line}; trainer=fsdp"
     return f"{line}; choose a smaller {_smaller_key(work)}, or {hardware.at_least(total)}"

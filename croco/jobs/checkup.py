@@ -47,12 +47,14 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     from croco.jobs.preflight import lacks_device, preflight
     from croco.models import commits
     from croco.models.checkpoints import tokenizer_of
-    from croco.models.devices import release
+    from croco.models.devices import placed, release
     from croco.training.encoding import encode
     from croco.training.model import build_model
 
     config = commits.pinned(strict(composed))
     preflight(config, device=False)
+    alone = replace(config.trainer, devices=1, num_nodes=1)  # one GPU is asked for all
+    config = placed(replace(config, engine=replace(config.engine, devices=1), trainer=alone))
     clock.begin(config.date, Path(config.paths.artifacts))
     model = config.model
     tokenizer = tokenizer_of(factory.policy(model))

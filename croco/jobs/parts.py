@@ -174,9 +174,10 @@ def trains_english(config: Config) -> bool:
 
 
 def of_training(config: Config) -> Resources:
-    """What a training takes."""
+    """What a training takes; `auto` is what its job is given, and asks for one GPU."""
     trainer = config.trainer
-    return Resources(trainer.num_nodes, trainer.devices if trainer.accelerator == "gpu" else 0, True)
+    gpus = 1 if trainer.devices == "auto" else int(trainer.devices)
+    return Resources(trainer.num_nodes, gpus if trainer.accelerator == "gpu" else 0, True)
 
 
 def resources(stage: Stage, config: Config) -> Resources:

@@ -124,9 +124,12 @@ def _busy(stage: Stage, holding: Holding | None, config: Config, hardware: Hardw
     """GPUs that a stage keeps at work: one engine's, or those of as many engines as there is room for, where they share it."""
     if holding is None:
         return 0
-    trains = stage.name == "training"
+    if stage.name == "training":
+        return holding.gpus
     shares = config.engine.ray is not None or (config.workers.share and stage.fill is not None)
-    return hardware.count // holding.gpus * holding.gpus if shares and not trains else holding.gpus
+    asked = config.engine.devices
+    there = hardware.count if shares or asked == "auto" else min(int(asked), hardware.count)
+    return max(1, there // holding.gpus) * holding.gpus
 
 
 def _bytes(stage: Stage, done: Work, config: Config, own: Rates) -> float:
@@ -213,12 +216,12 @@ def _idle(rows: Sequence[Row], config: Config, hardware: Hardware) -> Iterator[s
     if hours > IDLE and config.engine.ray is None and not config.workers.share:
         spread = sum(row.seconds / 3600 / (hardware.count // row.busy * row.busy) for row in engines)
         yield (
-            f"GPUs without work while answers, rewards and the like are made: engine=ray_vllm, or workers=shared and a process a "
-            f"GPU, takes {spread:,.1f} h, not {hours:,.1f}"
+            "GPUs without work while answers, rewards and the like are made: engine.devices=auto takes "
+            f"{spread:,.1f} h, not {hours:,.1f}"
         )
     for row in rows:
         if row.work.role == "trains" and 0 < row.busy < hardware.count and row.hours > IDLE:
             yield (
-                f"training leaves {hardware.count - row.busy} GPUs without work: trainer=ddp trainer.devices={hardware.count} "
+                f"training leaves {hardware.count - row.busy} GPUs without work: trainer.devices={hardware.count} "
                 f"takes {row.seconds / 3600 / hardware.count:,.1f} h, not {row.hours:,.1f}"
             )

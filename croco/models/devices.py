@@ -4,12 +4,82 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from croco.config import Config
+from croco.errors import UserError
 
 log = logging.getLogger(__name__)
 
 of_children: list[int] = []
 """Peaks in bytes of processes that this one has started, as they told them; whoever reads them empties it."""
+
+
+AUTO = "auto"
+FAKE = "CROCO_FAKE_DEVICES"  # of tests: so many devices are visible, whatever the machine has
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+mine = 0
+"""Of the visible devices, the one that this process has: see `take`."""
+
+
+def visible() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
+    if (fake := os.environ.get(FAKE)) is not None:
+        return [str(number) for number in range(int(fake))]
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    count = torch.cuda.device_count()
+    return names[:count] if names else [str(number) for number in range(count)]
+
+
+def places(asked: int | str, parts: int = 1) -> list[Mapping[str, str]]:
+    """The environment of each of several engines: which `parts` GPUs it sees. One with no word on it where one engine is all.
+
+    Args:
+        asked: `engine.devices`.
+
+    Raises:
+        UserError: more are asked for than are visible.
+    """
+    if asked == 1:
+        return [{}]
+    names = visible()
+    count = (len(names) or 1) if asked == AUTO else int(asked)
+    if names and count > len(names):
+        raise UserError(f"engine.devices={count}: {len(names)} GPUs are visible; lower it, or set it to auto")
+    engines = max(1, count // parts)
+    if engines == 1:
+        return [{}]
+    return [
+        {VISIBLE: ",".join(names[first * parts : (first + 1) * parts])} if names else {} for first in range(engines)
+    ]
+
+
+def placed(config: Config) -> Config:
+    """The configuration with the number of processes of its training, and what joins them, in the place of `auto`."""
+    trainer, count = config.trainer, config.trainer.devices
+    if count == AUTO:
+        there = len(visible()) if trainer.accelerator == "gpu" or FAKE in os.environ else 1
+        count = max(1, there) if config.method.refresh_every is None else 1
+    alone = int(count) * trainer.num_nodes == 1
+    strategy = "auto" if alone else "ddp" if trainer.strategy == AUTO else trainer.strategy
+    return replace(config, trainer=replace(trainer, devices=int(count), strategy=strategy))
+
+
+def take(number: int) -> None:
+    """Let this process have one of the visible devices, before it builds or loads anything: all that it loads goes there."""
+    global mine
+    mine = number
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number)
 
 
 def begin() -> None:

@@ -70,7 +70,14 @@ def scorer(engine: EngineConfig, reward: RewardConfig) -> Scorer:
     Raises:
         UserError: the engine is not installed, or a part's checkpoint cannot be loaded or is none of its kind.
     """
-    engine, options = factory.sharing(engine.of("reward"), models_of(reward)), options_of(reward)
+    engine, count, options = engine.of("reward"), models_of(reward), options_of(reward)
+    if count and len(factory.places(engine)) > 1:
+        from croco.engines.spread import SpreadScorer
+
+        inside = replace(engine, devices=1, isolate=engine.isolate and count > 1)
+        environments = [{**engine.environment, **place} for place in factory.places(engine)]
+        return SpreadScorer(partial(scorer, inside, reward), environments)
+    engine = factory.sharing(engine, count)
     if isinstance(options, CombinationOptions):
         from croco.rewards.combined import CombinedScorer
 

@@ -95,7 +95,7 @@ def _settled(
 ) -> trial.Settled:
     """What the device has room for. Several processes take the configuration's word: they would have to agree."""
     hardware, method = config.trainer, config.method
-    if hardware.devices * hardware.num_nodes > 1:
+    if hardware.processes > 1:
         return trial.Settled(hardware.tokens_per_pack, False, bool(hardware.gradient_checkpointing))
     sizes = forward.sizes(material.train)
     total, largest = int(sizes.sum() * method.epochs), np.sort(sizes)[-method.batch_size :]
@@ -210,7 +210,7 @@ def _trainer(config: Config, folder: Path, keep: Keep) -> lightning.Trainer:
         # One process is one, also as a task of several in a SLURM step, which Lightning would take for a part of its own.
         plugins=[
             tensors.Checkpoints(),
-            *([LightningEnvironment()] if hardware.devices * hardware.num_nodes == 1 else []),
+            *([LightningEnvironment()] if hardware.processes == 1 else []),
         ],
         default_root_dir=folder,
     )
@@ -221,9 +221,8 @@ def _strategy(config: Config) -> Any:
         return config.trainer.strategy
     from lightning.pytorch.strategies import ModelParallelStrategy
 
-    processes = config.trainer.devices * config.trainer.num_nodes
     return ModelParallelStrategy(
-        data_parallel_size=processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+        data_parallel_size=config.trainer.processes, tensor_parallel_size=1, save_distributed_checkpoint=False
     )
 
 

@@ -38,6 +38,7 @@ def train(
     Raises:
         UserError: the run collapsed (`trainer.stop_collapsed`), or a process of it failed.
     """
+    config = devices.placed(config)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
     kept.steps(config.evals.checkpoints, material.start.step + plan.steps)  # a step there is not is said now
     first = fit.step_of(folder)
@@ -47,7 +48,7 @@ def train(
             log({f"training/{name}": value for name, value in row.items() if name != "step"}, int(row["step"]))
             task.advance(1)
 
-        if config.trainer.devices * config.trainer.num_nodes == 1:
+        if config.trainer.processes == 1:
             try:
                 fit.fit(config, material, folder, store, note, progress.say)
             finally:

@@ -112,7 +112,7 @@ def recomputes(config: Config, base: Any) -> bool:
     wanted = config.trainer.gradient_checkpointing
     if wanted is not None:
         return wanted
-    if base.device.type != "cuda" or config.trainer.devices * config.trainer.num_nodes == 1:
+    if base.device.type != "cuda" or config.trainer.processes == 1:
         return False
     free, _ = torch.cuda.mem_get_info(base.device)
     needed = config.trainer.tokens_per_pack * shapes.of_config(base.config.to_dict()).activations(base.dtype.itemsize)

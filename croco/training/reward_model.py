@@ -58,7 +58,10 @@ def configured(config: Config, member: int) -> Config:
         **{name: getattr(training, name) for name in own},
     )
     evals = replace(config.evals, checkpoints=None)
-    return replace(config, model=model, method=method, evals=evals, seed=training.seed + member)
+    trainer = config.trainer
+    if training.tune == "head":  # on features that one process reads once
+        trainer = replace(trainer, devices=1, num_nodes=1)
+    return replace(config, model=model, method=method, evals=evals, trainer=trainer, seed=training.seed + member)
 
 
 def build(config: Config) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from croco.training import fit, handover
 
 def main() -> None:
     processes.end_with_parent()
+    devices.take(int(os.environ["LOCAL_RANK"]))  # before anything is built or loaded
     config, material, folder, store = handover.read(Path(sys.argv[1]))
     try:
         fit.fit(config, material, folder, store, note=lambda row: None, say=lambda line: None)

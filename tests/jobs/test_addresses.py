@@ -57,6 +57,7 @@ NO_ADDRESS = (
     "model.size",
     "model.sizes",
     "engine.isolate",
+    "engine.devices",
     *(f"engine.{role}{key}" for role in ROLES for key in ("tensor_parallel", "max_num_seqs", "gpu_memory_utilization")),
     "engine.prompts_per_unit",
     "engine.batch_size",

@@ -156,7 +156,11 @@ def test_folders_follow_the_content() -> None:
 @pytest.mark.parametrize("choice", sorted(p.stem for p in (CONF / "hydra" / "launcher").glob("*.yaml")))
 def test_launchers_compose(choice: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=[f"hydra/launcher={choice}", "trainer=ddp"], return_hydra_config=True)
+        composed = compose(
+            "config",
+            overrides=[f"hydra/launcher={choice}", "trainer=ddp", "trainer.devices=2"],
+            return_hydra_config=True,
+        )
     launcher = composed.hydra.launcher
     assert (launcher.gpus_per_node, launcher.nodes, launcher.max_num_timeout) == (2, 1, 20)
 

@@ -113,6 +113,8 @@ class _Answers:
 
 
 class _Rewards:
+    stream = None  # a call for each part
+
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         return FakeScorer().score(answers)
 
