@@ -12,11 +12,13 @@ from torch import Tensor
 
 from croco.config import Config
 from croco.maths import losses
-from croco.training import trial
+from croco.training import rewards, trial
 from croco.training.data import Example, packs
+from croco.training.forward import Forward
 from croco.training.model import build_model
 from croco.training.packed import choose
 from croco.training.policy import Policy
+from croco.training.reward_model import build
 
 
 def config_of(folder: Path, dtype: str, *more: str) -> Config:
@@ -43,7 +45,13 @@ class Ours:
         """
         self.model = build_model(config, 0.0)
         self.model.load_state_dict(adapter, strict=False)
-        forward = choose(self.model, config.trainer)
+        self._begin(config, examples, choose(self.model, config.trainer), Policy, losses.dpo)
+        self.policy.reference = reference
+
+    def _begin(
+        self, config: Config, examples: list[Example], forward: Forward, module: type[Policy], loss: Any
+    ) -> None:
+        """What stands around the model: packs as large as training would take them, the module with its loss, the optimiser."""
         sizes = forward.sizes(examples)
         settled = trial.settle(self.model, forward, config.trainer, max(sizes), sum(sizes), sum(sizes))
         self.how = (
@@ -52,10 +60,10 @@ class Ours:
         self.peak, forward = settled.peak, settled.forward(forward)
         plan: Any = SimpleNamespace(steps=1)
         settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
-        self.policy = Policy(
-            self.model, losses.dpo, settings, examples, plan, config, forward=forward, tokens_per_pack=settled.tokens
+        self.policy = module(
+            self.model, loss, settings, examples, plan, config, forward=forward, tokens_per_pack=settled.tokens
         )
-        self.policy.reference, self.config = reference, config
+        self.config = config
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.method.learning_rate)
 
@@ -70,3 +78,14 @@ class Ours:
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         return float(total)
+
+
+class OurReward(Ours):
+    """The same of a reward model."""
+
+    def __init__(self, config: Config, examples: list[Example]) -> None:
+        """With the configuration that `reward_model.configured` makes."""
+        self.model = build(config)
+        self._begin(
+            config, examples, rewards.choose(self.model, config.trainer), rewards.RewardModel, losses.bradley_terry
+        )

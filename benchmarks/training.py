@@ -2,6 +2,7 @@
 
     python benchmarks/training.py                               # the CPU proxies; an hour and a half on two cores
     python benchmarks/training.py --shapes euro --rounds 3      # shorter
+    python benchmarks/training.py --reward --shapes euro        # a reward model against TRL's RewardTrainer
     python benchmarks/training.py --flops                       # counted FLOPs alone: no noise, a minute
     python benchmarks/training.py --unmodified --shapes 128k --rows --sides "TRL, default" "TRL, hand-tuned" croco   # 45 minutes
     python benchmarks/training.py --shapes eurollm-9b --mix euro chat long --device cuda --dtype bfloat16 --tokens-per-pack 8192
@@ -14,7 +15,8 @@ gives their median with the lowest and highest. CPU seconds count all threads of
 of that is memory it hands out), and are what a loaded machine disturbs least. "Of ceiling" is the share of a large matrix
 product's speed, measured beside the step, that a step's counted operations come to. TRL's log-probs are computed as on a GPU
 (answer positions only), which on a CPU it does not do by itself; with `--unmodified` they are computed as it ships: at every
-position, prompts and padding too.
+position, prompts and padding too. Of a reward model TRL's default is as it ships, 8 pairs at a time, recomputed; hand-tuned is a
+pair at a time, nothing recomputed.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from benchmarks.counting import Seconds, ceiling, flops, seconds
 from benchmarks.results import RESULTS, write
 from benchmarks.training_data import LENGTHS, SHAPES, made_pairs, save_model
 from benchmarks.training_memory import by_length, megabytes, settings
-from benchmarks.training_sides import Side, sides
+from benchmarks.training_sides import Side, reward_sides, sides
 from croco.show.progress import Progress, Task
 from croco.show.tables import MISSING, Table
 from croco.training.data import Example
@@ -87,7 +89,11 @@ def shares(
 def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace, progress: Progress) -> Table:
     """The table of one model shape and one mix of lengths."""
     examples = made_pairs(PAIRS * (arguments.rounds + 1), SHAPES[shape]["vocab_size"], mix)
-    makers = sides(folder, arguments.dtype, arguments.tokens_per_pack, arguments.unmodified, examples, folder.parent)
+    how = (folder, arguments.dtype, arguments.tokens_per_pack)
+    if arguments.reward:
+        makers = reward_sides(*how, examples, folder.parent)
+    else:
+        makers = sides(*how, arguments.unmodified, examples, folder.parent)
     if arguments.sides:
         makers = {name: makers[name] for name in arguments.sides}
     first, counted, memory = list(range(PAIRS)), {}, {}
@@ -95,7 +101,7 @@ def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace, 
         for name, maker in makers.items():
             counted[name] = flops(functools.partial(maker().step, examples[:PAIRS], first))
             _free()
-            if not arguments.flops:
+            if not arguments.flops and not arguments.reward:
                 memory[name] = megabytes(name, folder, arguments, "--pairs", str(PAIRS), "--mix", mix)
             task.advance(1)
     columns = {"": list(makers)} | _counts(counted)
@@ -108,7 +114,8 @@ def measured(shape: str, mix: str, folder: Path, arguments: argparse.Namespace, 
         _free()
         columns |= _times(taken, list(makers), examples)
         columns["of ceiling"] = [f"{share[name]:.0%}" if name in share else MISSING for name in makers]
-        columns["peak MB"] = [f"{memory[name]:,.0f}" for name in makers]
+        if memory:
+            columns["peak MB"] = [f"{memory[name]:,.0f}" for name in makers]
     rows = list(zip(*columns.values(), strict=True))
     return Table(_title(shape, mix, examples, arguments), list(columns), rows, _note(arguments))
 
@@ -175,7 +182,9 @@ def _title(shape: str, mix: str, examples: Sequence[Example], arguments: argpars
     prompt, chosen, rejected = (statistics.mean(lengths) for lengths in parts)
     return (
         f"{shape}, {arguments.dtype}: prompts of {prompt:.0f} tokens, answers of {chosen:.0f} and {rejected:.0f} "
-        f"(mix {mix}; means)" + (", TRL unmodified" if arguments.unmodified else "")
+        f"(mix {mix}; means)"
+        + (", TRL unmodified" if arguments.unmodified else "")
+        + (", a reward model" * arguments.reward)
     )
 
 
@@ -185,7 +194,7 @@ def _note(arguments: argparse.Namespace) -> str:
         f"A step of {PAIRS} pairs on {device}, {torch.get_num_threads()} threads, packs of {arguments.tokens_per_pack} "
         f"tokens; medians of {arguments.rounds} "
         "rounds, ratios with the lowest and highest round. Tokens are those of prompt and answer of both sides of a pair. "
-        "Peak is memory above the loaded model."
+        + ("" if arguments.reward else "Peak is memory above the loaded model.")
     )
 
 
@@ -199,7 +208,7 @@ def tables(arguments: argparse.Namespace) -> Iterator[tuple[str, Table]]:
             save_model(folder, shape, arguments.dtype)
             for mix in arguments.mix:
                 yield shape, measured(shape, mix, folder, arguments, progress)
-            if arguments.rows and not arguments.flops:
+            if arguments.rows and not arguments.flops and not arguments.reward:
                 yield shape, by_length(shape, folder, arguments)
 
 
@@ -209,6 +218,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=["euro", "128k"])
     parser.add_argument("--mix", nargs="+", choices=sorted(LENGTHS), default=["euro"])
+    parser.add_argument("--reward", action="store_true", help="of a reward model, against TRL's RewardTrainer")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sides", nargs="+", help="only these")
     parser.add_argument("--rows", nargs="*", type=int, default=[512, 2048, 4096], help="tokens; none: no such table")
@@ -227,7 +237,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     made: dict[Path, list[Table]] = {}
     for shape, table in tables(arguments):
-        name = f"training_{shape}_unmodified.md" if arguments.unmodified else f"training_{shape}.md"
+        name = f"training_{shape}{'_unmodified' * arguments.unmodified}{'_reward' * arguments.reward}.md"
         out = arguments.out or RESULTS / name
         made.setdefault(out, []).append(table)
         write(out, *made[out])  # what has been measured is kept, whatever comes

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 import torch
 
-from benchmarks.our_side import Ours, config_of
-from benchmarks.trl_side import TRL
+from benchmarks.our_side import OurReward, Ours, config_of
+from benchmarks.trl_side import TRL, TRLReward
+from croco.config import Config
 from croco.training.data import Example
 
+TEMPLATE = "reward.training.chat_template=${chat_template:gemma}"  # never read: examples are ids
 ALONE = "tokens_per_pack=1"  # a pair is never cut: one in each pack
 
 
@@ -61,6 +63,26 @@ def sides(
         "croco, PEFT's LoRA layers": ours("fused_lora=false"),
         "croco, the model's own norms": ours("fused_norms=false"),
         "croco, padded rows": ours("packing=false"),
+    }
+
+
+def reward_sides(
+    folder: Path, dtype: str, tokens_per_pack: int, examples: list[Example], scratch: Path
+) -> dict[str, Callable[[], Side]]:
+    """The same for a reward model: LoRA and a head, Bradley-Terry with centring."""
+    from croco.training.reward_model import configured
+
+    own = ("reward=trained", f"reward.base={folder}", "reward.training.tune=lora", f"reward.dtype={dtype}", TEMPLATE)
+    most = ("reward.max_length=8192", f"trainer.tokens_per_pack={tokens_per_pack}")
+
+    def config(*settings: str) -> Config:
+        return configured(config_of(folder, dtype, *own, *most, *(f"trainer.{s}" for s in settings)), 0)
+
+    return {
+        "TRL, default": lambda: begun(TRLReward(config(), scratch)),
+        "TRL, hand-tuned": lambda: begun(TRLReward(config(), scratch, micro_batch=1, checkpointing=False)),
+        "croco": lambda: begun(OurReward(config(), examples)),
+        "croco, prompts repeated": lambda: begun(OurReward(config("share_prompts=false"), examples)),
     }
 
 

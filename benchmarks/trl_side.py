@@ -76,14 +76,19 @@ class TRL:
             save_strategy="no",
             **settings,
         )
-        self.trainer = trainer(config, arguments)
-        self.model: Any = self.trainer.model
+        self._begin(trainer(config, arguments), config, micro_batch, checkpointing, reference)
         self.model.load_state_dict(dict(adapter), strict=False)
+        self.trainer.precompute_ref_logps = reference is not None
+
+    def _begin(
+        self, made: Any, config: Config, micro_batch: int, checkpointing: bool, reference: Tensor | None = None
+    ) -> None:
+        """What stands around the trainer: its model, ready to be trained, and the optimiser."""
+        self.trainer, self.model = made, made.model
         self.model.train()
         if checkpointing:  # the trainer does so when its loop starts, which is not used here
             self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.micro_batch, self.reference = micro_batch, reference
-        self.trainer.precompute_ref_logps = reference is not None
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.method.learning_rate, weight_decay=config.method.weight_decay
@@ -124,3 +129,52 @@ class TRL:
                 group["lr"] = learning_rate
         self.optimiser.step()
         return loss
+
+
+class TRLReward(TRL):
+    """The same of TRL's RewardTrainer."""
+
+    def __init__(self, config: Config, folder: Path, micro_batch: int = 8, checkpointing: bool = True) -> None:
+        """With the configuration that `reward_model.configured` makes; TRL's default is 8 preferences at a time, recomputed."""
+        from datasets import Dataset, disable_progress_bars
+        from peft import LoraConfig
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from trl import RewardConfig, RewardTrainer
+
+        logging.getLogger("trl").setLevel(logging.ERROR)
+        disable_progress_bars()
+        arguments = RewardConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=1,
+            max_length=None,
+            bf16=config.model.dtype == "bfloat16",
+            use_cpu=not torch.cuda.is_available(),
+            report_to="none",
+            gradient_checkpointing=checkpointing,
+            center_rewards_coefficient=config.method.loss["centring"],
+            learning_rate=config.method.learning_rate,
+            disable_tqdm=True,
+            logging_strategy="no",
+            save_strategy="no",
+        )
+        dtype, lora = getattr(torch, config.model.dtype), config.model.lora
+        made = RewardTrainer(
+            model=AutoModelForSequenceClassification.from_pretrained(config.model.path, num_labels=1, dtype=dtype),
+            args=arguments,
+            train_dataset=Dataset.from_dict({"chosen_ids": [[3]], "rejected_ids": [[4]]}),
+            processing_class=AutoTokenizer.from_pretrained(config.model.path),
+            peft_config=LoraConfig(
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                target_modules=list(lora.targets),
+                bias="none",
+                task_type="SEQ_CLS",
+                modules_to_save=["score"],
+            ),
+        )
+        self._begin(made, config, micro_batch, checkpointing)
+
+    def batch(self, examples: Sequence[Example], places: Sequence[int] = ()) -> dict[str, Any]:
+        rows = [{"chosen_ids": e.prompt + e.answers[0], "rejected_ids": e.prompt + e.answers[1]} for e in examples]
+        return {key: value.to(self.model.device) for key, value in self.trainer.data_collator(rows).items()}

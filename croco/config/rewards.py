@@ -26,6 +26,8 @@ class RewardRankingConfig:
     confidence: float
     seed: int
     """Of the corruptions."""
+    beside: str | None
+    """Another sequence classifier with one label, a folder or hub id, measured on the same answers and compared."""
 
 
 @dataclass

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from croco import tracking
 from croco.artifacts.store import Artifact, Artifacts, Store
 from croco.config import Config, reach
-from croco.config.scorers import CHECKPOINTS, TINY, JudgeOptions, options_of, preferences_of
+from croco.config.scorers import CHECKPOINTS, TINY, JudgeOptions, measures, options_of, preferences_of
+from croco.config.worlds import reads_reward
 from croco.config.worlds import rewards as rewards_of
 from croco.engines import factory
 from croco.errors import UserError
@@ -62,12 +63,13 @@ def preflight(config: Config, device: bool = True) -> None:
             "trainer=cpu engine=hf with a small model"
         )
     translation, source = config.translation, config.source
-    rewards = list(rewards_of(config))
+    rewards, ranking = list(rewards_of(config)), config.evals.reward_ranking or measures(config.reward)
     for key, path, revision in (
         ("model.path", config.model.path, config.model.revision),
         *((f"{key}.base", part.base, part.revision) for key, part in rewards if part.kind == "trained"),
         ("translation.model", _translator(config), translation.revision),
         ("source.model", source.model if _others_answer(config) else None, source.revision),
+        ("reward_ranking.beside", ranking.beside if ranking is not None and reads_reward(config) else None, None),
         *_of_arena(config),
     ):
         if path is not None:

@@ -6,18 +6,19 @@ It is made from the stage of the scores, whose slice of the configuration says w
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from croco.artifacts import records
 from croco.artifacts.addresses import canonical
 from croco.artifacts.records import Prompt, Result
-from croco.config import Config, RewardRankingConfig
+from croco.config import Config, RewardConfig, RewardRankingConfig
 from croco.config.scorers import measures, to_train, trained_part
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
 from croco.evals.ranking import measures as measures_
+from croco.models.checkpoints import identity
 from croco.prompts import preferences
 from croco.prompts import rows as rows_of
 from croco.prompts.preferences import Preference
@@ -25,6 +26,7 @@ from croco.rewards import factory
 from croco.show.tables import Table
 from croco.stages.base import Job, Stage
 
+Key = tuple[str, str, str]
 ROWS_PER_CALL = 2048  # scored together, then written
 
 
@@ -93,7 +95,9 @@ def _slice(config: Config) -> dict[str, Any]:
     settings = records.as_dict(given)
     if given.path is not None and Path(given.path).exists():
         settings["path"] = list(rows_of.digests(Path(given.path), preferences.KEY).values())
-    return {**settings, "languages": list(config.lang.languages)}
+    other = {} if given.beside is None else {"beside": identity(given.beside, None)}
+    settings.pop("beside")
+    return {**settings, **other, "languages": list(config.lang.languages)}
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -102,13 +106,17 @@ def run(job: Job) -> dict[str, Any]:
     assert config is not None, "stages are asked whether they are wanted"
     items = _items(job)
     languages = list(dict.fromkeys([*job.config.lang.languages, *(item.answered.language for item in items)]))
-    _score(job, items)
-    rewards = {(r["language"], r["prompt_id"], r["category"]): r["value"] for _, _, r in job.output.journalled()}
-    rows = list(ranking.results(items, rewards))
-    job.output.write_table("results", records.schema(Result), map(records.as_dict, rows))
+    rewards = _score(job, items, ranking.SYSTEM, job.reward)
+    rows, others = list(ranking.results(items, rewards)), []
+    if config.beside is not None:
+        found = ranking.results(items, _score(job, items, ranking.BESIDE, _classifier(job.reward, config.beside)))
+        others = [replace(row, system=ranking.BESIDE) for row in found]
+    job.output.write_table("results", records.schema(Result), map(records.as_dict, [*rows, *others]))
     settings = paired.Settings(config.resamples, config.confidence)
     by_metric = {m: ranking.accuracy(rows, m, languages, settings) for m in (ranking.PREFERENCE, ranking.CORRUPTION)}
     tables = [table for table in by_metric.values() if table is not None]
+    if (table := ranking.beside(rows, others, languages, settings, PurePath(str(config.beside)).name)) is not None:
+        tables.append(table)
     parallel = ranking.against_pivot(rows, languages, config.pivot, settings)
     compared = measures_.compared(items, rewards, languages)
     more = [measures_.by_length(compared, settings), measures_.by_margin(compared)]
@@ -181,13 +189,31 @@ def _heldout(job: Job, taken: set[tuple[str, str]]) -> list[Preference]:
     return found
 
 
-def _score(job: Job, items: list[ranking.Item]) -> None:
-    """Reward what the journal does not hold yet."""
-    engine, reward = job.config.engine, job.reward
-    done = {(r["language"], r["prompt_id"], r["category"]) for _, _, r in job.output.journalled()}
+def _classifier(reward: RewardConfig, path: str) -> RewardConfig:
+    """Another sequence classifier, read as the run's own reward is."""
+    bare: dict[str, Any] = {
+        "function": None,
+        "options": {},
+        "base": None,
+        "preferences": None,
+        "training": None,
+        "members": 1,
+    }
+    return replace(reward, kind="sequence_classification", path=path, revision=None, **bare)
+
+
+def _score(job: Job, items: list[ranking.Item], system: str, reward: RewardConfig) -> dict[Key, float | None]:
+    """Rewards of all items, of which the journal may hold some."""
+    engine = job.config.engine
+
+    def journalled() -> dict[Key, float | None]:
+        rows = (row for _, _, row in job.output.journalled() if row["system"] == system)
+        return {(r["language"], r["prompt_id"], r["category"]): r["value"] for r in rows}
+
+    done = journalled()
     missing = [item for item in items if item.key not in done]
     if not missing:
-        return
+        return done
     scorer = job.engines.get(
         ("scorer", canonical(factory.depends_on(engine, reward))), lambda: factory.scorer(engine, reward)
     )
@@ -198,11 +224,10 @@ def _score(job: Job, items: list[ranking.Item]) -> None:
                 group = missing[start : start + ROWS_PER_CALL]
                 values = scorer.score([item.answered for item in group])
                 journal.append(
-                    Result(
-                        ranking.NAME, ranking.SYSTEM, i.prompt_id, i.answered.language, 0, ranking.REWARD, value, i.kind
-                    )
+                    Result(ranking.NAME, system, i.prompt_id, i.answered.language, 0, ranking.REWARD, value, i.kind)
                     for i, value in zip(group, values, strict=True)
                 )
                 task.advance(len(group))
     finally:
         journal.close()
+    return journalled()

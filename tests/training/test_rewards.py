@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from croco.config import Config
@@ -223,17 +224,16 @@ def test_killed_and_resumed_is_the_run_that_was_not(policy: Path, examples: list
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_steps_of_one(policy: Path, examples: list[Example], tmp_path: Path) -> None:
+def test_two_processes_with_spread_weights_make_the_steps_of_one(
+    policy: Path, examples: list[Example], tmp_path: Path
+) -> None:
     one = trained(config_for(policy), examples, tmp_path / "one")
-    for strategy in ("ddp", "fsdp"):
-        settings = ("trainer.devices=2", f"trainer.strategy={strategy}")
-        for tune in ("lora", "full") if strategy == "fsdp" else ("lora",):
-            two = trained(
-                config_for(policy, *settings, f"reward.training.tune={tune}"), examples, tmp_path / strategy / tune
-            )
-            if tune == "lora":
-                assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], abs=1e-5)
-            assert (tmp_path / strategy / tune / "model" / "config.json").is_file()
+    for tune in ("lora", "full"):
+        config = config_for(policy, "trainer.devices=2", "trainer.strategy=fsdp", f"reward.training.tune={tune}")
+        two = trained(config, examples, tmp_path / tune)
+        if tune == "lora":
+            assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], abs=1e-5)
+        assert (tmp_path / tune / "model" / "config.json").is_file()
 
 
 def test_what_cannot_be_read_at_its_end_is_left_out_and_counted(policy: Path, tmp_path: Path) -> None:
@@ -261,3 +261,22 @@ def test_rows_are_filled_with_a_token_no_conversation_ends_with(policy: Path) ->
     assert tokenizer.decode(filling(tokenizer)) == "<pad>"
     tokenizer.pad_token = "<|end|>"
     assert filling(tokenizer) == tokenizer.bos_token_id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tune", ["lora", "full", "head"])
+def test_two_processes_equal_one(tune: str, policy: Path, examples: list[Example], tmp_path: Path) -> None:
+    """Data parallel on the CPU (gloo), in batches whose shares are unequal: the same losses, gradients and checkpoint."""
+    own = (f"reward.training.tune={tune}", "reward.training.batch_size=5", "reward.training.epochs=2")
+    few = ("trainer.tokens_per_pack=64", "trainer.watch_every=2")
+    expected = trained(config_for(policy, *own, *few), examples, tmp_path / "one")
+    two = config_for(policy, *own, *few, "trainer.strategy=ddp", "trainer.devices=2")
+    rows = trained(two, examples, tmp_path / "two")
+    assert len(rows) == len(expected) > 4
+    for row, other in zip(rows, expected, strict=True):
+        for name in ("loss", "margin", "accuracy", "grad_norm", "learning_rate"):
+            assert row[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6), (row["step"], name)
+    a, b = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
+    assert a.keys() == b.keys()
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+    assert a["score.weight"].abs().max() > 0, "the head has moved"

@@ -22,7 +22,7 @@ from croco.maths import statistics
 from croco.prompts.preferences import Preference
 from croco.show.tables import Table
 
-NAME, SYSTEM = "reward_ranking", "reward"
+NAME, SYSTEM, BESIDE = "reward_ranking", "reward", "beside"
 REWARD, PREFERENCE, CORRUPTION = "reward", "preference", "corruption"
 CHOSEN, REJECTED, REFERENCE = "chosen", "rejected", "reference"
 
@@ -110,6 +110,28 @@ def accuracy(rows: Sequence[Result], metric: str, languages: Sequence[str], sett
     return Table(
         f"Reward model: {metric} accuracy", ["language", "prompts", "accuracy", "low", "high", *categories], lines, note
     )
+
+
+def beside(
+    own: Sequence[Result], other: Sequence[Result], languages: Sequence[str], settings: paired.Settings, name: str
+) -> Table | None:
+    """Accuracies on the same pairs, of another reward model and of this one; None where they have no pair in common.
+
+    Args:
+        name: of the other one, for the title.
+    """
+    lines: list[list[Any]] = []
+    for metric in (PREFERENCE, CORRUPTION):
+        first, second = (
+            {lang: _by_prompt([r for r in rows if (r.metric, r.language) == (metric, lang)]) for lang in languages}
+            for rows in (other, own)
+        )
+        shared = [lang for lang in languages if first[lang].keys() & second[lang].keys()]
+        for e in paired.effects(first, second, shared, settings) if shared else ():
+            lines.append([metric, e.language, e.prompts, e.first, e.second, e.difference, e.low, e.high, e.p])
+    columns = ["measure", "language", "prompts", "the other", "this one", "difference", "low", "high", "p"]
+    note = f"Difference with its {settings.confidence:.0%} interval over prompts; p Holm-adjusted over a measure's languages."
+    return Table(f"Reward model: beside {name}", columns, lines, note) if lines else None
 
 
 def against_pivot(

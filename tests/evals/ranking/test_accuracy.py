@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from croco.artifacts.records import Prompt
+from croco.artifacts.records import Prompt, Result
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
@@ -135,3 +135,25 @@ def test_rewards_that_do_not_differ_have_no_rank_correlation() -> None:
     assert table is not None
     assert table.rows[0][2:4] == [None, None]
     assert table.rows[0][-1] is None
+
+
+def test_another_reward_model_on_the_same_pairs() -> None:
+    """Two of three right against three of three in English, and in Danish what only one of them scored is left out."""
+
+    def rows(values: dict[str, dict[str, float]]) -> list[Result]:
+        return [
+            Result("reward_ranking", "", prompt, language, 0, ranking.PREFERENCE, value, "")
+            for language, of in values.items()
+            for prompt, value in of.items()
+        ]
+
+    own = rows({"en": {"a": 1.0, "b": 1.0, "c": 1.0}, "da": {"a": 0.0}})
+    other = rows({"en": {"a": 1.0, "b": 1.0, "c": 0.0}, "da": {"b": 1.0}})
+    table = ranking.beside(own, other, ["en", "da"], paired.Settings(100, 0.95), "shipped")
+    assert table is not None
+    assert [row[:6] for row in table.rows[:1]] == [
+        ["preference", "en", 3, pytest.approx(2 / 3), 1.0, pytest.approx(1 / 3)]
+    ]
+    assert [row[1] for row in table.rows] == ["en", "macro"]
+    assert table.title == "Reward model: beside shipped"
+    assert ranking.beside(own, [], ["en", "da"], paired.Settings(100, 0.95), "shipped") is None
