@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,10 @@ def run(job: Job) -> dict[str, Any]:
     """Fill `preferences`; what is left out is counted by reason, and a source that is not what it is said to be is refused."""
     part, training = to_train(job.config.reward)
     counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
     found: dict[tuple[str, str, str, str], Preference] = {}
     for source in _sources(part):
-        for preference in _of_source(source, training, counts):
+        for preference in _of_source(source, training, counts, first):
             key = (preference.language, _said(preference.messages), preference.chosen, preference.rejected)
             if key in found:
                 counts["duplicate"] += 1
@@ -69,12 +70,12 @@ def run(job: Job) -> dict[str, Any]:
     train = sum(count for (split, _), count in by_split.items() if split == "train")
     if train == 0:
         raise UserError(
-            f"{KEY}: nothing is left to train on in {', '.join(training.languages)} ({_told(counts) or 'no rows'}); "
+            f"{KEY}: nothing is left to train on in {', '.join(training.languages)} ({_told(counts, first) or 'no rows'}); "
             "reward.training.languages says which languages are trained on"
         )
     job.output.write_table("preferences", records.schema(Preference), map(records.as_dict, rows))
     if counts:
-        job.progress.say(f"{job.label}: {_told(counts)}")
+        job.progress.say(f"{job.label}: {_told(counts, first)}")
     return {
         "rows": len(rows),
         "train": train,
@@ -84,8 +85,10 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
-def _of_source(source: PreferencesConfig, training: RewardTrainingConfig, counts: Counter[str]) -> Iterator[Preference]:
-    """Usable rows with their split and weight."""
+def _of_source(
+    source: PreferencesConfig, training: RewardTrainingConfig, counts: Counter[str], first: dict[str, str]
+) -> Iterator[Preference]:
+    """Usable rows with their split and weight; `first` is where each reason to leave one out is met first."""
     if source.path == TINY:
         yield from (dataclasses.replace(p, weight=source.weight) for p in _tiny(training.seed))
         return
@@ -95,6 +98,7 @@ def _of_source(source: PreferencesConfig, training: RewardTrainingConfig, counts
         reason = _unusable(preference)
         if reason is not None:
             counts[reason] += 1
+            first.setdefault(reason, place)
             continue
         rows.append((place, preference))
     _check_languages(source, rows, counts)
@@ -159,8 +163,9 @@ def _longer(rows: list[Preference]) -> float | None:
     return round(sum(unequal) / len(unequal), 4) if unequal else None
 
 
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+def _told(counts: Counter[str], first: Mapping[str, str]) -> str:
+    where = {reason: f" (first {place})" for reason, place in first.items()}
+    return ", ".join(f"{count:,} {reason}{where.get(reason, '')}" for reason, count in sorted(counts.items()))
 
 
 STAGE = Stage(

@@ -70,6 +70,8 @@ def test_the_loop_is_closed(policy: Path, reward: Path, tmp_path: Path) -> None:
     settings = own(policy, file, "reward.members=2", "reward.aggregate=pessimistic", "reward.length=control")
     out = run(policy, reward, tmp_path / "runs", *settings)
     assert summary(tmp_path / "runs", "preferences")["left_out"] == {"equal sides": 1, "empty side": 1, "duplicate": 1}
+    told = "".join(out.splitlines())
+    assert all(f"mine.jsonl:{line})" in told for line in (21, 22)), "where each reason is met first"
     made = summary(tmp_path / "runs", "reward_model")
     assert made["models"] == ["model-0", "model-1"]
     assert made["left_out"] in ({"conversation too long": 1}, {}), "it may be held out"
