@@ -69,8 +69,10 @@ def run(job: Job) -> dict[str, Any]:
     by_split = Counter((p.split, p.language) for p in rows)
     train = sum(count for (split, _), count in by_split.items() if split == "train")
     if train == 0:
+        others = ", ".join(f"{count:,} in '{language}'" for (_, language), count in sorted(by_split.items()))
+        told = ", ".join(filter(None, (others, _told(counts, first)))) or "no rows"
         raise UserError(
-            f"{KEY}: nothing is left to train on in {', '.join(training.languages)} ({_told(counts, first) or 'no rows'}); "
+            f"{KEY}: nothing is left to train on in {', '.join(training.languages)} ({told}); "
             "reward.training.languages says which languages are trained on"
         )
     job.output.write_table("preferences", records.schema(Preference), map(records.as_dict, rows))
