@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from croco.artifacts import processes
 from croco.config import Config
 from croco.errors import UserError
 from croco.show.progress import Progress
 from croco.training import launch, metrics
 from croco.training.data import Example, Material
+from croco.training.fit import step_of
 from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
 
 SETTINGS = ("trainer.watch_every=2", "method.batch_size=5", "trainer.tokens_per_pack=64", "method.epochs=2")
@@ -57,6 +62,40 @@ def test_a_killed_run_of_two_goes_on(policy: Path, examples: list[Example], tmp_
     _, rows = fit(config, examples, folder)
     assert [r["loss"] for r in rows] == pytest.approx([r["loss"] for r in expected], abs=1e-7)
     assert len(metrics.read(folder)) == len(expected)
+
+
+def descendants(pid: int) -> set[int]:
+    found = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    return set(found).union(*map(descendants, found))
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_parent_that_is_killed_and_the_run_goes_on(
+    policy: Path,
+    examples: list[Example],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """torch's launcher and both ranks; the next start goes on behind the last checkpoint, to the rows of a run nobody touched."""
+    _, expected = fit(config_of(policy, *SETTINGS, "method.epochs=8"), examples, tmp_path / "whole")
+    config, folder = in_two(policy, "ddp", "trainer.checkpoint_every=2", "method.epochs=8"), tmp_path / "killed"
+    run = multiprocessing.get_context("fork").Process(target=fit, args=(config, examples, folder))
+    run.start()
+    assert run.pid is not None
+    while len(metrics.read(folder)) < 5 and run.is_alive():
+        time.sleep(0.02)
+    left = descendants(run.pid)
+    run.kill()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
+    assert len(left) >= 3
+    deadline = time.monotonic() + 60
+    while any(processes.start_of(pid) for pid in left) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in left if processes.start_of(pid)]
+    assert step_of(folder) >= 2
+    _, rows = fit(config, examples, folder)
+    assert [row["step"] for row in rows] == list(range(len(expected)))
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in expected], rel=1e-4)
 
 
 @pytest.mark.slow
