@@ -115,6 +115,7 @@ tiny: setup  ## train the embedded models again, from nothing
 
 bench: setup  ## the benchmarks, one table each under benchmarks/results
 	for name in pairs training training_plan generation scale; do $(RUN) benchmarks/$$name.py || exit 1; done
+	$(RUN) benchmarks/training.py --reward --shapes euro-small
 	$(RUN) benchmarks/training.py --unmodified --shapes 128k --rows --sides "TRL, default" "TRL, hand-tuned" croco
 
 # EuroEval needs Python 3.12 and pins what croco does not. [generative] brings vLLM; without it only an endpoint can be measured.
