@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from croco.evals.comparing import grid, paired, stored
+from croco.evals.comparing import changes, grid, paired, stored
 from croco.page import Page, lineage, multiples, trained
 from croco.page.forest import Forest, Interval
 from croco.page.marks import SERIES
@@ -31,7 +31,8 @@ def said(made: grid.Grid) -> str:
     """The means over languages in a sentence, the largest difference first; of many the first and the last ones."""
     means = sorted(((rows[-1], name) for name, rows in made.rows.items()), key=lambda one: -one[0].difference)
     told = [
-        f"{name} {mean.difference:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}] (p {mean.p:.3f})" for mean, name in means
+        f"{name} {mean.difference:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}] ({changes.p_value(mean.p)})"
+        for mean, name in means
     ]
     told = told if len(told) <= SERIES else [*told[: SERIES // 2], "…", *told[-SERIES // 2 :]]
     return f"{made.evaluation}: {made.metric}, against {made.baseline}, mean over languages: {'; '.join(told)}."

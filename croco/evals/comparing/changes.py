@@ -115,10 +115,15 @@ def verdict(measure: str, difference: float, p: float) -> str:
     return BETTER if (difference > 0) is (measure not in LESS_IS_BETTER) else WORSE
 
 
+def p_value(p: float) -> str:
+    """`p 0.007`; no p is 0."""
+    return "p < 0.001" if p < 0.001 else f"p {p:.3f}"
+
+
 def sentence(change: Change) -> str:
     """`right language 0.844 → 0.932: +0.088 [+0.030, +0.147], p 0.007`."""
     d = ".3f" if 0 <= change.base <= 1 and 0 <= change.tuned <= 1 else ".3g"  # shares, and anything else
     return (
         f"{change.measure} {change.base:{d}} → {change.tuned:{d}}: {change.difference:+{d}} "
-        f"[{change.low:+{d}}, {change.high:+{d}}], p {change.p:.3f}"
+        f"[{change.low:+{d}}, {change.high:+{d}}], {p_value(change.p)}"
     )
