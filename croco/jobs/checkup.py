@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from croco.cli import commandline
 from croco.errors import UserError
-from croco.jobs import framing, parity
+from croco.jobs import cluster, framing, parity
 from croco.jobs.findings import Finding
 from croco.language import clock
 
@@ -56,6 +57,9 @@ def examine(composed: DictConfig) -> Iterator[Finding]:
     alone = replace(config.trainer, devices=1, num_nodes=1)  # one GPU is asked for all
     config = placed(replace(config, engine=replace(config.engine, devices=1), trainer=alone))
     clock.begin(config.date, Path(config.paths.artifacts))
+    yield cluster.disk(config)
+    if HydraConfig.initialized() and "SlurmLauncher" in str(HydraConfig.get().launcher.get("_target_")):
+        yield from cluster.slurm(config, HydraConfig.get().launcher)
     model = config.model
     tokenizer = tokenizer_of(factory.policy(model))
     prompts = _prompts(config)

@@ -1,6 +1,7 @@
 """A checkpoint that other tools can load by its folder: adapter merged, with tokenizer, chat template and generation config.
 
-What was written is loaded back, and must compute what base and adapter compute, before the folder gets its name.
+What was written is loaded back, and must compute what base and adapter compute, before the folder gets its name. All of it on the
+CPU: what loads the folder next (EuroEval, with a vLLM of its own) takes its share of a card that must be free.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any
 
 from croco.errors import UserError
 from croco.language import text
-from croco.models import adapters, devices
+from croco.models import adapters
 from croco.models.checkpoints import Checkpoint, load
 
 AS_THEY_ARE = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
 """Files of the base that no adapter changes. Transformers would not write a generation config that contradicts itself
 (a temperature without sampling), as many checkpoints' do."""
+PLACE = "cpu"
 PROBES = (
     "The quick brown fox jumps over the lazy dog.",
     "Hvad hedder hovedstaden i Danmark?",
@@ -47,15 +49,15 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     tokenizer = text.load_tokenizer(path, checkpoint.revision, template, checkpoint.trust_remote_code)
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model, _ = load(AutoModelForCausalLM, replace(checkpoint, adapter=None), emulate=True)
+    model, _ = load(AutoModelForCausalLM, replace(checkpoint, adapter=None), emulate=True, place=PLACE)
     expected, model = _merged(model, checkpoint.adapter, tokenizer)
     _save(model, checkpoint, temporary)
     tokenizer.save_pretrained(temporary)
     del model
-    written, _ = load(AutoModelForCausalLM, replace(checkpoint, path=str(temporary), adapter=None), emulate=True)
+    back = replace(checkpoint, path=str(temporary), adapter=None)
+    written, _ = load(AutoModelForCausalLM, back, emulate=True, place=PLACE)
     apart = float((_logits(written, tokenizer) - expected).abs().mean() / expected.std())
     del written
-    devices.release()  # what loads the folder next takes its share of a device that it believes to be free
     if not apart <= APART.get(checkpoint.dtype, APART_HALF):
         shutil.rmtree(temporary)
         raise UserError(
@@ -71,7 +73,7 @@ def _merged(model: Any, adapter: Path | None, tokenizer: Any) -> tuple[Any, Any]
     from peft import PeftModel
 
     adapters.settings_of(adapter)
-    tuned: Any = PeftModel.from_pretrained(model, str(adapter)).eval()
+    tuned: Any = PeftModel.from_pretrained(model, str(adapter), torch_device=PLACE).eval()
     expected = _logits(tuned, tokenizer)
     _untie(model)
     model = tuned.merge_and_unload(safe_merge=True)
