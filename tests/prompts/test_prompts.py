@@ -331,3 +331,19 @@ def test_the_stage_on_a_hub_set(tmp_path: Path) -> None:
     before = stage.slice_of(whole)
     write(Path(str(settings.path)) / "train.jsonl", rows[:5])
     assert stage.slice_of(whole) != before
+
+
+def test_rows_that_name_no_language_are_in_the_runs_only_one(tmp_path: Path) -> None:
+    """The name of a file says it first; a folder's `train.jsonl` says nothing; without any of these it is asked for."""
+    for name, found in (("x.jsonl", "da"), ("prompts_de.jsonl", "de")):
+        settings = config(write(tmp_path / name, [{"prompt": "?"}]))
+        (prompt,) = parsing.parse(settings, reading.read(settings), Counter(), "da")
+        assert prompt.language == found
+    folder = tmp_path / "some"
+    folder.mkdir()
+    write(folder / "train.jsonl", [{"prompt": "?"}])
+    assert [p.language for p in parsed(config(folder, language="fr"))[0]] == ["fr"]
+    with pytest.raises(
+        UserError, match=r"no language: give a `language` column, one file per language, or prompts\.language"
+    ):
+        parsed(config(folder))
