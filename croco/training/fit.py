@@ -177,7 +177,8 @@ class Keep(lightning.Callback):
         if step in self.steps:
             target = self.folder / kept.folder(step)
             written = target.with_name(f".{target.name}.tmp")
-            shutil.rmtree(written, ignore_errors=True)
+            if trainer.is_global_zero:
+                shutil.rmtree(written, ignore_errors=True)
             pl_module.save_adapter(written)
             if trainer.is_global_zero:
                 shutil.rmtree(target, ignore_errors=True)  # of an attempt that was killed behind this step

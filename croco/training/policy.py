@@ -153,13 +153,14 @@ class Policy(lightning.LightningModule):
         row = {**self._means(totals, len(batch)), "grad_norm": float(whole(norm)), "learning_rate": float(rate)}
         self._check_numbers(step, row)
         self._check_start(step, row)
-        if self.watch is not None and step == 0:  # what the verdict compares with
+        looks = self.sharded or self.trainer.is_global_zero  # the others have nothing to add
+        if self.watch is not None and step == 0 and looks:  # what the verdict compares with
             row |= self.watch(self)
         optimiser.step()
         scheduler.step()
         if self.watch is not None and self._watches(step):
             self.check_sound(batch[0])
-            row |= self.watch(self)
+            row |= self.watch(self) if looks else {}
         if self.trainer.is_global_zero:
             self.record(step, row)
 

@@ -232,7 +232,8 @@ class _Reference:
             waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
             return cache.of(examples, logps, waiting=waiting, known=known)
         if policy.sharded:
-            strategy.barrier()  # all have read the same before anybody writes
+            # What the first has read, since another run may have written in between: all must take the same passes.
+            known = strategy.broadcast(known)
             return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
         known |= cache.of(examples[rank::world], logps, lock=f".lock-{rank}", known=known)
         strategy.barrier()

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from croco.artifacts import processes
 from croco.config import Config
 from croco.errors import UserError
+from croco.models import devices
 from croco.show.progress import Progress
-from croco.training import launch, metrics
+from croco.training import launch, metrics, worker
 from croco.training.data import Example, Material
 from croco.training.fit import step_of
 from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
@@ -114,3 +115,24 @@ def test_several_nodes_are_started_through_slurm(policy: Path, tmp_path: Path) -
     assert words[:6] == ["srun", "--overlap", "--nodes", "3", "--ntasks", "3"]
     assert words[-3:] == ["-m", "croco.training.worker", str(tmp_path / "job")]
     assert words[words.index("--nproc-per-node") + 1] == "2"
+
+
+def test_a_process_takes_its_device_before_it_reads_what_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four on a machine, the third: its device is the third from the first moment on."""
+    told: list[object] = []
+
+    class Stopped(Exception):
+        pass
+
+    def read(job: Path) -> None:
+        told.append(devices.mine)
+        raise Stopped
+
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr("sys.argv", ["worker", "job"])
+    monkeypatch.setattr(devices, "mine", 0)
+    monkeypatch.setattr(worker.processes, "end_with_parent", lambda: None)
+    monkeypatch.setattr(worker.handover, "read", read)
+    with pytest.raises(Stopped):
+        worker.main()
+    assert told == [2]
