@@ -25,6 +25,7 @@ NEEDS = {
     ("model", "custom"): ["model.path=x"],
     ("prompts", "dolci"): REAL,
     ("prompts", "laerebogen"): ["lang=da", *REAL],
+    ("prompts", "hub"): ["prompts.path=org/x", *REAL],
     ("prompts", "jsonl"): ["prompts.path=x", *REAL],
     ("prompts", "parquet"): ["prompts.path=x", *REAL],
     ("translation", "plain"): ["translation.model=x", *REAL],
