@@ -69,6 +69,7 @@ def test_a_step_does_not_depend_on_the_packs(tmp_path: Path) -> None:
     assert abs(losses[0] - math.log(2)) > 0.1
 
 
+@pytest.mark.slow
 def test_all_sides_make_the_same_step(tmp_path: Path) -> None:
     """From one adapter: those with the same given reference have one loss, those that compute it themselves another."""
     folder, examples = build_policy(tmp_path), made_pairs(4, 300, "euro")
@@ -156,6 +157,7 @@ def test_the_gpu_script_runs_dry(tmp_path: Path) -> None:
         assert title in said
 
 
+@pytest.mark.slow
 def test_what_a_run_plans_at_a_small_size() -> None:
     """A step's plan within a millisecond, packs nearly full, and ids in four bytes and little beside them."""
     made = training_plan.table([2000])

@@ -115,6 +115,7 @@ def test_nothing_is_unpickled() -> None:
             assert given.get("allow_pickle", "False") == "False", path
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_the_extras() -> None:
     """In a process of its own in which the extras cannot be imported."""
     program = (

@@ -62,6 +62,7 @@ def start(number: int, config: Any, runs: Path) -> list[Any]:
     return processes
 
 
+@pytest.mark.slow
 def test_three_share_and_one_is_killed(policy: Path, reward: Path, tmp_path: Path, slowly: None) -> None:
     """Nothing is lost, nothing is made twice but what the killed one had not yet written, and all get the same bytes."""
     languages = ["lang.languages=[en,da]"]
@@ -92,6 +93,7 @@ def test_rows_do_not_depend_on_the_cut(policy: Path, reward: Path, tmp_path: Pat
     assert tables(tmp_path / "1") == tables(tmp_path / "5") == tables(tmp_path / "100")
 
 
+@pytest.mark.slow
 def test_when_all_are_killed_one_goes_on(policy: Path, reward: Path, tmp_path: Path, slowly: None) -> None:
     answers(composed(policy, reward, tmp_path / "whole", *SMALL), tmp_path / "whole")
     runs = tmp_path / "runs"

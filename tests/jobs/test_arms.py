@@ -26,6 +26,7 @@ def tables(runs: Path, stage: str) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 def test_icr_trains_its_reward_on_english_and_scores_with_it(policy: Path, reward: Path, tmp_path: Path) -> None:
     part = f"preset.reward.path={reward}"
     said = run(policy, Path("${model.path}"), tmp_path, "reward=icr", "pairing=best_worst", part, *REAL)
@@ -39,6 +40,7 @@ def test_icr_trains_its_reward_on_english_and_scores_with_it(policy: Path, rewar
     assert any(name.startswith("prompts@en") for m in implicit for name in m["upstream"])
 
 
+@pytest.mark.slow
 def test_mapo_scores_what_is_not_english_against_the_english_answers(
     policy: Path, reward: Path, tmp_path: Path
 ) -> None:
@@ -52,6 +54,7 @@ def test_mapo_scores_what_is_not_english_against_the_english_answers(
     assert rewards["da"].null_count < len(rewards["da"])
 
 
+@pytest.mark.slow
 def test_answers_in_another_language_leave_the_pools(policy: Path, reward: Path, tmp_path: Path) -> None:
     """The random policy writes gibberish, of which language identification calls much something else than Danish."""
     pytest.importorskip("py3langid")
@@ -129,6 +132,7 @@ def _steps(manifest: Path) -> str:
     return str(json.loads(manifest.read_text())["summary"]["steps"])
 
 
+@pytest.mark.slow
 def test_a_run_killed_within_a_round_goes_on_to_the_same_adapter(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,10 @@ def pairs() -> list[Example]:
 
 @pytest.mark.parametrize(
     "settings",
-    [("method=dpo", "method.learning_rate=0.1"), ("method=simpo", "method.learning_rate=0.02")],
+    [
+        ("method=dpo", "method.learning_rate=0.1"),
+        pytest.param(("method=simpo", "method.learning_rate=0.02"), marks=pytest.mark.slow),
+    ],
 )
 def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Example], tmp_path: Path) -> None:
     """A huge learning rate; and SimPO, which nothing holds to the reference, run too long."""
@@ -47,6 +50,7 @@ def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Examp
     assert not (tmp_path / "run" / "adapter").exists()
 
 
+@pytest.mark.slow
 def test_the_switch_lets_it_go_on(pairs: list[Example], tmp_path: Path) -> None:
     """To the last step, although it was collapsed on the way, where the runs above were stopped."""
     settings = ("method=simpo", "method.learning_rate=0.02", "method.schedule=constant", "method.warmup_ratio=0")

@@ -34,7 +34,7 @@ def away_from_zero(model: Any) -> Any:
 @pytest.mark.parametrize(
     ("family", "backend"),
     [
-        ("llama", "eager"),
+        pytest.param("llama", "eager", marks=pytest.mark.slow),
         *(pytest.param(family, "inductor", marks=pytest.mark.slow) for family in sorted(packed.FAMILIES)),
     ],
 )

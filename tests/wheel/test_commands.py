@@ -29,6 +29,8 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["croco", *words], cwd=folder, capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.wheel
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str, tmp_path: Path) -> None:
     done = call(tmp_path, command, "--help")
@@ -54,6 +56,8 @@ def test_a_run_and_what_is_told_of_it(tmp_path: Path) -> None:
     assert call(tmp_path, "compare", report.name).returncode == 0
 
 
+@pytest.mark.wheel
+@pytest.mark.slow
 def test_a_language_of_ones_own_needs_one_file(tmp_path: Path) -> None:
     (tmp_path / "conf" / "language").mkdir(parents=True)
     (tmp_path / "conf" / "language" / "is.yaml").write_text(ICELANDIC, encoding="utf-8")
