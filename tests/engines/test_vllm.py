@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,16 @@ def test_rounds_swap_adapters_in_the_engine_that_is_loaded(
     """An engine with room for adapters is loaded once for all of them; the policy without one has the faster engine."""
     tokenizer = text.load_tokenizer(str(policy_path))
     other = build_adapter(policy_path, tmp_path / "other", 3)
-    engine = EngineConfig("vllm", False, 8, None, 1024, *[None] * 6, options, {}, ray=None)
+    none = {field.name: None for field in fields(EngineConfig)}
+    said = {
+        "name": "vllm",
+        "isolate": False,
+        "devices": 1,
+        "prompts_per_unit": 8,
+        "score_tokens": 1024,
+        "environment": {},
+    }
+    engine = EngineConfig(**{**none, **said, "options": options})  # type: ignore[arg-type]
     engines, sampling = EngineHolder(), SamplingConfig(1, 0.0, 1.0, 16, 0)
     held = []
     for folder in (adapter, other):
