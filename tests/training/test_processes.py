@@ -19,6 +19,7 @@ from croco.show.progress import Progress
 from croco.training import launch, metrics, worker
 from croco.training.data import Example, Material
 from croco.training.fit import step_of
+from tests.support.builders import build_policy
 from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
 
 SETTINGS = ("trainer.watch_every=2", "method.batch_size=5", "trainer.tokens_per_pack=64", "method.epochs=2")
@@ -30,8 +31,12 @@ def in_two(policy: Path, strategy: str, *more: str) -> Config:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_equal_one(strategy: str, policy: Path, examples: list[Example], tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    "family", ["llama", "gemma3"]
+)  # the latter sees pictures: its language model alone has adapters
+def test_two_processes_equal_one(family: str, strategy: str, examples: list[Example], tmp_path: Path) -> None:  # noqa: F811
     """12 examples in batches of 5, 5 and 2: shares are unequal, and in the last step a process may have one example."""
+    policy = build_policy(tmp_path / "policy", family)
     _, expected = fit(config_of(policy, *SETTINGS), examples, tmp_path / "one")
     result, rows = fit(in_two(policy, strategy), examples, tmp_path / "two")
     assert result["steps"] == len(rows) == len(expected)
@@ -41,6 +46,7 @@ def test_two_processes_equal_one(strategy: str, policy: Path, examples: list[Exa
     a, b = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("one", "two"))
     assert a.keys() == b.keys()
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+    assert not any("vision" in name for name in a)
 
 
 @pytest.mark.slow
