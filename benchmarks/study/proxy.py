@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,15 +19,15 @@ METRICS = {"proxy": PROXY, "gold": "quality"}
 
 
 def by_step(runs: Sequence[Run], languages: Sequence[str]) -> list[dict[str, float]]:
-    """Per step: mean over languages and seeds of reward (`proxy`) and quality (`gold`) of answers to open tasks, with the lowest
-    and highest seed's."""
-    of_seeds = [_of_run(run, languages) for run in runs]
-    steps = sorted(set.intersection(*(set(of) for of in of_seeds)))
-    return [_point(step, np.array([of[step] for of in of_seeds])) for step in steps]
+    """Per look: mean over languages and seeds of reward (`proxy`) and quality (`gold`) of answers to open tasks, with the lowest
+    and highest seed's. Seeds differ by a few pairs, and so by a few steps: looks are held together by their number."""
+    of_seeds = [sorted(_of_run(run, languages).items()) for run in runs]
+    return [_point(*zip(*looks, strict=True)) for looks in zip(*of_seeds, strict=True)]
 
 
-def _point(step: int, values: np.ndarray[Any, Any]) -> dict[str, float]:
-    found: dict[str, float] = {"step": step}
+def _point(steps: Sequence[int], of_seeds: Sequence[tuple[float, ...]]) -> dict[str, float]:
+    values = np.array(of_seeds)
+    found: dict[str, float] = {"step": round(float(np.mean(steps)))}
     for column, name in enumerate(METRICS):
         of = values[:, column]
         found |= {name: float(of.mean()), f"{name}_low": float(of.min()), f"{name}_high": float(of.max())}

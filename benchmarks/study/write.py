@@ -177,8 +177,20 @@ def _beyond(study: Json, drawn: Json) -> Iterator[str]:
     yield markdown(Table("", ("difference", "open", "structured"), rows))
     if "study_steps.svg" in drawn:
         yield "![Reward and quality over training at three betas](study_steps.svg)"
+        yield markdown(_steps(study))
     if "study_points.svg" in drawn:
         yield "![Gain by the points that are paired](study_points.svg)"
+
+
+def _steps(study: Json) -> Table:
+    rows = [
+        (study["arms"][name]["about"], name_of, *(f"{look[key]:.3f}" for look in of))
+        for name, of in study["steps"].items()
+        for key, name_of in (("proxy", "reward"), ("gold", "quality"))
+    ]
+    looks = next(iter(study["steps"].values()))
+    note = "Of held-out answers to open tasks, means over languages and seeds. A reward that is up while quality falls is hacked."
+    return Table("", ("arm", "", *(f"step {look['step']}" for look in looks)), rows, note)
 
 
 def _real(study: Json) -> Iterator[str]:
