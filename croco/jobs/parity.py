@@ -18,7 +18,7 @@ from croco.jobs.findings import Finding
 
 AGREEMENT = 0.99  # share of greedy tokens that engine and trainer must agree on; ties of half precision leave a few
 TIED = 1e-4  # nats between two tokens of which either may be written, where numbers are fine ...
-TIED_STEPS = 4  # ... and how many numbers apart logits may be: in bfloat16 those from 16 to 32 are 1/8 apart
+TIED_STEPS = 2  # ... and how many numbers apart, where the position's largest logit lies: in bfloat16 1/8 from 16 to 32
 ROOM = 32  # tokens an answer may take here
 APART = {"float32": 1e-3}  # of rewards, in units of max(1, |reward|)
 APART_HALF = 0.05
@@ -194,7 +194,7 @@ def _tokens(model: Any, written: Sequence[Any], dtype: str, whose: str, name: st
         logits = model(input_ids=ids).logits[0, len(c.request.token_ids) - 1 : -1].float()
         chosen = logits.gather(-1, torch.tensor(c.token_ids, device=model.device)[:, None])[:, 0]
         best = logits.amax(-1)
-        same += int((best - chosen <= (step * best.abs()).clamp(min=TIED)).sum())
+        same += int((best - chosen <= (step * logits.abs().amax(-1)).clamp(min=TIED)).sum())
         worst = max(worst, float((best - chosen).max()))
         total += len(c.token_ids)
     detail = f"{same} of {total} greedy tokens of engine={name} are the trainer's most likely ones, or tied with them"
