@@ -40,6 +40,24 @@ def trainer(config: Config, arguments: Any) -> Any:
     )
 
 
+def _arguments(config: Config, folder: Path, micro_batch: int, checkpointing: bool) -> dict[str, Any]:
+    """What TRL's trainers are told alike: the same batches and rate, nothing shown, sent or kept."""
+    return {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": 1,
+        "max_length": None,
+        "bf16": config.model.dtype == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "report_to": "none",
+        "gradient_checkpointing": checkpointing,
+        "learning_rate": config.method.learning_rate,
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+    }
+
+
 class TRL:
     """One optimiser step at a time, in micro-batches."""
 
@@ -61,21 +79,7 @@ class TRL:
         """
         from trl import DPOConfig
 
-        arguments = DPOConfig(
-            output_dir=str(folder),
-            per_device_train_batch_size=micro_batch,
-            gradient_accumulation_steps=1,
-            max_length=None,
-            bf16=config.model.dtype == "bfloat16",
-            use_cpu=not torch.cuda.is_available(),
-            report_to="none",
-            gradient_checkpointing=checkpointing,
-            learning_rate=config.method.learning_rate,
-            disable_tqdm=True,
-            logging_strategy="no",
-            save_strategy="no",
-            **settings,
-        )
+        arguments = DPOConfig(**_arguments(config, folder, micro_batch, checkpointing), **settings)
         self._begin(trainer(config, arguments), config, micro_batch, checkpointing, reference)
         self.model.load_state_dict(dict(adapter), strict=False)
         self.trainer.precompute_ref_logps = reference is not None
@@ -144,19 +148,8 @@ class TRLReward(TRL):
         logging.getLogger("trl").setLevel(logging.ERROR)
         disable_progress_bars()
         arguments = RewardConfig(
-            output_dir=str(folder),
-            per_device_train_batch_size=micro_batch,
-            gradient_accumulation_steps=1,
-            max_length=None,
-            bf16=config.model.dtype == "bfloat16",
-            use_cpu=not torch.cuda.is_available(),
-            report_to="none",
-            gradient_checkpointing=checkpointing,
+            **_arguments(config, folder, micro_batch, checkpointing),
             center_rewards_coefficient=config.method.loss["centring"],
-            learning_rate=config.method.learning_rate,
-            disable_tqdm=True,
-            logging_strategy="no",
-            save_strategy="no",
         )
         dtype, lora = getattr(torch, config.model.dtype), config.model.lora
         made = RewardTrainer(

@@ -144,12 +144,7 @@ class IsolatedGenerator(EngineProcess):
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """See `base.Generator`."""
-        coming = iter(requests)
-        self.begin()
-        while not self.idle:
-            made = self.take(coming)
-            if made is not None:
-                yield made
+        yield from _taken(self, iter(requests))
 
     def begin(self) -> None:
         """Let the engine ask for requests."""
@@ -193,12 +188,7 @@ class IsolatedScorer(EngineProcess):
 
     def stream(self, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
         """See `base.scored`; parts go there as the engine asks for them, so that it has the next ones before it needs them."""
-        coming = enumerate(parts)
-        self.begin()
-        while not self.idle:
-            made = self.take(coming)
-            if made is not None:
-                yield made
+        yield from _taken(self, enumerate(parts))
 
     def begin(self) -> None:
         """Let the engine ask for parts."""
@@ -223,6 +213,15 @@ class IsolatedScorer(EngineProcess):
         else:
             self.idle = True
         return None
+
+
+def _taken(engine: Any, coming: Iterator[Any]) -> Iterator[Any]:
+    """All that an engine makes of what is coming, which it asks for as it has room."""
+    engine.begin()
+    while not engine.idle:
+        made = engine.take(coming)
+        if made is not None:
+            yield made
 
 
 def _key(request: Request) -> _Key:
