@@ -46,8 +46,8 @@ class Chain:
 
     def run(self, stages: Sequence[Stage]) -> Mapping[str, Artifact | Artifacts]:
         """Make every wanted artifact that is not there yet; returns all of them by stage name."""
-        if self.config.method.refresh_every is not None and factory.have_room_together(self.config.engine):
-            self.engines.most = 2  # generator and scorer, both wanted in every round
+        if self.config.method.refresh_every is not None:
+            self.engines.take_turns(factory.have_room_together(self.config.engine))
         try:
             self._walk(stages)
         finally:
@@ -62,7 +62,7 @@ class Chain:
             self.artifacts[stage.name] = self._all_languages(stage) if stage.per_language else self._one(stage, None)
             self._narrow(stage)
             if stage.name == "training":  # the last round's, where there are rounds
-                self.engines.keep(1)
+                self.engines.end_turns()
             self._walk(stage.more(self.config, self.artifacts))
 
     def _narrow(self, stage: Stage) -> None:

@@ -60,9 +60,9 @@ def run(job: Job, start: Start | None = None) -> dict[str, Any]:
         adapter = None if model.adapter is None else Path(model.adapter)
         start = Start(adapter=adapter, reference=adapter)
     material = Material(examples, watched, _probes(job, tokenizer), start)
-    if method.refresh_every is None or not factory.have_room_together(job.config.engine):
-        job.engines.close()  # training needs the device; rounds ask for the same engines again
-    done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log)
+    if not (job.engines.in_turns and factory.have_room_together(job.config.engine)):
+        job.engines.rest()  # training needs the device; rounds ask for the same engines again
+    done = train(job.config, material, job.output.path, job.output.root, job.progress, job.tracker.log, job.engines)
     tokenizer.save_pretrained(job.output.path / "adapter")
     why = f" ({'; '.join(done['reasons'])})" if done["reasons"] else ""
     job.progress.say(f"{job.label}: {done['steps']} steps, {done['tokens']:,} answer tokens, {done['verdict']}{why}")

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from croco.config import Config, bind_target
+from croco.engines.holder import EngineHolder
 from croco.errors import UserError
-from croco.training import kept, metrics, packed, reward_model, tensors, trial
+from croco.training import kept, loaded, metrics, reward_model, tensors, trial
 from croco.training.data import Material, Plan, PlannedData
-from croco.training.forward import Forward
+from croco.training.loaded import Loaded
 from croco.training.look import Watch
-from croco.training.model import build_model
 from croco.training.policy import Policy
 from croco.training.reference import _Reference
 from croco.training.rewards import RewardModel
@@ -44,29 +45,29 @@ def fit(
     store: Path,
     note: Callable[[metrics.Row], None],
     say: Callable[[str], None],
+    engines: EngineHolder | None = None,
 ) -> None:
-    """Train to the end of the plan, from the last checkpoint in `folder` where there is one; `note` takes each step's row."""
+    """Train to the end of the plan, from the last checkpoint in `folder` where there is one; `note` takes each step's row, and
+    `engines` keeps the policy for the next round."""
     quieten()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     loss = bind_target("method.loss", config.method.loss)
     settings = {k: v for k, v in config.method.loss.items() if k != "_target_"}
     rewards = config.method.trains_on == "preferences"
-    supervised = config.method.trains_on in ("chosen", "reference")
     cached = config.trainer.cache_reference and config.method.trains_on == "pairs"
     if rewards:
         model = reward_model.build(config)
-        forward = choose_rewards(model, config.trainer)
+        held = Loaded(model, choose_rewards(model, config.trainer))
+        begin(model, material.start)
     else:
-        model = build_model(config, dropout=config.model.lora.dropout if supervised else 0.0)
-        forward = packed.choose(model, config.trainer)
-    begin(model, material.start)
+        held = loaded.policy(config, material.start, engines)
     plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
-    settled = _settled(config, model, forward, material, say)
-    forward = settled.forward(forward)
+    settled = _settled(config, held, material, say)
+    forward = settled.forward(held.forward)
     first = step_of(folder)
     module = (RewardModel if rewards else Policy)(
-        model,
+        held.model,
         loss,
         settings,
         material.train,
@@ -88,18 +89,18 @@ def fit(
     module.save(folder)
     if material.start.later and trainer.is_global_zero:
         save_moments(trainer.optimizers[0], folder)
+    held.model.zero_grad(set_to_none=True)
+    held.settled = replace(settled, tokens=module.tokens_per_pack)  # which may have been halved on the way
 
 
-def _settled(
-    config: Config, model: Any, forward: Forward, material: Material, say: Callable[[str], None]
-) -> trial.Settled:
+def _settled(config: Config, held: Loaded, material: Material, say: Callable[[str], None]) -> trial.Settled:
     """What the device has room for. Several processes take the configuration's word: they would have to agree."""
     hardware, method = config.trainer, config.method
     if hardware.processes > 1:
         return trial.Settled(hardware.tokens_per_pack, False, bool(hardware.gradient_checkpointing))
-    sizes = forward.sizes(material.train)
+    sizes = held.forward.sizes(material.train)
     total, largest = int(sizes.sum() * method.epochs), np.sort(sizes)[-method.batch_size :]
-    return trial.settle(model, forward, hardware, int(largest[-1]), int(largest.sum()), total, say)
+    return held.settle(hardware, int(largest[-1]), int(largest.sum()), total, say)
 
 
 @contextmanager

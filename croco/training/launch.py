@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from croco.config import Config
+from croco.engines.holder import EngineHolder
 from croco.errors import UserError
 from croco.models import devices
 from croco.show.progress import Progress
@@ -27,13 +28,20 @@ Log = Callable[[dict[str, float], int], None]
 
 
 def train(
-    config: Config, material: Material, folder: Path, store: Path, progress: Progress, log: Log
+    config: Config,
+    material: Material,
+    folder: Path,
+    store: Path,
+    progress: Progress,
+    log: Log,
+    engines: EngineHolder | None = None,
 ) -> dict[str, Any]:
     """Train, resuming what `folder` holds; leaves `adapter/` and `metrics.jsonl`, returns what they come to.
 
     Args:
         store: the root of all artifacts, below which the reference's log-probs are shared.
         log: takes each step's metrics, and the step.
+        engines: with whom the policy stays for the round that follows, where there is one.
 
     Raises:
         UserError: the run collapsed (`trainer.stop_collapsed`), or a process of it failed.
@@ -50,7 +58,7 @@ def train(
 
         if config.trainer.processes == 1:
             try:
-                fit.fit(config, material, folder, store, note, progress.say)
+                fit.fit(config, material, folder, store, note, progress.say, engines)
             finally:
                 devices.vacate()
         else:

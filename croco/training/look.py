@@ -38,6 +38,7 @@ class Watch:
                 self.material.probes,
                 sampling,
                 policy.tokens_per_pack,
+                policy.referee,
             )
             found |= {f"heldout_{name}": value for name, value in seen.items()}
         return found

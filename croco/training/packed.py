@@ -114,11 +114,11 @@ def choose(model: Any, hardware: TrainerConfig) -> Forward:
     if reason is not None:
         log.warning("trainer.packing: %s; training goes on with padded rows, same numbers, more work", reason)
         return padded
-    AttentionInterface.register(
-        NAME, registered(best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack))
-    )
-    AttentionMaskInterface.register(NAME, lambda *arguments, **keywords: None)
-    base.get_decoder().set_attn_implementation(NAME)
+    attention = best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack)
+    name = f"{NAME}_{attention.__name__}"  # of two models in a process each keeps its own
+    AttentionInterface.register(name, registered(attention))
+    AttentionMaskInterface.register(name, lambda *arguments, **keywords: None)
+    base.get_decoder().set_attn_implementation(name)
     share, chunked = hardware.share_prompts, hardware.chunked_head
     name = "packed" + ("" if share else ", prompts repeated") + ("" if chunked else ", whole logits")
     way = functools.partial(packed, share_prompts=share, chunked_head=chunked)

@@ -28,7 +28,7 @@ from croco.models.devices import release
 from croco.training.data import Example, Plan, packs, share
 from croco.training.forward import Forward, padded
 from croco.training.schedule import schedule
-from croco.training.start import Start, as_reference, moments
+from croco.training.start import Reference, Start, moments
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +85,16 @@ class Policy(lightning.LightningModule):
         self.seed, self.record, self.logps = config.seed, record, forward
         self.watch, self.prepare, self.start = watch, prepare, start
         self.reference: Tensor | None = None
+        self.referee = Reference(start.reference)
 
     @property
     def sharded(self) -> bool:
         """Whether a layer's weights are spread over the processes, which then must take every forward pass together."""
         return self.hardware.strategy == "fsdp"
+
+    def cpu(self) -> Policy:
+        """Lightning moves a model to the host's memory when it has ended: all weights, for whom nobody asks there."""
+        return self
 
     def configure_model(self) -> None:
         if not self.sharded:
@@ -230,7 +235,7 @@ class Policy(lightning.LightningModule):
             return cached[:, places]
         if self.method.trains_on != "pairs":
             return None
-        with torch.no_grad(), as_reference(self.model, self.start.reference):
+        with torch.no_grad(), self.referee.of(self.model):
             return self.logps(self.model, examples).sums(len(examples[0].answers))
 
     def known(self, examples: Sequence[Example], reference: Tensor | None) -> dict[str, Tensor]:

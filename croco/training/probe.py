@@ -19,6 +19,7 @@ from croco.language.repetition import repeated_share
 from croco.training import compiled
 from croco.training.data import Example, Probe, packs
 from croco.training.forward import Forward
+from croco.training.start import BASE, Reference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,6 +44,7 @@ def look(
     probes: Sequence[Probe],
     sampling: Sampling,
     budget: int,
+    reference: Reference = BASE,
 ) -> dict[str, float]:
     """`kl` (nats per token), and per answer the mean `answer_tokens`, `answer_ended`, `answer_repetition` and
     `answer_language` (share in the prompt's language, of those that could be told; absent where none could).
@@ -59,7 +61,13 @@ def look(
         "answer_tokens": _mean([float(len(ids)) for ids in answers]),
         "answer_ended": _mean([float(bool(ids) and ids[-1] in stops) for ids in answers]),
         "answer_repetition": _mean([repeated_share(t) for t in texts]),
-        "kl": _kl(model, forward, [Example(p.prompt, (a,)) for p, a in zip(probes, answers, strict=True) if a], budget),
+        "kl": _kl(
+            model,
+            forward,
+            [Example(p.prompt, (a,)) for p, a in zip(probes, answers, strict=True) if a],
+            budget,
+            reference,
+        ),
     }
     return out | ({"answer_language": _mean([float(fits) for fits in known])} if known else {})
 
@@ -129,7 +137,7 @@ def _written(model: Any, prompts: Sequence[list[int]], stops: Collection[int]) -
     return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
 
-def _kl(model: Any, forward: Forward, examples: Sequence[Example], budget: int) -> float:
+def _kl(model: Any, forward: Forward, examples: Sequence[Example], budget: int, reference: Reference) -> float:
     if not examples:
         return 0.0
     was_training = model.training
@@ -138,8 +146,8 @@ def _kl(model: Any, forward: Forward, examples: Sequence[Example], budget: int) 
     for group in packs(range(len(examples)), forward.sizes(examples), budget):
         some = [examples[i] for i in group]
         policy = forward(model, some)
-        with model.disable_adapter():
-            reference = forward(model, some)
-        total += float((policy.values.double() - reference.values.double()).sum())
+        with reference.of(model):
+            referred = forward(model, some)
+        total += float((policy.values.double() - referred.values.double()).sum())
     model.train(was_training)
     return total / sum(len(e.answers[0]) for e in examples)

@@ -33,7 +33,7 @@ from croco.training.data import Material, packs
 from croco.training.examples import Example, Examples, key, keys_of
 from croco.training.forward import AnswerLogps, Forward
 from croco.training.policy import Policy
-from croco.training.start import as_reference
+from croco.training.start import BASE, Reference
 
 SCHEMA = pa.schema([("key", pa.binary(16)), ("logps", pa.list_(pa.float32()))])
 SAY_EVERY = 30.0  # seconds
@@ -154,9 +154,9 @@ def compute(
     forward: Forward,
     examples: Sequence[Example],
     budget: int,
-    adapter: Path | None = None,
+    reference: Reference = BASE,
 ) -> Iterator[tuple[Example, list[Tensor]]]:
-    """Each example with its answers' log-probs under the model with its adapter off (or with `adapter`), in evaluation mode.
+    """Each example with its answers' log-probs under the model with its adapter off (or as `reference`), in evaluation mode.
 
     Args:
         budget: tokens in a forward pass.
@@ -166,7 +166,7 @@ def compute(
     try:
         for group in packs(range(len(examples)), forward.sizes(examples), budget):
             some = [examples[i] for i in group]
-            with as_reference(model, adapter):
+            with reference.of(model):
                 logps = forward(model, some)
             yield from zip(some, _by_example(logps, some), strict=True)
     finally:
@@ -225,8 +225,8 @@ class _Reference:
         rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
 
         def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
-            budget, adapter = self.config.trainer.tokens_per_pack, self.material.start.reference
-            return self._told(compute(policy.model, self.forward, some, budget, adapter), len(some))
+            budget = self.config.trainer.tokens_per_pack
+            return self._told(compute(policy.model, self.forward, some, budget, policy.referee), len(some))
 
         if world == 1:
             waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import Tensor
 
 from croco.errors import UserError
 from croco.models import adapters
@@ -45,19 +46,40 @@ def begin(model: Any, start: Start) -> None:
         _set(model, start.adapter)
 
 
-@contextmanager
-def as_reference(model: Any, adapter: Path | None) -> Iterator[None]:
-    """Within it the model is the reference: its base, or the base with another adapter."""
-    if adapter is None:
-        with model.disable_adapter():
+class Reference:
+    """A model's base, or the base with another adapter, which is read from disk once."""
+
+    def __init__(self, adapter: Path | None) -> None:
+        self.adapter = adapter
+        self._weights: list[Tensor] | None = None
+
+    @contextmanager
+    def of(self, model: Any) -> Iterator[None]:
+        """Within it the model is the reference."""
+        if self.adapter is None:
+            with model.disable_adapter():
+                yield
+            return
+        trained = [p for p in model.parameters() if p.requires_grad]
+        own = [p.detach().clone() for p in trained]
+        try:
+            if self._weights is None:
+                _set(model, self.adapter)
+                self._weights = [p.detach().clone() for p in trained]
+            else:
+                _copy(self._weights, trained)
             yield
-        return
-    own = {name: value.clone() for name, value in get_peft_model_state_dict(model).items()}
-    _set(model, adapter)
-    try:
-        yield
-    finally:
-        set_peft_model_state_dict(model, own)
+        finally:
+            _copy(own, trained)
+
+
+BASE = Reference(None)
+
+
+@torch.no_grad()
+def _copy(values: list[Tensor], parameters: list[Any]) -> None:
+    for value, parameter in zip(values, parameters, strict=True):
+        parameter.copy_(value)
 
 
 def _set(model: Any, adapter: Path) -> None:

@@ -108,6 +108,12 @@ def recompute(model: Any) -> None:
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
+def keep_activations(model: Any) -> None:
+    """Let the backward pass find them, as before `recompute`."""
+    model.gradient_checkpointing_disable()
+    model.disable_input_require_grads()
+
+
 def _free(model: Any) -> int:
     """Bytes of the device that this process can still take."""
     release()

@@ -15,7 +15,7 @@ from croco.errors import UserError
 from croco.models import adapters
 from croco.models.checkpoints import Checkpoint, load
 from croco.training.model import build_model
-from croco.training.start import Start, as_reference, begin
+from croco.training.start import Reference, Start, begin
 from tests.support.builders import build_policy
 from tests.training.test_training import config_of
 
@@ -60,7 +60,7 @@ def test_engine_trainer_and_reference_compute_what_peft_computes(kind: str, poli
         for name, parameter in trained.named_parameters():
             if "lora_B" in name:
                 parameter.mul_(2)
-        with as_reference(trained, adapter):
+        with Reference(adapter).of(trained):
             assert torch.allclose(trained(IDS).logits, expected, atol=1e-5)
     trained.save_pretrained(tmp_path / "again")
     assert adapters.alike(adapters.settings_of(tmp_path / "again"), adapters.settings_of(adapter))
@@ -128,7 +128,7 @@ def test_every_key_of_lora_is_known() -> None:
 def test_another_scaling_than_the_one_that_is_trained_is_refused(policy: Path, tmp_path: Path) -> None:
     model = build_model(of(policy, build(policy, tmp_path / "a")), 0.0)
     other = build(policy, tmp_path / "b", lora_alpha=7)
-    with pytest.raises(UserError, match="scaling"), as_reference(model, other):
+    with pytest.raises(UserError, match="scaling"), Reference(other).of(model):
         pass
 
 

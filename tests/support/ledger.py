@@ -26,10 +26,10 @@ from croco.evals.benchmarks import tool
 from croco.models import checkpoints, devices, merged
 from croco.rewards import alignment, implicit, judge
 from croco.stages import distance
-from croco.training import fit, launch, metrics, reward_model
+from croco.training import fit, launch, loaded, metrics, reward_model
 
 MODEL = 0.2  # of the device, that a model's weights and its work take at least
-TRAINING = 0.4  # ... and a model's that is trained
+TRAINING = 0.4  # ... and a model's that is trained, half of which is work
 
 
 class Overdrawn(AssertionError):
@@ -219,6 +219,21 @@ def _models(ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tool, "run", measured)
 
 
+class Trained(Model):
+    """A policy in training, which may wait in the host's memory."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger, self.device = ledger, torch.device("cuda")
+        self._holds = ledger.model("policy in training")
+
+    def parameters(self) -> list[Any]:
+        return []
+
+    def to(self, place: Any) -> None:
+        self._holds = None if place == "cpu" else self.ledger.model("policy awake")
+
+
 def _trainings(ledger: Ledger, patch: pytest.MonkeyPatch, adapter: Path, reward: Path) -> None:
     def leave(config: Any, material: Any, folder: Path, note: Any) -> None:
         record = metrics.Record(folder, material.start.step)
@@ -229,11 +244,11 @@ def _trainings(ledger: Ledger, patch: pytest.MonkeyPatch, adapter: Path, reward:
         if config.method.trains_on == "preferences":
             shutil.copytree(reward, folder / reward_model.FOLDER)
 
-    def trained(config: Any, material: Any, folder: Path, store: Path, note: Any, say: Any) -> None:
+    def trained(config: Any, material: Any, folder: Path, store: Path, note: Any, say: Any, engines: Any) -> None:
         if config.method.refresh_every is None:
             ledger.alone("training")
-        model = SimpleNamespace(model=ledger.model("training", TRAINING))
-        model.itself = model
+        work = SimpleNamespace(held=loaded.policy(config, material.start, engines))
+        work.itself, work.activations = work, ledger.model("training", TRAINING - MODEL)
         leave(config, material, folder, note)
 
     def in_processes(config: Any, material: Any, folder: Path, store: Path, note: Any, first: int) -> None:
@@ -241,5 +256,8 @@ def _trainings(ledger: Ledger, patch: pytest.MonkeyPatch, adapter: Path, reward:
         leave(config, material, folder, note)
         ended()
 
+    patch.setattr(loaded.model, "build_model", lambda *_: Trained(ledger))
+    patch.setattr(loaded.packed, "choose", lambda *_: None)
+    patch.setattr(loaded, "begin", lambda *_: None)
     patch.setattr(fit, "fit", trained)
     patch.setattr(launch, "_in_processes", in_processes)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import GenerationConfig
 
 from croco.language import text
@@ -13,6 +14,7 @@ from croco.training import probe
 from croco.training.data import Probe
 from croco.training.forward import padded
 from croco.training.model import build_model
+from croco.training.start import Reference
 from tests.support.builders import build_talker
 from tests.training.test_training import config_of
 
@@ -65,3 +67,25 @@ def test_the_checkpoints_own_settings_do_not_count(talker: tuple[Any, Any, list[
     seen = probe.look(model, tokenizer, padded, asked, drawn, 64)
     assert seen["kl"] == pytest.approx(0.0, abs=1e-6)  # a fresh adapter is the base
     assert 0 <= seen["answer_ended"] <= 1
+
+
+def test_drift_is_measured_against_the_run_s_own_reference(
+    talker: tuple[Any, Any, list[Probe]], tmp_path: Path
+) -> None:
+    """A policy away from the base is 0 from an adapter of its own weights, which is read from disk once."""
+    model, tokenizer, asked = talker
+    weights = [p for n, p in model.named_parameters() if "lora_B" in n]
+    with torch.no_grad():
+        for weight in weights:
+            weight.fill_(0.02)
+    model.save_pretrained(tmp_path / "adapter")
+    itself, drawn = Reference(tmp_path / "adapter"), probe.Sampling(1.0, 1.0, 8)
+    try:
+        assert probe.look(model, tokenizer, padded, asked, drawn, 64)["kl"] != pytest.approx(0.0, abs=1e-4)
+        for _ in range(2):
+            assert probe.look(model, tokenizer, padded, asked, drawn, 64, itself)["kl"] == 0.0
+            (tmp_path / "adapter/adapter_model.safetensors").unlink(missing_ok=True)
+    finally:
+        with torch.no_grad():
+            for weight in weights:
+                weight.zero_()
