@@ -18,7 +18,7 @@ from croco.evals.benchmarks import results
 from croco.evals.checks import files as outputs
 from croco.evals.checks import prompts as rules
 from croco.exchange import annotations
-from croco.prompts import parsing, preferences, reading, ready, rows
+from croco.prompts import of_hub, parsing, preferences, reading, ready, rows
 
 PAGE = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```json (\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -72,7 +72,7 @@ def of_questions(file: Path, counts: Counter[str]) -> list[Any]:
 READERS: dict[str, Callable[[Path, Counter[str]], list[Any]]] = {
     "prompts": of_prompts,
     **{kind: of_ready(kind) for kind in ("pairs", "answers", "scores")},
-    "preferences": lambda file, counts: list(preferences.each(rows.Asked(str(file)), counts=counts)),
+    "preferences": lambda file, counts: list(preferences.each(of_hub.Asked(str(file)), counts=counts)),
     "rules": of_rules,
     "outputs": of_outputs,
     "questions": of_questions,

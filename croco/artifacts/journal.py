@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,19 @@ def complete_lines(files: Iterable[Path]) -> Iterator[tuple[Path, int, dict[str,
                 if line.endswith(b"\n") and (row := _row(line)) is not None:
                     yield path, offset, row
                 offset += len(line)
+
+
+def in_order(files: Sequence[Path], order: Callable[[dict[str, Any]], Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(file, row), sorted by `order`, the first of equal rows alone. Memory holds a key and an offset per row, never the rows."""
+    index = sorted(
+        ((order(row), path, offset) for path, offset, row in complete_lines(files)), key=lambda entry: entry[0]
+    )
+    with contextlib.ExitStack() as stack:
+        opened = {path: stack.enter_context(path.open("rb")) for path in {path for _, path, _ in index}}
+        for _, same in itertools.groupby(index, key=lambda entry: entry[0]):
+            _, path, offset = next(same)
+            opened[path].seek(offset)
+            yield path, json.loads(opened[path].readline())
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ from croco.artifacts.addresses import address as address
 from croco.artifacts.addresses import canonical as canonical
 from croco.artifacts.addresses import folder_of, plain
 from croco.artifacts.files import as_files, bytes_of, content_of, damaged, digest_of, read_json, whole, write_atomically
-from croco.artifacts.journal import Journal, complete_lines
+from croco.artifacts.journal import Journal, complete_lines, in_order
 from croco.errors import UserError
 
 ROW_GROUP = 8192
@@ -115,31 +115,13 @@ class Artifact:
         yield from complete_lines(sorted((self.path / "journal").glob(f"{writer}.jsonl")))
 
     def seal_journal(self, table: str, row_type: type, order: Callable[[dict[str, Any]], Any]) -> int:
-        """Turn the journals into `<table>.parquet`, rows sorted by `order`, the first of equal rows kept; returns the count.
-
-        Memory holds one key and one offset per row, never the rows.
-        """
-        index = sorted(
-            ((order(row), path, offset) for path, offset, row in self.journalled()), key=lambda entry: entry[0]
-        )
-
+        """Turn the journals into `<table>.parquet`, rows sorted by `order`, the first of equal rows kept; returns the count."""
         self.writers = {}
 
         def rows() -> Iterator[dict[str, Any]]:
-            """In order, each key once."""
-            files = {path: path.open("rb") for path in {path for _, path, _ in index}}
-            last = None
-            try:
-                for key, path, offset in index:
-                    if key == last:
-                        continue
-                    last = key
-                    self.writers[path.stem] = self.writers.get(path.stem, 0) + 1
-                    files[path].seek(offset)
-                    yield json.loads(files[path].readline())
-            finally:
-                for file in files.values():
-                    file.close()
+            for path, row in in_order(sorted((self.path / "journal").glob("*.jsonl")), order):
+                self.writers[path.stem] = self.writers.get(path.stem, 0) + 1
+                yield row
 
         return self.write_table(table, records.schema(row_type), rows())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,15 +46,15 @@ class Conversations:
         return rewards
 
 
-class ReadingScorer:
+class ReadingScorer(ABC):
     """A `base.Scorer` of a model that reads conversations, each distinct one once."""
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
 
+    @abstractmethod
     def read(self, conversations: Sequence[Ids]) -> Mapping[Ids, float]:
         """Rewards of distinct conversations."""
-        raise NotImplementedError
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
         """See `base.Scorer`; a conversation longer than `max_length` gets None."""

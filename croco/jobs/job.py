@@ -23,8 +23,9 @@ from croco.errors import UserError
 from croco.evals.comparing.stored import NOT_RESULTS
 from croco.exchange import hub
 from croco.jobs import ending, english, lacking, outcomes, parts, submission
+from croco.jobs.asks import ahead
 from croco.jobs.chain import Chain, NothingToShare
-from croco.jobs.preflight import ahead, preflight
+from croco.jobs.preflight import preflight
 from croco.jobs.sweep import BASIC
 from croco.language import clock
 from croco.models import commits

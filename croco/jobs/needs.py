@@ -161,11 +161,11 @@ def _brought(need: Need, commit: str | None) -> None:
             return
         import datasets
 
-        from croco.prompts import rows
+        from croco.prompts import of_hub
 
         snapshot_download(need.repository, revision=need.revision, repo_type=need.kind, allow_patterns=["README.md"])
-        asked = rows.Asked(need.repository, None, need.split, commit)
-        for name in need.names or rows.configurations(asked, need.languages, need.key):
+        asked = of_hub.Asked(need.repository, None, need.split, commit)
+        for name in need.names or of_hub.configurations(asked, need.languages, need.key):
             datasets.load_dataset(need.repository, name, split=need.split, revision=commit)
     except UserError:
         raise

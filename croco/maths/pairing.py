@@ -62,7 +62,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Whole pools, one after the other; R rows, S pools."""
 
     values: Floats  # (R,)
@@ -71,10 +71,10 @@ class _Block:
     size: Ints  # (S,)
 
     @staticmethod
-    def of(values: Floats, pools: Codes) -> _Block:
+    def of(values: Floats, pools: Codes) -> Block:
         starts = _starts(pools)
         size = np.diff(np.append(starts, len(pools)))
-        return _Block(values, starts, np.repeat(np.arange(len(starts)), size), size)
+        return Block(values, starts, np.repeat(np.arange(len(starts)), size), size)
 
     def mean(self) -> Floats:
         # Around each pool's first value: the sum of many large rewards would lose the digits that tell them apart.
@@ -151,7 +151,7 @@ def select(
     parts = []
     for block in _blocks(pools):
         part = _select_block(
-            _Block.of(values[block], pools[block]),
+            Block.of(values[block], pools[block]),
             rule,
             None if language is None else language[block],
             None if tokens is None else tokens[block],
@@ -171,7 +171,7 @@ def best(values: Floats, pools: Codes, rule: Rule, eligible: Mask | None = None)
     """
     found = [np.empty(0, np.int64)]
     for rows in _blocks(pools):
-        block = _Block.of(values[rows], pools[rows])
+        block = Block.of(values[rows], pools[rows])
         mean = block.mean()
         point = np.full_like(mean, np.inf) if rule.points == "every" else _points(block, rule, mean, block.std(mean))[0]
         allowed = np.ones(len(block.values), bool) if eligible is None else eligible[rows]
@@ -192,7 +192,7 @@ def every_pair(values: Floats, pools: Codes, most: int, seed: int, eligible: Mas
     if not np.isfinite(values).all():
         raise ValueError("rewards must be finite: leave failed scores out before selecting")
     refused: Counter[str] = Counter({"pool too small": 0, "no lower answer": 0})
-    block = _Block.of(values, pools)
+    block = Block.of(values, pools)
     mean = block.mean() if len(values) else values
     std = block.std(mean) if len(values) else values
     lowest = np.minimum.reduceat(values, block.starts) if len(values) else values
@@ -222,7 +222,7 @@ def every_pair(values: Floats, pools: Codes, most: int, seed: int, eligible: Mas
     )
 
 
-def _points(block: _Block, rule: Rule, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
+def _points(block: Block, rule: Rule, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
     if rule.points == "quantile":
         return block.quantile(rule.chosen), block.quantile(rule.rejected)
     chosen, rejected = (np.full_like(mean, k) if np.isinf(k) else mean + k * std for k in (rule.chosen, rule.rejected))
@@ -230,7 +230,7 @@ def _points(block: _Block, rule: Rule, mean: Floats, std: Floats) -> tuple[Float
 
 
 def _select_block(
-    block: _Block,
+    block: Block,
     rule: Rule,
     language: Codes | None,
     tokens: Codes | None,
@@ -256,7 +256,7 @@ def _select_block(
 
 
 def _one_pair_each(
-    block: _Block,
+    block: Block,
     rule: Rule,
     best: Ints,
     rejected_point: Floats,
@@ -299,33 +299,3 @@ def _one_pair_each(
 def _refuse(alive: Mask, bad: Mask, reason: str, refused: Counter[str]) -> Mask:
     refused[reason] += int((alive & bad).sum())
     return alive & ~bad
-
-
-def z_scores(values: Floats, groups: Codes) -> Floats:
-    """(values - mean) / std within each group (ddof 0); 0 where all values of a group are equal. Shape (N,)."""
-    if len(values) == 0:
-        return values.copy()
-    order = np.argsort(groups, kind="stable")
-    block = _Block.of(values[order], groups[order])
-    mean = block.mean()
-    std = block.std(mean)
-    std[std == 0] = np.inf
-    scores = np.empty_like(values)
-    scores[order] = (block.values - mean[block.pool]) / std[block.pool]
-    return scores
-
-
-def ranks(values: Floats, groups: Codes) -> Floats:
-    """Mid-rank within each group divided by the group's size, in (0, 1); equal values share their mean rank. Shape (N,)."""
-    if len(values) == 0:
-        return values.copy()
-    order = np.lexsort((values, groups))
-    sorted_values, sorted_groups = values[order], groups[order]
-    new_run = np.append(True, (sorted_values[1:] != sorted_values[:-1]) | (sorted_groups[1:] != sorted_groups[:-1]))
-    run_starts = np.flatnonzero(new_run)
-    run_size = np.diff(np.append(run_starts, len(values)))
-    block = _Block.of(sorted_values, sorted_groups)
-    middle = np.repeat(run_starts + run_size / 2, run_size) - block.starts[block.pool]
-    scores = np.empty_like(values)
-    scores[order] = middle / block.size[block.pool]
-    return scores

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from croco.config import PairingConfig
-from croco.maths import pairing
+from croco.maths import pairing, standardise
 from croco.pairing.answers import Answers
 
 
@@ -74,11 +74,11 @@ def pools_of(answers: Answers, scope: str) -> NDArray[np.int64]:
 def comparable(answers: Answers, normalise: str) -> NDArray[np.float64]:
     """(N,) what selection compares: the rewards, or their z-scores or ranks within a language (and prompt)."""
     if normalise == "language":
-        return pairing.z_scores(answers.reward, answers.language)
+        return standardise.z_scores(answers.reward, answers.language)
     if normalise == "prompt_language":
-        return pairing.z_scores(answers.reward, pools_of(answers, "mono"))
+        return standardise.z_scores(answers.reward, pools_of(answers, "mono"))
     if normalise == "rank":
-        return pairing.ranks(answers.reward, answers.language)
+        return standardise.ranks(answers.reward, answers.language)
     return answers.reward
 
 

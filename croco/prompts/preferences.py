@@ -19,7 +19,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Message
 from croco.errors import UserError
-from croco.prompts import conversation, parsing, rows
+from croco.prompts import conversation, of_hub, parsing, rows
 from croco.prompts.rows import LeftOut
 
 KEY = "evals.reward_ranking.path"
@@ -50,7 +50,7 @@ class Preference:
     """How often it is seen in an epoch; below 1, the probability that it is."""
 
 
-def read(asked: rows.Asked, languages: Sequence[str], limit: int | None) -> list[Preference]:
+def read(asked: of_hub.Asked, languages: Sequence[str], limit: int | None) -> list[Preference]:
     """The comparisons in these languages, at most `limit` per language, sorted by language and id; no ties.
 
     Raises:
@@ -80,7 +80,7 @@ def first_of_each(preferences: Iterable[Preference], limit: int | None) -> list[
 
 
 def each(
-    asked: rows.Asked,
+    asked: of_hub.Asked,
     languages: Sequence[str] = (),
     default: str | None = None,
     key: str = KEY,
@@ -98,7 +98,7 @@ def each(
         UserError: nothing is there, or too many rows are no comparisons (see `rows.readable`).
     """
     path = Path(asked.path)
-    found = rows.of_files(path, key) if path.exists() else rows.of_hub(asked, languages, key)
+    found = rows.of_files(path, key) if path.exists() else of_hub.rows(asked, languages, key)
     counts = Counter() if counts is None else counts
     yield from rows.readable(found, lambda one: (one.place, parse(one, default, path.name)), counts)
 

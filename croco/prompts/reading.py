@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from croco.config import PromptsConfig
-from croco.prompts import rows
+from croco.prompts import of_hub, rows
 from croco.prompts.rows import Found
 
 KEY = "prompts.path"
@@ -22,8 +22,8 @@ def read(config: PromptsConfig, wanted: Sequence[str] = ()) -> Iterator[Found]:
         UserError: nothing is there, or something that cannot be read; names file and line, or the key to change.
     """
     if config.source == "hub":
-        asked = rows.Asked(str(config.path), config.name, config.hub_split, config.revision)
-        return rows.of_hub(asked, wanted, KEY)
+        asked = of_hub.Asked(str(config.path), config.name, config.hub_split, config.revision)
+        return of_hub.rows(asked, wanted, KEY)
     return rows.of_files(Path(str(config.path)), KEY)
 
 

@@ -13,7 +13,7 @@ from croco.artifacts import records
 from croco.artifacts.records import Message
 from croco.config import DataConfig, languages
 from croco.errors import UserError
-from croco.prompts import conversation, parsing, preferences, rows
+from croco.prompts import conversation, of_hub, parsing, preferences, rows
 from croco.prompts.rows import Found, LeftOut, Row
 
 KEY = "data.path"
@@ -67,7 +67,7 @@ def found(config: DataConfig, wanted: Sequence[str]) -> Iterator[Found]:
     """
     path = str(config.path)
     if rows.is_hub_id(path):
-        return rows.of_hub(rows.Asked(path, config.name, config.hub_split, config.revision), wanted, KEY)
+        return of_hub.rows(of_hub.Asked(path, config.name, config.hub_split, config.revision), wanted, KEY)
     return rows.of_files(Path(path), KEY)
 
 

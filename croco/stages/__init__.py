@@ -21,35 +21,20 @@ def stages() -> tuple[Stage, ...]:
         euroeval,
         generations,
         given,
-        pairs,
         preferences,
         prompts,
         quality,
         ready,
-        references,
         report,
         reward_model,
         reward_ranking,
-        rounds,
         scores,
-        sources,
         training,
         translations,
     )
     from croco.stages.arena import answers, results, verdicts
     from croco.stages.arena import prompts as questions
 
-    repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
-
-    pools = (
-        _only(generations.STAGE, "generated"),
-        ready.generations(generations.STAGE),
-        _only(scores.STAGE, "generated", "answers"),
-        ready.scores(scores.STAGE),
-    )
-    others = (sources.other_generations(generations.STAGE), sources.other_scores(scores.STAGE))
-    own = (references.STAGE, sources.reference_scores(scores.STAGE))
-    paired = (_only(pairs.STAGE, "generated", "answers", "scores"), ready.pairs(pairs.STAGE))
     return (
         _rewarded(preferences.STAGE),
         _rewarded(reward_model.STAGE),
@@ -57,12 +42,12 @@ def stages() -> tuple[Stage, ...]:
         *translations.stages(prompts.STAGE),
         ready.DATA,
         ready.prompts(prompts.STAGE),
-        _only(replace(prompts.STAGE, more=functools.partial(rounds.stages_of, repeated)), "generated"),
+        _only(replace(prompts.STAGE, more=_rounds()), "generated"),
         reward_ranking.stage(scores.STAGE),  # before anything is generated
         checks.PROMPTS,
         euroeval.DATA,
         questions.HELDOUT,
-        *map(given.only_to_train, (*pools, *others, *own, *paired)),
+        *map(given.only_to_train, _paired()),
         given.STAGE,
         given.only_to_train(replace(training.STAGE, more=_by_step(scores.STAGE))),
         generations.ANSWERS_BASE,
@@ -82,6 +67,32 @@ def stages() -> tuple[Stage, ...]:
     )
 
 
+def _paired() -> tuple[Stage, ...]:
+    """What makes or brings answers and scores, the policy's and others', and pairs of them."""
+    from croco.stages import generations, pairs, ready, references, scores, sources
+
+    return (
+        _only(generations.STAGE, "generated"),
+        ready.generations(generations.STAGE),
+        _only(scores.STAGE, "generated", "answers"),
+        ready.scores(scores.STAGE),
+        sources.other_generations(generations.STAGE),
+        sources.other_scores(scores.STAGE),
+        references.STAGE,
+        sources.reference_scores(scores.STAGE),
+        _only(pairs.STAGE, "generated", "answers", "scores"),
+        ready.pairs(pairs.STAGE),
+    )
+
+
+def _rounds() -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
+    """What an online method repeats."""
+    from croco.stages import generations, pairs, rounds, scores, training
+
+    repeated = rounds.Parts(generations.STAGE, scores.STAGE, pairs.STAGE, training.STAGE, training.run)
+    return functools.partial(rounds.stages_of, repeated)
+
+
 def _only(stage: Stage, *kinds: str) -> Stage:
     """Where the data are of these kinds."""
     return replace(stage, wanted=lambda config: brought(config, *kinds) and stage.wanted(config))
@@ -97,6 +108,8 @@ def _by_step(scores: Stage) -> Callable[[Config, Mapping[str, Artifact | Artifac
     from croco.stages import by_step, checks, generations, proxies, quality
 
     def rewarded(metric: str, view: Callable[[Config], Config], wanted: Callable[[Config], bool]) -> by_step.Measured:
+        """Answers scored by a reward, the run's own or the gold one; `view` is the run with that reward as its own."""
+
         def both(answers: Stage) -> tuple[Stage, Stage]:
             return answers, proxies.stage(scores, metric, view, answers)
 

@@ -17,8 +17,7 @@ from croco.errors import UserError
 from croco.language import fidelity
 from croco.models import commits
 from croco.pairing.choose import draw
-from croco.prompts import preferences
-from croco.prompts import rows as rows_of
+from croco.prompts import of_hub, preferences, rows
 from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
 
@@ -38,7 +37,7 @@ def slice_of(config: Config) -> dict[str, Any]:
         if source.name is None:
             del settings["name"]  # as it was before there was one
         if Path(source.path).exists():
-            settings["path"] = list(rows_of.digests(Path(source.path), KEY).values())
+            settings["path"] = list(rows.digests(Path(source.path), KEY).values())
         sources.append(settings)
     return {
         "sources": sources,
@@ -95,7 +94,7 @@ def _of_source(
         yield from (dataclasses.replace(p, weight=source.weight) for p in _tiny(training.seed))
         return
     rows = []
-    asked = rows_of.Asked(source.path, source.name, source.hub_split, source.revision)
+    asked = of_hub.Asked(source.path, source.name, source.hub_split, source.revision)
     for place, preference in preferences.each(asked, training.languages, source.language, KEY, counts):
         reason = _unusable(preference)
         if reason is not None:

@@ -19,8 +19,7 @@ from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
 from croco.evals.ranking import measures as measures_
 from croco.models.checkpoints import identity
-from croco.prompts import preferences
-from croco.prompts import rows as rows_of
+from croco.prompts import of_hub, preferences, rows
 from croco.prompts.preferences import Preference
 from croco.rewards import factory
 from croco.show.tables import Table
@@ -94,7 +93,7 @@ def _slice(config: Config) -> dict[str, Any]:
     assert given is not None, "stages are asked whether they are wanted"
     settings = records.as_dict(given)
     if given.path is not None and Path(given.path).exists():
-        settings["path"] = list(rows_of.digests(Path(given.path), preferences.KEY).values())
+        settings["path"] = list(rows.digests(Path(given.path), preferences.KEY).values())
     other = {} if given.beside is None else {"beside": identity(given.beside, None)}
     settings.pop("beside")
     return {**settings, **other, "languages": list(config.lang.languages)}
@@ -157,7 +156,7 @@ def _items(job: Job) -> list[ranking.Item]:
     heldout = [p for p in job.inputs["prompts"].rows("prompts", Prompt) if p.split == "heldout"]
     items = list(ranking.of_prompts(heldout, config.seed))
     if config.path is not None:
-        asked = rows_of.Asked(config.path, None, config.hub_split, config.revision)
+        asked = of_hub.Asked(config.path, None, config.hub_split, config.revision)
         read = preferences.read(asked, job.config.lang.languages, config.limit)
         items = [*ranking.of_preferences(read), *items]
     if "preferences" in job.inputs:

@@ -172,6 +172,7 @@ class Keep(lightning.Callback):
         self.folder, self.steps, self.every = folder, steps, every
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *batch: Any) -> None:
+        """Behind each optimiser step, before Lightning writes a checkpoint of it; raises UserError of one that is not sound."""
         step = pl_module.start.step + trainer.global_step
         if step in self.steps or trainer.global_step % self.every == 0 or trainer.global_step == pl_module.plan.steps:
             pl_module.check_sound(batch[1][0])  # Lightning's own checkpoint is written behind this

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from croco.artifacts.store import Store
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
-from croco.jobs import preflight
+from croco.jobs import asks, preflight
 from croco.stages import stages
 from croco.tiny import MODELS
 from tests.jobs.test_chain import overrides_of, run
@@ -26,7 +26,7 @@ def config_of(folder: Path, *more: str, policy: Path = MODELS / "policy", reward
 
 def ahead(config: Config) -> list[str]:
     preflight.preflight(config)
-    return preflight.ahead(config, Store(config.paths.artifacts))
+    return asks.ahead(config, Store(config.paths.artifacts))
 
 
 def without_template(checkpoint: Path, folder: Path, template: str | None = None) -> Path:
@@ -46,7 +46,7 @@ def own_prompts(folder: Path, **row: str) -> list[str]:
 
 
 def test_every_stage_is_asked() -> None:
-    assert set(preflight.ASKED) == {stage.name for stage in stages()}
+    assert set(asks.ASKED) == {stage.name for stage in stages()}
 
 
 def test_a_run_that_can_be_made_has_no_warning(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_is_made_is_not_asked_again(
     def never(*_: object) -> None:
         raise AssertionError("a tokenizer is loaded")
 
-    monkeypatch.setattr(preflight, "tokenizer_of", never)
+    monkeypatch.setattr(asks, "tokenizer_of", never)
     config = config_of(tmp_path, "method=sft", "engine=fake", policy=policy, reward=reward)
     assert ahead(config) == []
     with pytest.raises(AssertionError):
@@ -94,7 +94,7 @@ def test_what_is_made_is_not_asked_again(
 
 def test_a_silent_server_and_little_room_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """6 prompts x 2 languages x K answers of 0.4 x max_new_tokens at 19 bytes; the disk has 1 kB."""
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000}))
+    monkeypatch.setattr(asks.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000}))
     arena = [
         "evals=arena",
         "judge=endpoint",

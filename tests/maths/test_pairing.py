@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from croco.maths import pairing
+from croco.maths import pairing, standardise
 from croco.maths.pairing import Rule, select
 
 POINTS = (math.inf, 2.0, 1.0, 0.0, -1.0, -2.0, -math.inf)
@@ -195,8 +195,8 @@ def test_z_scores_and_ranks() -> None:
     """Group 0: 1, 3, 5 (mean 3, sd sqrt(8/3)); group 1: 7, 7 (no spread). Ranks: (1/2, 3/2, 5/2)/3 and, tied, 1/2 each."""
     values, groups = np.array([3.0, 7.0, 1.0, 5.0, 7.0]), np.array([0, 1, 0, 0, 1])
     sd = math.sqrt(8 / 3)
-    np.testing.assert_allclose(pairing.z_scores(values, groups), [0, 0, -2 / sd, 2 / sd, 0])
-    np.testing.assert_allclose(pairing.ranks(values, groups), [1 / 2, 1 / 2, 1 / 6, 5 / 6, 1 / 2])
+    np.testing.assert_allclose(standardise.z_scores(values, groups), [0, 0, -2 / sd, 2 / sd, 0])
+    np.testing.assert_allclose(standardise.ranks(values, groups), [1 / 2, 1 / 2, 1 / 6, 5 / 6, 1 / 2])
 
 
 def test_only_eligible_answers_are_chosen_and_all_make_the_pool() -> None:
@@ -214,7 +214,7 @@ def test_ranks_count_what_lies_below_and_half_of_what_is_equal() -> None:
     for value, group in zip(values, groups, strict=True):
         peers = values[groups == group]
         expected.append(((peers < value).sum() + (peers == value).sum() / 2) / len(peers))
-    np.testing.assert_allclose(pairing.ranks(values, groups), expected)
+    np.testing.assert_allclose(standardise.ranks(values, groups), expected)
 
 
 def test_every_pair_by_hand() -> None:

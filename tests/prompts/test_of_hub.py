@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from croco.errors import UserError
-from croco.prompts import rows
+from croco.prompts import of_hub
 from tests.support.hub import COMMIT, commit_of, hub
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ def test_configurations_splits_and_commits(tmp_path: Path) -> None:
 
 
 def test_a_named_configuration_is_read_whatever_else_there_is() -> None:
-    assert rows.configurations(rows.Asked("a/b", "raw"), ["da"], "data.path") == ["raw"]
+    assert of_hub.configurations(of_hub.Asked("a/b", "raw"), ["da"], "data.path") == ["raw"]
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_a_named_configuration_is_read_whatever_else_there_is() -> None:
 def test_which_configurations_are_read(
     there: list[str], wanted: list[str], found: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "_names", lambda asked, key: there)
-    assert rows.configurations(rows.Asked("a/b"), wanted, "data.path") == found
+    monkeypatch.setattr(of_hub, "_names", lambda asked, key: there)
+    assert of_hub.configurations(of_hub.Asked("a/b"), wanted, "data.path") == found
 
 
 def test_several_without_a_language_ask_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_names", lambda asked, key: ["raw", "clean"])
+    monkeypatch.setattr(of_hub, "_names", lambda asked, key: ["raw", "clean"])
     with pytest.raises(UserError, match=r"reward\.preferences\[0\]\.name: 'a/b' has several"):
-        rows.configurations(rows.Asked("a/b"), ["en"], "reward.preferences[0]")
+        of_hub.configurations(of_hub.Asked("a/b"), ["en"], "reward.preferences[0]")

@@ -20,7 +20,7 @@ from croco.artifacts.records import Prompt
 from croco.config import ArenaConfig, languages
 from croco.config.languages import known, settings
 from croco.errors import UserError
-from croco.prompts import parsing, rows
+from croco.prompts import of_hub, parsing, rows
 
 SPLIT = "arena"
 SPLIT_OF_HUB = "test"
@@ -67,7 +67,7 @@ def from_hub(path: str, revision: str | None, language: str) -> Iterator[tuple[s
     """
     code = str(code_of(language))
     try:
-        for found in rows.of_hub(rows.Asked(path, code, SPLIT_OF_HUB, revision), (), KEY):
+        for found in of_hub.rows(of_hub.Asked(path, code, SPLIT_OF_HUB, revision), (), KEY):
             yield f"{path} ({code}), {found.place.rpartition(', ')[2]}", dict(found.row)  # type: ignore[arg-type]
     except UserError as error:
         raise UserError(f"{error}, and evals.arena.source=file") from None

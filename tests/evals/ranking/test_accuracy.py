@@ -16,7 +16,7 @@ from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
 from croco.evals.ranking import corruption
-from croco.prompts import preferences, rows
+from croco.prompts import of_hub, preferences
 
 SETTINGS = paired.Settings(200, 0.95)
 ROW = {
@@ -38,15 +38,15 @@ def test_m_rewardbench_rows_in_every_container(tmp_path: Path) -> None:
     folder = tmp_path / "deu_Latn"
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist([{k: v for k, v in ROW.items() if k != "language"}]), folder / "test.parquet")
-    (german,) = preferences.read(rows.Asked(str(tmp_path)), ["de", "en"], None)
+    (german,) = preferences.read(of_hub.Asked(str(tmp_path)), ["de", "en"], None)
     assert (german.pair_id, german.language, german.subset) == ("7", "de", "alpaca")
     file = tmp_path / "mine.jsonl"
     talk = ROW | {"prompt": [{"role": "user", "content": "Wer?"}], "chosen": [{"role": "assistant", "content": "Ich"}]}
     lines = [talk, ROW | {"id": 3, "language": "German"}, ROW | {"language": "fr"}]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    read = preferences.read(rows.Asked(str(file)), ["de"], None)
+    read = preferences.read(of_hub.Asked(str(file)), ["de"], None)
     assert [(p.pair_id, p.chosen, p.language) for p in read] == [("3", "Ich war es.", "de"), ("7", "Ich", "de")]
-    assert len(preferences.read(rows.Asked(str(file)), ["de"], 1)) == 1
+    assert len(preferences.read(of_hub.Asked(str(file)), ["de"], 1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_bad_preference_data_names_its_place(tmp_path: Path, line: str, says: st
     file = tmp_path / "mine.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(UserError, match=says):
-        preferences.read(rows.Asked(str(file)), ["de"], None)
+        preferences.read(of_hub.Asked(str(file)), ["de"], None)
 
 
 @given(st.text(max_size=60), st.text(max_size=20), st.integers(0, 3))
