@@ -11,7 +11,7 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,32 +53,40 @@ def shape(hidden: int, layers: int, inner: int, heads: int) -> dict[str, Any]:
 
 def policy(out: Path, say: Say) -> None:
     """The policy: a Llama that has read answers of mixed quality."""
-    _policy(out, say, 0, writer.MIXED, shape(128, 4, 384, 4))
+    policy_of(out, say, 0, writer.MIXED, shape(128, 4, 384, 4))
 
 
 def other_policy(out: Path, say: Say) -> None:
     """The off-policy source: smaller, other data, worse answers."""
-    _policy(out, say, 10, OTHER_MIXTURE, shape(96, 4, 256, 3))
+    policy_of(out, say, 10, OTHER_MIXTURE, shape(96, 4, 256, 3))
 
 
-def _policy(out: Path, say: Say, seed: int, flaws: writer.Flaws, dimensions: dict[str, Any]) -> None:
+def policy_of(
+    out: Path,
+    say: Say,
+    seed: int,
+    flaws: writer.Flaws,
+    dimensions: dict[str, Any],
+    shares: Mapping[str, float] | None = None,
+) -> None:
+    """A policy in `out`, whose name is that of its recipe; `shares` of the languages where they are not alike."""
     words = tokenizer.build()
     torch.manual_seed(seed)
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **dimensions)).to(_device())
-    data = examples.policy_examples(words, seed + 1, flaws)
+    data = examples.policy_examples(words, seed + 1, flaws, shares)
     pretrain.train(model, data, RECIPES[out.name], words.pad_token_id, seed, say)
     model.generation_config = GenerationConfig(do_sample=True, **SPECIAL_IDS)
     _save(model, words, out)
 
 
-def backbone(out: Path, say: Say) -> None:
-    """What the reward model stands on: a Qwen3 that has read all seven languages."""
+def backbone(out: Path, say: Say, parallel: bool = True) -> None:
+    """What the reward model stands on: a Qwen3 that has read all seven languages, side by side in one text if `parallel`."""
     words = tokenizer.build()
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(words), **shape(160, 4, 448, 5))).to(_device())
     marks = measure.Marks(words, seed=99)
     for number, (name, flaws) in enumerate((("backbone", writer.MIXED), ("second reading", SECOND_READING))):
-        data = examples.backbone_examples(words, 2 + number, flaws)
+        data = examples.backbone_examples(words, 2 + number, flaws, parallel)
         pretrain.train(
             model, data, RECIPES[name], words.pad_token_id, number, say, check=lambda _: marks.accuracy(model)
         )

@@ -9,7 +9,7 @@ completeness of phrase are no part of it, and no two answers are ever compared. 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from transformers import PreTrainedTokenizerFast
 
@@ -61,12 +61,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, turns: list[str], weights: list[f
     return ids, weight
 
 
-def policy_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer.Flaws) -> Iterator[Example]:
-    """Four in five are open tasks with flawed answers, the rest structured ones with right answers."""
+def policy_examples(
+    tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer.Flaws, shares: Mapping[str, float] | None = None
+) -> Iterator[Example]:
+    """Four in five are open tasks with flawed answers, the rest structured ones with right answers.
+
+    All languages alike, or language -> its share.
+    """
     rng = random.Random(seed)
     draw = Exchanges(rng)
     while True:
-        language = rng.choice(LANGUAGES)
+        language = rng.choice(LANGUAGES) if shares is None else rng.choices([*shares], [*shares.values()])[0]
         tasks = world.OPEN if rng.random() < 0.8 else world.STRUCTURED
         text, task, args, asked = draw.question(tasks, language, CLAUSE_SHARE / 2)
         is_open = task in world.OPEN
@@ -74,8 +79,13 @@ def policy_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer
         yield encode(tokenizer, [text, answer], [0.3, 1.0])
 
 
-def backbone_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer.Flaws) -> Iterator[Example]:
-    """One in five a perfect exchange, one in ten the same in two languages, the rest corrected exercises with `flaws`."""
+def backbone_examples(
+    tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writer.Flaws, parallel: bool = True
+) -> Iterator[Example]:
+    """One in five a perfect exchange, one in ten the same in two languages, the rest corrected exercises with `flaws`.
+
+    Without `parallel` a perfect exchange takes the place of those in two languages.
+    """
     rng = random.Random(seed)
     draw = Exchanges(rng)
     makers: list[Callable[[], Example]] = [
@@ -84,7 +94,7 @@ def backbone_examples(tokenizer: PreTrainedTokenizerFast, seed: int, flaws: writ
         lambda: corrected(tokenizer, rng, draw, flaws),
     ]
     while True:
-        yield rng.choices(makers, weights=[2, 1, 7])[0]()
+        yield rng.choices(makers, weights=[2, 1, 7] if parallel else [3, 0, 7])[0]()
 
 
 def _perfect(tokenizer: PreTrainedTokenizerFast, rng: random.Random, draw: Exchanges) -> Example:
