@@ -21,6 +21,9 @@ svg {{ font: 13px system-ui, sans-serif; {LIGHT} }}
 .dot, .up {{ fill: rgb(var(--up)) }} .less.dot, .down {{ fill: rgb(var(--down)); stroke: none }} .cell {{ stroke: var(--paper) }}
 </style>"""
 ROW, TOP, LEFT, PANEL, GAP = 24, 62, 132, 300, 56
+SEEDS = ("lowest", "highest")
+"""Of the seeds' differences; null where there is one seed."""
+ENDS = ("low", "high", *SEEDS)
 NAMES = {OPEN: "open tasks: what the preferences are about", STRUCTURED: "structured tasks: in no preference"}
 
 
@@ -43,7 +46,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 def of_arms(study: Mapping[str, Any], names: Sequence[str]) -> str:
     """Each arm's quality against base on both kinds of tasks: mean over languages with its interval, one axis for both panels."""
     rows = [(name, study["arms"][name]) for name in names]
-    ends = [of[tasks][end] for _, of in rows for tasks in NAMES for end in ("low", "high")]
+    ends = [of[tasks][end] for _, of in rows for tasks in NAMES for end in ENDS if of[tasks][end] is not None]
     low, high = min(0.0, *ends), max(0.0, *ends)
     margin = 0.04 * (high - low)
     low, high = low - margin, high + margin
@@ -52,7 +55,7 @@ def of_arms(study: Mapping[str, Any], names: Sequence[str]) -> str:
     for panel, (tasks, title) in enumerate(NAMES.items()):
         left = LEFT + panel * (PANEL + GAP)
         parts.append(_text(left, 22, title, "head"))
-        parts.append(_text(left, 40, "quality, tuned minus base, 95% interval over seeds and prompts", "faint"))
+        parts.append(_text(left, 40, "quality, tuned minus base, 95% interval; strokes: the seeds' ends", "faint"))
         for tick in ticks(low, high, 6):
             x = left + (tick - low) / (high - low) * PANEL
             parts.append(_line(x, TOP - 6, x, bottom, "zero" if tick == 0 else "grid"))
@@ -62,10 +65,15 @@ def of_arms(study: Mapping[str, Any], names: Sequence[str]) -> str:
             if panel == 0:
                 parts.append(_text(LEFT - 12, y + 4, name, anchor="end"))
             effect = of[tasks]
-            x1, x, x2 = (left + (effect[key] - low) / (high - low) * PANEL for key in ("low", "difference", "high"))
+            at = {
+                key: left + (effect[key] - low) / (high - low) * PANEL
+                for key in (*ENDS, "difference")
+                if effect[key] is not None
+            }
             kind = " less" if effect["difference"] < 0 else ""
-            parts.append(_line(x1, y, x2, y, f"bar{kind}"))
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="dot{kind}"/>')
+            parts.append(_line(at["low"], y, at["high"], y, f"bar{kind}"))
+            parts += [_line(at[key], y - 6, at[key], y + 6, f"bar{kind}") for key in SEEDS if key in at]
+            parts.append(f'<circle cx="{at["difference"]:.1f}" cy="{y:.1f}" r="4.5" class="dot{kind}"/>')
             parts.append(_text(left + PANEL + 4, y + 4, f"{effect['difference']:+.3f}", "faint"))
     return _svg(LEFT + 2 * PANEL + GAP + 60, bottom + 30, "Quality of each arm against the base policy", parts)
 

@@ -87,7 +87,7 @@ def _raised(scores: Scores, by: float) -> Scores:
 
 
 def _told(effect: Effect) -> dict[str, Any]:
-    kept = {key: value for key, value in asdict(effect).items() if key in KEPT}
+    kept = {key: getattr(effect, key) for key in KEPT}
     return {"before": effect.first, "after": effect.second, **kept}
 
 

@@ -161,6 +161,8 @@ class MethodConfig:
     """`new` (each round trains on its own pairs) or `accumulated` (on those of the rounds before, too)."""
     validation: float
     """Share of the prompts, by hash of prompt_id, whose examples are not trained on but watched; 0 trains on all."""
+    seed: int | None
+    """Of the order of the data, of what `validation` draws, and of dropout; null is the run's `seed`."""
 
 
 @dataclass
@@ -186,7 +188,8 @@ class Config:
     push: PushConfig
     paths: PathsConfig
     seed: int
-    """Of training: adapter initialisation and data order."""
+    """Of training: what `method.seed` (the order of the data) and `model.lora.seed` (the adapter) are where they are null;
+    answers are drawn from `sampling.seed`."""
     date: str | None
     """What chat templates are told that ask for the date, e.g. 2026-11-27; null is that of the artifacts folder's first run."""
     preset: PresetConfig = field(default_factory=PresetConfig)

@@ -20,5 +20,7 @@ class LoraConfig:
     """Scaled by alpha / sqrt(r) rather than alpha / r (Kalajdzievski 2023)."""
     dora: bool = False
     """With the columns' lengths apart from their directions (Liu et al. 2024); not in vLLM."""
+    seed: int | None = None
+    """Of the adapter's first weights; null is that of the training (`seed`, `reward.training.seed`)."""
     modules_to_save: Any = None
     """PEFT's list of modules trained whole; only null is done here."""

@@ -30,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
             return 0
         folder = experiments.sweep_of(given.runs[0], given.artifacts)
         if folder is not None:
-            print(experiments.conclude(folder))
+            print(experiments.conclude(experiments.collect(folder.name, folder), folder))
             return 0
     print(_table(given), end="")
     return 0

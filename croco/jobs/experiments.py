@@ -74,8 +74,9 @@ def against_base(made: grid.Grid, primary: str | None = None) -> list[Table]:
     arms = {name: {row.language: row for row in rows} for name, rows in made.rows.items()}
     found = dict.fromkeys(language for rows in arms.values() for language in rows if language != paired.MACRO)
     languages = [*found, paired.MACRO]
+    seeds = {arm.name: arm.seeds for arm in made.arms}
     rows = [
-        (name, of_arm[paired.MACRO].seeds, *(_cell(of_arm.get(one)) for one in languages))
+        (name, seeds.get(name, str(of_arm[paired.MACRO].seeds)), *(_cell(of_arm.get(one)) for one in languages))
         for name, of_arm in arms.items()
     ]
     note = (
@@ -222,9 +223,23 @@ def sweep_of(name: str, artifacts: Path) -> Path | None:
     return exact[0] if len(exact) == 1 else None
 
 
-def conclude(folder: Path) -> str:
+NUMBERS = ("difference", "low", "high", "p", "seeds", "lowest", "highest")
+
+
+def numbers(made: Experiment) -> dict[str, float]:
+    """`<evaluation>/<metric>/<arm>/<language>/<number>`, for a summary; the seeds' ends where there are several."""
+    return {
+        f"{one.evaluation}/{one.metric}/{name}/{row.language}/{number}": value
+        for one in made.compared
+        for name, rows in one.rows.items()
+        for row in rows
+        for number in NUMBERS
+        if (value := getattr(row, number)) is not None
+    }
+
+
+def conclude(made: Experiment, folder: Path) -> str:
     """Write a sweep's comparison beside its summary; returns its tables and where they are."""
-    made = collect(folder.name, folder)
     if not made.compared:
         return f"{folder}: no evaluation in which a tuned policy is compared with its base"
     file = folder / COMPARISON

@@ -20,7 +20,7 @@ from croco.cli import commandline, signals
 from croco.config import Config, LoggerConfig, strict
 from croco.config.worlds import reads_reward
 from croco.errors import UserError
-from croco.evals.comparing.stored import NOT_RESULTS
+from croco.evals.comparing.stored import NOT_RESULTS, SEEDS
 from croco.exchange import hub
 from croco.jobs import ending, english, lacking, outcomes, parts, submission
 from croco.jobs.asks import ahead
@@ -188,7 +188,7 @@ def _called(config: Config) -> str:
     typed = _words(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     for key, _, value in (word.lstrip("+~").partition("=") for word in typed):
         if key == "seed" or ("." in key and key.partition(".")[0] not in NOT_RESULTS):
-            own.append(f"{key.rpartition('.')[2]}={value}")
+            own.append(f"{key if key in SEEDS else key.rpartition('.')[2]}={value}")
     return " ".join(own)
 
 

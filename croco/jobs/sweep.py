@@ -71,32 +71,35 @@ class Sweep:
             made = summary.table(self.folder.name, jobs)
             write_atomically(self.folder / SUMMARY, "\n\n".join([tables.markdown(made), *summary.traces(jobs)]) + "\n")
             print("\n".join([*summary.last_lines(jobs), tables.text([made]).rstrip()]))
-            self._compare(jobs)
-            self._mirror(made, states)
+            self._mirror(made, states, self._compare(jobs))
         print(f"sweep: {self.said()}; kept in {self.folder / SUMMARY}")
         if states[DONE] == total:
             return 0
         print("sweep: the same command runs what is missing")
         return 1
 
-    def _compare(self, jobs: list[Outcome]) -> None:
+    def _compare(self, jobs: list[Outcome]) -> dict[str, float]:
         """The jobs' results against one another, shown and kept; a sweep that compares nothing says nothing."""
         from croco.jobs import experiments  # heavy
 
         if not any(job.state == DONE and job.report for job in jobs):
-            return
+            return {}
         try:
-            print(experiments.conclude(self.folder))
+            made = experiments.collect(self.folder.name, self.folder)
+            print(experiments.conclude(made, self.folder))
+            return experiments.numbers(made)
         except Exception as error:  # the jobs are done, whatever becomes of their table
             log.warning("the jobs could not be compared (%s)", error, exc_info=True)
+            return {}
 
-    def _mirror(self, jobs: tables.Table, states: Counter[str]) -> None:
+    def _mirror(self, jobs: tables.Table, states: Counter[str], numbers: dict[str, float]) -> None:
         """The sweep's own W&B run, where W&B is wanted."""
         if self.logger is None:
             return
         try:
             page = (self.folder / COMPARISON).with_suffix(".html")
-            if said := of_sweep.tell(self.folder, page, jobs, states, self.logger, self.root / "wandb"):
+            counts = {f"jobs/{state}": count for state, count in states.items()}
+            if said := of_sweep.tell(self.folder, page, jobs, counts | numbers, self.logger, self.root / "wandb"):
                 print(said)
         except Exception as error:
             log.warning("W&B: the sweep could not be told (%s); what it made is on disk", error)

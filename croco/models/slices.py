@@ -30,6 +30,7 @@ SPEED_ONLY = (
 )
 """Arguments of vLLM's `LLM` that decide where and how fast, not what."""
 FURTHER = ("rslora", "dora", "modules_to_save")
+"""Of an adapter: what goes unsaid where it is as PEFT has it."""
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 """Where a checkpoint keeps its chat template."""
 
@@ -88,7 +89,8 @@ def _asks(path: str, revision: str | None) -> bool:
 
 def lora_slice(lora: LoraConfig) -> dict[str, Any]:
     """What kind of adapter is trained; what PEFT does by default goes unsaid."""
-    return {key: value for key, value in records.as_dict(lora).items() if key not in FURTHER or value}
+    said = {key: value for key, value in records.as_dict(lora).items() if key not in FURTHER or value}
+    return {key: value for key, value in said.items() if key != "seed" or value is not None}
 
 
 def engine_slice(engine: EngineConfig) -> dict[str, Any]:

@@ -51,7 +51,10 @@ def of_means(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Forest:
     means = {name: of_system[-1] for name, of_system in rows.items()}
     return Forest(
         what,
-        [Interval(name, e.difference, e.low, e.high, series=n) for n, (name, e) in enumerate(means.items())],
+        [
+            Interval(name, e.difference, e.low, e.high, series=n, seeds=e.by_seed)
+            for n, (name, e) in enumerate(means.items())
+        ],
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from croco.page.marks import SERIES, marker, ticks
+from croco.page.marks import SERIES, marker, strokes, ticks
 from croco.show.tables import Table
 from croco.show.visible import visible
 
@@ -34,6 +34,8 @@ class Interval:
     series: int = 0
     """Which colour and shape."""
     total: bool = False
+    seeds: Sequence[float] = ()
+    """The estimate of each seed."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def _finite(value: object) -> bool:
 
 
 def svg(forest: Forest) -> str:
-    """The plot; markers are filled where the interval leaves the reference out, hollow where it does not."""
-    ends = [end for row in forest.rows for end in (row.low, row.value, row.high)]
+    """The plot; markers are filled where the interval leaves the reference out, hollow where it does not; a stroke per seed."""
+    ends = [end for row in forest.rows for end in (row.low, row.value, row.high, *row.seeds)]
     ends += [forest.reference] if forest.reference is not None else []
     low, high = min(ends), max(ends)
     margin = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
@@ -89,7 +91,7 @@ def svg(forest: Forest) -> str:
             parts.append(f'<text class="bold" x="{SIDE}" y="{top + 16:.0f}">{_text(_short(row.group))}</text>')
             top += HEADING
         group = row.group
-        parts.append(_row(row, top, forest, x(row.low), x(row.value), x(row.high)))
+        parts.append(_row(row, top, forest, x))
         top += ROW
     axis = []
     for value in ticks(low, high, 5):
@@ -103,18 +105,22 @@ def svg(forest: Forest) -> str:
     return "".join([head, *axis, *parts, "</svg>"])
 
 
-def _row(row: Interval, top: float, forest: Forest, low: float, value: float, high: float) -> str:
+def _row(row: Interval, top: float, forest: Forest, x: Callable[[float], float]) -> str:
     told = forest.reference is not None and not row.low <= forest.reference <= row.high
     numbers = [_number(number, forest.signed) for number in (row.value, row.low, row.high)]
+    said = f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    seeds = f"; seeds {', '.join(_number(seed, forest.signed) for seed in row.seeds)}" if row.seeds else ""
     bold = ' class="bold"' if row.total else ""
     name = _text(row.label)
+    kind = "total" if row.total else "interval"
     parts = [
-        f'<g data-language="{_text(row.language)}"><title>{name}: {numbers[0]} [{numbers[1]}, {numbers[2]}]</title>',
+        f'<g data-language="{_text(row.language)}"><title>{name}: {said}{seeds}</title>',
         f'<text{bold} x="{SIDE}" y="{top + 13:.0f}">{_text(_short(row.label))}</text>',
-        f'<text{bold} x="{WIDTH - SIDE}" y="{top + 13:.0f}" text-anchor="end">{numbers[0]} [{numbers[1]}, {numbers[2]}]</text>',
-        f'<line class="c{row.series % SERIES} {"total" if row.total else "interval"}" x1="{low:.1f}" x2="{high:.1f}"'
+        f'<text{bold} x="{WIDTH - SIDE}" y="{top + 13:.0f}" text-anchor="end">{said}</text>',
+        f'<line class="c{row.series % SERIES} {kind}" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}"'
         f' y1="{top + 23:.0f}" y2="{top + 23:.0f}"/>',
-        marker(value, top + 23, row.series, filled=told),
+        strokes(map(x, row.seeds), top + 23, row.series),
+        marker(x(row.value), top + 23, row.series, filled=told),
         "</g>",
     ]
     return "".join(parts)

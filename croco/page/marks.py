@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 SERIES = 6
 """Colours, shapes and dashes there are (the colours, Okabe and Ito's, stand in page.css: c0 to c5, for light and dark)."""
@@ -25,6 +26,14 @@ def marker(x: float, y: float, series: int, filled: bool) -> str:
     }
     points = " ".join(f"{x + a * SIZE:.1f},{y + b * SIZE:.1f}" for a, b in outlines[shape])
     return f'<polygon {style} points="{points}"/>'
+
+
+def strokes(places: Iterable[float], y: float, series: int) -> str:
+    """Of the seeds of an estimate: where each stands, across the estimate's interval."""
+    return "".join(
+        f'<line class="seed c{series % SERIES}" x1="{x:.1f}" x2="{x:.1f}" y1="{y - SIZE}" y2="{y + SIZE}"/>'
+        for x in places
+    )
 
 
 def key(series: int) -> str:

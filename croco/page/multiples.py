@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from croco.evals.comparing import changes, paired
-from croco.page import cells
+from croco.page import cells, marks
 from croco.page.cells import HEIGHT, Axis, vertical
 from croco.page.forest import HIGH, LOW, TOTALS
 from croco.show.tables import Table
@@ -31,6 +31,8 @@ class Cell:
     difference: float
     low: float
     high: float
+    seeds: Sequence[float] = ()
+    """The difference of each seed."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def of_systems(what: str, rows: Mapping[str, Sequence[paired.Effect]]) -> Multip
 
 
 def _cells(effects: Sequence[paired.Effect]) -> dict[str, Cell]:
-    return {e.language: Cell(e.first, e.second, e.difference, e.low, e.high) for e in effects}
+    return {e.language: Cell(e.first, e.second, e.difference, e.low, e.high, e.by_seed) for e in effects}
 
 
 def unit(name: str, found: Iterable[Cell]) -> str:
@@ -107,7 +109,9 @@ def render(made: Multiples) -> str:
         key = '<svg class="sample" viewBox="0 0 34 16" aria-hidden="true">' + _dumbbell(8, 26, 8) + "</svg>"
         parts.append(f'<p class="legend"><span class="key">{key}base (hollow) to tuned (filled)</span></p>')
         parts += [_block(made, block, abreast, levels=True) for block in blocks]
-    parts.append('<p class="legend">difference with its interval, filled where the interval leaves 0 out</p>')
+    strokes = any(cell.seeds for one in made.columns for cell in one.cells.values())
+    said = "difference with its interval, filled where the interval leaves 0 out" + "; a stroke per seed" * strokes
+    parts.append(f'<p class="legend">{said}</p>')
     return "".join([*parts, *(_block(made, block, abreast, levels=False) for block in blocks)])
 
 
@@ -124,8 +128,9 @@ def _block(made: Multiples, columns: Sequence[Column], abreast: int, levels: boo
 
 def _axis(columns: Sequence[Column], levels: bool) -> Axis:
     found = [cell for one in columns for cell in one.cells.values()]
-    ends = [end for cell in found for end in ((cell.first, cell.second) if levels else (cell.low, cell.high, 0.0))]
-    return Axis.around(end for end in ends if end is not None)
+    if levels:
+        return Axis.around(level for cell in found for level in (cell.first, cell.second) if level is not None)
+    return Axis.around(end for cell in found for end in (cell.low, cell.high, *cell.seeds, 0.0))
 
 
 def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
@@ -146,6 +151,7 @@ def _cell(column: Column, language: str, axis: Axis, levels: bool) -> str:
             vertical("zero", axis.x(0)),
             f'<line class="c0 {"total" if language in TOTALS else "interval"}" {ends}/>',
         ]
+        drawn.append(marks.strokes(map(axis.x, cell.seeds), HEIGHT / 2, 0))
         drawn.append(_dot(axis.x(cell.difference), HEIGHT / 2, told))
         said = f"{write(cell.difference, True)} [{write(cell.low, True)}, {write(cell.high, True)}]"
     return cells.cell(drawn, said)

@@ -28,7 +28,7 @@ from rich.console import Console
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
 from croco.artifacts.store import Artifact, Artifacts
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.config.scorers import following, needs_english
 from croco.maths.rounds import Round, rounds
 from croco.show.progress import Progress
@@ -62,7 +62,7 @@ def stages_of(parts: Parts, config: Config, made: Made) -> Sequence[Stage]:
     pairs = config.pairing.pairs_per_pool
     if config.pairing.scope == "mono" and _by_prompt(config):
         pairs *= len(config.lang.languages)
-    plan = rounds(len(units), pairs, method.batch_size, method.epochs, method.refresh_every, config.seed)
+    plan = rounds(len(units), pairs, method.batch_size, method.epochs, method.refresh_every, seeds.of_data(config))
     if len(plan) == 1:
         return ()
     every = [_Round(parts, plan, number, units, made) for number in range(len(plan))]

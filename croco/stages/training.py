@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from croco.artifacts import records
 from croco.artifacts.records import Prompt
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.engines import factory
 from croco.language import text
 from croco.models.checkpoints import tokenizer_of
@@ -30,15 +31,17 @@ WATCHED = 200  # validation pairs that are looked at, at most; the others are le
 def slice_of(config: Config) -> dict[str, Any]:
     """All that changes the adapter; hardware and packing change its last digits only and are left out."""
     method = records.as_dict(config.method)
-    for name in ("name", "refresh_every", "reference", "round_data"):  # what rounds are made of, and these see one
+    for name in ("name", "refresh_every", "reference", "round_data", "seed"):  # of rounds, and these see one
         method.pop(name)
     model = config.model
+    seed, fresh = seeds.of_data(config), seeds.of_adapter(config)
+    apart = model.adapter is None and fresh != seed  # one that goes on draws no first weights
     return {
         **checkpoint_slice(factory.policy(model)),
         "max_length": model.max_length,
-        "lora": lora_slice(model.lora),
+        "lora": lora_slice(replace(model.lora, seed=fresh if apart else None)),
         "method": method,
-        "seed": config.seed,
+        "seed": seed,
     }
 
 
@@ -98,7 +101,7 @@ def _data(job: Job, tokenizer: Any) -> tuple[Examples, Examples, Counter[str], d
     rows = source.each(config, prompts, pairs, exact)
     answers = encoding.of_rows(tokenizer, rows, len(ids), source.answers(config), model.max_length)
     found, as_what = encodings.of(answers, job.progress, job.label)
-    held = {one for one in set(ids) if draw(config.seed, "validation", one) < method.validation}
+    held = {one for one in set(ids) if draw(seeds.of_data(config), "validation", one) < method.validation}
     is_held = np.fromiter((one in held for one in ids), bool, len(ids))
     kept, left = (np.flatnonzero(is_held == side) for side in (False, True))
     examples, counts = found.examples(kept if len(kept) else left)

@@ -16,12 +16,14 @@ SENT = "wandb.sha256"
 """In the sweep's folder: of the page that was sent last."""
 
 
-def tell(folder: Path, page: Path, jobs: Table, states: Mapping[str, int], logger: LoggerConfig, records: Path) -> str:
+def tell(
+    folder: Path, page: Path, jobs: Table, numbers: Mapping[str, float], logger: LoggerConfig, records: Path
+) -> str:
     """Send what is new; returns the line that a person should read, empty where there is none.
 
     Args:
         page: the comparison; a sweep that compares nothing has none, and a run with its table alone.
-        states: jobs by state.
+        numbers: the run's summary: jobs by state, and each arm's differences with their intervals and their seeds' ends.
         records: where W&B keeps its files.
     """
     digest = hashlib.sha256(page.read_bytes() if page.is_file() else repr(jobs.rows).encode()).hexdigest()
@@ -30,7 +32,7 @@ def tell(folder: Path, page: Path, jobs: Table, states: Mapping[str, int], logge
         return ""
     trackers = Trackers(logger, records, folder.name, folder.name, {})
     tracker = trackers.of(JOB_TYPE)
-    tracker.summary({f"jobs/{state}": count for state, count in states.items()})
+    tracker.summary(numbers)
     tracker.table("jobs", jobs.columns, _texts(jobs.rows))
     if page.is_file():
         tracker.page("comparison", page)

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from croco.config import Config, bind_target
+from croco.config import Config, bind_target, seeds
 from croco.engines.holder import EngineHolder
 from croco.errors import UserError
 from croco.training import kept, loaded, metrics, reward_model, tensors, trial
@@ -62,7 +62,7 @@ def fit(
         begin(model, material.start)
     else:
         held = loaded.policy(config, material.start, engines)
-    plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
+    plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, seeds.of_data(config))
     settled = _settled(config, held, material, say)
     forward = settled.forward(held.forward)
     first = step_of(folder)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.engines.holder import EngineHolder
 from croco.errors import UserError
 from croco.models import devices
@@ -47,7 +47,7 @@ def train(
         UserError: the run collapsed (`trainer.stop_collapsed`), or a process of it failed.
     """
     config = devices.placed(config)
-    plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, config.seed)
+    plan = Plan(len(material.train), config.method.batch_size, config.method.epochs, seeds.of_data(config))
     kept.steps(config.evals.checkpoints, material.start.step + plan.steps)  # a step there is not is said now
     first = fit.step_of(folder)
     with progress.task("training", plan.steps, "steps", done=first) as task:

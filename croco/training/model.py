@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.engines import factory
 from croco.errors import UserError
 from croco.models import adapters, shapes
@@ -41,7 +41,7 @@ def build_model(config: Config, dropout: float) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    torch.manual_seed(config.seed)
+    torch.manual_seed(seeds.of_adapter(config))
     base, _ = load(AutoModelForCausalLM, replace(factory.policy(config.model), adapter=None), emulate=True)
     try:
         model = get_peft_model(base, _settings(config, base, dropout), autocast_adapter_dtype=True)

@@ -22,7 +22,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.errors import UserError
 from croco.models.devices import release
 from croco.training.data import Example, Plan, packs, share
@@ -82,7 +82,7 @@ class Policy(lightning.LightningModule):
         self.examples, self.plan, self.method, self.hardware = examples, plan, config.method, config.trainer
         self.sizes = forward.sizes(examples)
         self.tokens_per_pack = tokens_per_pack or config.trainer.tokens_per_pack
-        self.seed, self.record, self.logps = config.seed, record, forward
+        self.seed, self.record, self.logps = seeds.of_data(config), record, forward
         self.watch, self.prepare, self.start = watch, prepare, start
         self.reference: Tensor | None = None
         self.referee = Reference(start.reference)

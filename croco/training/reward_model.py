@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from croco.config import Config
+from croco.config import Config, seeds
 from croco.engines import factory
 from croco.errors import UserError
 from croco.language import text
@@ -37,6 +37,7 @@ def configured(config: Config, member: int) -> Config:
     """The configuration of the run as the trainer takes it to train a member: the base as the model, preferences as the data."""
     reward, training = config.reward, config.reward.training
     assert training is not None, "croco.config.scorers lets no other through"
+    lora = training.lora or replace(config.model.lora, seed=None)
     model = replace(
         config.model,
         path=str(reward.base),
@@ -47,7 +48,7 @@ def configured(config: Config, member: int) -> Config:
         trust_remote_code=reward.trust_remote_code,
         adapter=None,
         max_length=reward.max_length,
-        lora=training.lora or config.model.lora,
+        lora=lora if lora.seed is None else replace(lora, seed=lora.seed + member),
     )
     own = ("loss", "learning_rate", "batch_size", "epochs", "warmup_ratio", "schedule", "weight_decay", "max_grad_norm")
     method = replace(
@@ -55,6 +56,7 @@ def configured(config: Config, member: int) -> Config:
         name="reward",
         trains_on="preferences",
         refresh_every=None,
+        seed=None,
         **{name: getattr(training, name) for name in own},
     )
     evals = replace(config.evals, checkpoints=None)
@@ -74,7 +76,7 @@ def build(config: Config) -> Any:
     """
     training = config.reward.training
     assert training is not None
-    torch.manual_seed(config.seed)
+    torch.manual_seed(seeds.of_adapter(config))
     base = _base(config)
     if training.tune == "lora":
         model = _with_lora(base, config)

@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from croco import tiny
 from croco.config import CONF, Config, strict
 from croco.errors import UserError
+from croco.evals.comparing import paired
 from croco.jobs import experiments, outcomes
 from croco.show.tables import Table
 from tests.jobs.test_sweep import SMALL, call
@@ -123,6 +124,18 @@ def test_a_primary_endpoint_that_was_not_measured_is_said() -> None:
         "few seeds",
     ]
     assert replace(made, primary="checks.prompt_strict").warnings == ["few seeds"]
+
+
+def test_numbers_of_a_sweep_s_summary_tell_the_spread_where_there_is_one() -> None:
+    both = paired.Effect("da", 8, 0, 0.25, 0.5, 0.25, 0.0, 0.5, 0.125, 1.0, None, seeds=2, by_seed=(0.5, 0.0))
+    rows = {"dpo": [both], "sft": [replace(both, seeds=1, by_seed=())]}
+    compared: Any = [SimpleNamespace(evaluation="quality", metric="language", rows=rows)]
+    numbers = experiments.numbers(experiments.Experiment("x", "", Table("", (), []), [], compared, None))
+    start = "quality/language/{}/da/".format
+    ends = {"difference": 0.25, "low": 0.0, "high": 0.5, "p": 0.125}
+    alone = {f"{start('sft')}{key}": value for key, value in (ends | {"seeds": 1}).items()}
+    spread = ends | {"seeds": 2, "lowest": 0.0, "highest": 0.5}
+    assert numbers == {f"{start('dpo')}{key}": value for key, value in spread.items()} | alone
 
 
 def test_a_sweep_is_read_where_it_lies_now(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_the_table_shows_what_tells_jobs_apart(tmp_path: Path) -> None:
 
 def test_seeds_of_any_kind_tell_no_job_from_another(tmp_path: Path) -> None:
     """They are one arm of a comparison (`croco.evals.comparing.stored.arms`), so they have one name."""
-    words = (("sampling.seed=1", "seed=1"), ("sampling.seed=2", "seed=2"), ("pairing.seed=3", "method=sft"))
+    words = (("sampling.seed=1", "seed=1"), ("model.lora.seed=2", "method.seed=2"), ("pairing.seed=3", "method=sft"))
     for number, own in enumerate(words):
         outcomes.begin(tmp_path / str(number), list(own), number).done(0.5, tmp_path)
     assert summary.names(outcomes.of_sweep(tmp_path)) == ["tuned", "tuned", "sft"]

@@ -95,7 +95,8 @@ def test_a_sweep_has_a_run_of_its_own_with_its_comparison_once(tmp_path: Path) -
     page, jobs = tmp_path / "comparison.html", Table("Sweep", ("job", "metric"), [("dpo", 0.5), ("sft", None)])
     for text in ("<p>first</p>", "<p>first</p>", "<p>second</p>"):
         page.write_text(text)
-        said = of_sweep.tell(tmp_path, page, jobs, {"done": 1, "failed": 1}, OFFLINE, tmp_path / "records")
+        numbers = {"jobs/done": 1, "quality/quality/dpo/da/lowest": -0.25}
+        said = of_sweep.tell(tmp_path, page, jobs, numbers, OFFLINE, tmp_path / "records")
     assert said.startswith("W&B: 1 runs recorded offline")
     folders = sorted((tmp_path / "records" / "wandb").glob("offline-run-*"))
     assert len(folders) == 2
@@ -103,10 +104,8 @@ def test_a_sweep_has_a_run_of_its_own_with_its_comparison_once(tmp_path: Path) -
         lines = inspect(folder)
         (begun,) = _of(lines, "run")
         assert (begun["run_id"], begun["job_type"], begun["run_group"]) == (f"{tmp_path.name}-sweep", "sweep", "mine")
-        assert {k: v for one in _of(lines, "summary") for k, v in one["update"].items() if k.startswith("jobs/")} == {
-            "jobs/done": 1,
-            "jobs/failed": 1,
-        }
+        told = {key: value for one in _of(lines, "summary") for key, value in one["update"].items()}
+        assert {key: told[key] for key in numbers} == numbers
     assert {file.read_text() for file in (tmp_path / "records").rglob("comparison_*.html")} == {
         "<p>first</p>",
         "<p>second</p>",

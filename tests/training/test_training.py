@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from croco.config import CONF, Config, strict
+from croco.config import CONF, Config, seeds, strict
 from croco.errors import UserError
 from croco.language import text
 from croco.show.progress import Progress
+from croco.stages.training import slice_of
 from croco.training import launch, metrics
 from croco.training.data import Example, Material, Plan, packs, share
 from croco.training.encoding import encode
@@ -25,7 +27,7 @@ from croco.training.forward import padded
 from croco.training.model import build_model
 from croco.training.packed import choose
 from croco.training.schedule import schedule
-from tests.support.builders import build_policy
+from tests.support.builders import build_adapter, build_policy
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "hvad", "hedder", "du"]
 
@@ -185,6 +187,30 @@ def test_encode_counts_what_it_cuts_and_leaves_out(policy: Path) -> None:
     assert [len(a) for a in examples[0].answers] == [2, 2]
     with pytest.raises(UserError, match="no example is left"):
         encode(tokenizer, rows, 1)
+
+
+def test_order_and_adapter_have_seeds_of_their_own(policy: Path, tmp_path: Path) -> None:
+    """The first weights and the order are functions of their own seeds alone, each stands in the address, and what is not given
+    is `seed`, with one address either way. An adapter that goes on draws nothing."""
+    config = config_of(policy)
+
+    def seeded(seed: int, data: int | None = None, adapter: int | None = None) -> Config:
+        lora = replace(config.model.lora, seed=adapter)
+        return replace(
+            config, seed=seed, model=replace(config.model, lora=lora), method=replace(config.method, seed=data)
+        )
+
+    def weights(config: Config) -> torch.Tensor:
+        return next(p for name, p in build_model(config, 0.0).named_parameters() if "lora_A" in name)
+
+    assert [seeds.of_data(one) for one in (seeded(1), seeded(2, data=1), seeded(1, adapter=2))] == [1, 1, 1]
+    assert torch.equal(weights(seeded(1, adapter=2)), weights(seeded(2, data=1)))
+    assert not torch.equal(weights(seeded(1)), weights(seeded(2, data=1)))
+    assert slice_of(seeded(1, adapter=2)) == slice_of(seeded(2, data=1)) != slice_of(seeded(1))
+    assert slice_of(seeded(5, data=1, adapter=1)) == slice_of(seeded(1))
+    assert slice_of(seeded(1, data=2)) != slice_of(seeded(1))
+    config = replace(config, model=replace(config.model, adapter=str(build_adapter(policy, tmp_path))))
+    assert slice_of(seeded(1, adapter=2)) == slice_of(seeded(1))
 
 
 def test_plan_takes_every_example_once_an_epoch() -> None:

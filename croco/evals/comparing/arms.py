@@ -74,10 +74,13 @@ def _macro(first: Sequence[Scores], second: Sequence[Scores], languages: Sequenc
 
 def _hierarchical(row: Effect, first: Floats, second: Floats, settings: Settings) -> Effect:
     interval, p = statistics.bootstrap_hierarchical(first, second, settings.resamples, settings.confidence)
-    by_seed = second.mean(axis=1) - first.mean()
-    ends = {"lowest": float(by_seed.min()), "highest": float(by_seed.max())}
-    found = {"difference": interval.mean, "low": interval.low, "high": interval.high, "p": p} | ends
-    return Effect(**{**vars(row), **found, "seeds": len(second)})
+    shown = replace(row, difference=interval.mean, low=interval.low, high=interval.high, p=p)
+    return replace(shown, seeds=len(second), by_seed=_by_seed(first, second))
+
+
+def _by_seed(first: Floats, second: Floats) -> list[float]:
+    """Of each of several seeds' means; none of one alone."""
+    return [float(mean) for mean in second.mean(axis=1) - first.mean()] if len(second) > 1 else []
 
 
 def _iterated(
@@ -104,15 +107,14 @@ def _iterations(arm: Sequence[Scores], language: str) -> Floats:
 
 def _by_iteration(language: str, first: Floats, second: Floats, settings: Settings) -> Effect:
     count = min(first.shape[1], second.shape[1])
-    by_seed = second.mean(axis=1) - first.mean()
+    by_seed = _by_seed(first, second)
     paired_by = (second[:, :count].mean(axis=0) - first[:, :count].mean(axis=0)) if count > 1 else np.zeros(2)
     variance = float(paired_by.var(ddof=1))
-    if len(second) > 1:
-        variance += float(by_seed.var(ddof=1)) / len(second)
+    if by_seed:
+        variance += float(np.var(by_seed, ddof=1)) / len(second)
     mean, error = float(second.mean() - first.mean()), float(np.sqrt(variance))
     half = float(stats.t.ppf((1 + settings.confidence) / 2, count - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else float(mean == 0)
-    several = len(second) > 1
     return Effect(
         language=language,
         prompts=count,
@@ -126,8 +128,7 @@ def _by_iteration(language: str, first: Floats, second: Floats, settings: Settin
         win_rate=float((paired_by > 0).mean() + (paired_by == 0).mean() / 2),
         detectable=None,
         seeds=len(second),
-        lowest=float(by_seed.min()) if several else None,
-        highest=float(by_seed.max()) if several else None,
+        by_seed=by_seed,
     )
 
 

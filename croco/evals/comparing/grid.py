@@ -236,9 +236,9 @@ def _note(grid: Grid) -> str:
         f"Difference: system minus baseline on the prompts both answered, with its {settings.confidence:.0%} interval "
         f"({settings.interval} bootstrap, {settings.resamples:,} resamples of prompts, jointly over languages; with several "
         "seeds of seeds, then prompts; EuroEval: Student's t over paired iterations); p: sign flips (exact McNemar for zeros "
-        f"and ones; with several seeds the same bootstrap), {corrected}; lowest, highest: of the seeds' differences; wins: ties "
-        f"half; detectable: the smallest difference so many prompts show with {paired.POWER:.0%} power; not shared: prompts only "
-        "one of the two answered, left out."
+        f"and ones; with several seeds the same bootstrap), {corrected}; lowest, highest: of the seeds' differences, each a "
+        f"stroke in a plot; wins: ties half; detectable: the smallest difference so many prompts show with {paired.POWER:.0%} "
+        "power; not shared: prompts only one of the two answered, left out."
     )
 
 
@@ -251,6 +251,10 @@ def as_json(grid: Grid) -> dict[str, Any]:
         **asdict(grid.settings),
         "power": paired.POWER,
         "runs": [{"name": run.name, "report": run.report.address} for run in grid.runs],
-        "rows": [{"system": name, **asdict(row)} for name, of_system in grid.rows.items() for row in of_system],
+        "rows": [
+            {"system": name, **asdict(row), "lowest": row.lowest, "highest": row.highest}
+            for name, of_system in grid.rows.items()
+            for row in of_system
+        ],
         "warnings": list(grid.warnings),
     }

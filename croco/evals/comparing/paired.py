@@ -62,9 +62,18 @@ class Effect:
     """Minimum detectable effect with the prompts there are; None for a single prompt."""
     seeds: int = 1
     """How often the second was made."""
-    lowest: float | None = None
-    highest: float | None = None
-    """Of the differences by seed; None where there is one."""
+    by_seed: Sequence[float] = ()
+    """The difference of each seed; none where there is one seed."""
+
+    @property
+    def lowest(self) -> float | None:
+        """Of the differences by seed."""
+        return min(self.by_seed, default=None)
+
+    @property
+    def highest(self) -> float | None:
+        """Likewise."""
+        return max(self.by_seed, default=None)
 
 
 def scores(results: pa.Table) -> dict[tuple[str, str], dict[str, dict[str, float]]]:

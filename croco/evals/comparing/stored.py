@@ -21,11 +21,16 @@ from croco.evals.comparing.arms import ITERATED
 RESULTS = "results.parquet"
 NAME_LENGTH = 8  # of an address, as a run's name
 SEEDS = {
-    "seed": "training: data order and adapter",
-    "sampling.seed": "generation",
-    "pairing.seed": "ties of pairing",
+    "seed": "training",
+    "method.seed": "order of the data",
+    "model.lora.seed": "adapter",
+    "reward.training.seed": "reward model",
+    "sampling.seed": "answers",
+    "pairing.seed": "draws of pairing",
 }
-"""Settings that make the same experiment again, and what they seed."""
+"""Settings that make the same experiment again, and what they seed; `seed` those of training that are not given."""
+FOLLOWS = ("reward.training.seed",)
+"""Of them, those that are written out as `seed` where they are not given."""
 NAMED_BY: dict[str, Callable[[Any], str]] = {
     "model.path": lambda value: Path(str(value)).name,
     "lang.languages": lambda value: "-".join(value or ["none"]),
@@ -119,11 +124,7 @@ class Arm:
     def seeds(self) -> str:
         """`3 (seed 1, 2, 3)`."""
         configurations = [run.configuration for run in self.runs]
-        told = [
-            f"{key} {', '.join(str(one.get(key)) for one in configurations)}"
-            for key in differing(configurations)
-            if key in SEEDS
-        ]
+        told = [f"{key} {', '.join(str(one.get(key)) for one in configurations)}" for key in varied(configurations)]
         return f"{len(self.runs)} ({'; '.join(told)})" if told else str(len(self.runs))
 
 
@@ -150,9 +151,15 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
 
 def _named(run: Run, name: str, of_name: Sequence[Run]) -> Run:
     """Within an arm of several, with its seeds."""
-    keys = [key for key in differing([one.configuration for one in of_name]) if key in SEEDS]
+    keys = varied([one.configuration for one in of_name])
     seeds = [f"{key}={run.configuration.get(key)}" for key in keys]
     return replace(run, name=" ".join([name, *seeds]) if len(of_name) > 1 else name)
+
+
+def varied(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The seeds that differ, but for one that does as `seed` does."""
+    keys = [key for key in differing(configurations) if key in SEEDS]
+    return [key for key in keys if key not in FOLLOWS or any(one.get(key) != one.get("seed") for one in configurations)]
 
 
 def _without_seeds(run: Run) -> dict[str, Any]:
