@@ -187,12 +187,17 @@ def _about(name: str) -> str:
 def _range(effect: paired.Effect | None) -> str | None:
     if effect is None:
         return None
-    ends = f" [{effect.lowest:+.3f}, {effect.highest:+.3f}]" if effect.lowest is not None else ""
-    return f"{effect.difference:+.3f}{ends}"
+    if effect.lowest is None or effect.highest is None:
+        return _signed(effect.difference)
+    return f"{_signed(effect.difference)} [{_signed(effect.lowest)}, {_signed(effect.highest)}]"
 
 
 def _cell(effect: paired.Effect | None) -> str | None:
-    return None if effect is None else f"{effect.difference:+.3f}{'*' if effect.p < SIGNIFICANT else ''}"
+    return None if effect is None else f"{_signed(effect.difference)}{'*' if effect.p < SIGNIFICANT else ''}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # what rounds to zero has no minus
 
 
 def known(name: str) -> bool:

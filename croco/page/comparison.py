@@ -41,7 +41,9 @@ def said(made: grid.Grid) -> str:
 def settings(runs: Sequence[stored.Run]) -> Table:
     """The keys whose values are not the same in all runs, a column per run."""
     configurations = [run.configuration for run in runs]
-    rows = [(key, *(str(one.get(key)) for one in configurations)) for key in stored.differing(configurations)]
+    seeds = stored.varied(configurations)
+    keys = [key for key in stored.differing(configurations) if key in seeds or key not in stored.SEEDS]
+    rows = [(key, *(str(one.get(key)) for one in configurations)) for key in keys]
     addresses = ("report", *(run.report.address for run in runs))
     return Table("Settings in which the runs differ", ("setting", *(run.name for run in runs)), [addresses, *rows])
 

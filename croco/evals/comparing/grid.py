@@ -169,7 +169,11 @@ def _warnings(runs: Sequence[stored.Run], evaluation: str) -> list[str]:
     """Runs whose evaluation was set up differently measure different things."""
     keys = [key for key in stored.differing([run.settings(evaluation) for run in runs]) if key not in OF_LANGUAGES]
     alike = [f"the runs' '{evaluation}' was not set up alike: {', '.join(keys)}"] if keys else []
-    return alike + [f"{run.name}: {said}" for run in runs for said in run.report.summary.get("warnings", ())]
+    warned: dict[str, list[str]] = {}
+    for run in runs:
+        for said in run.report.summary.get("warnings", ()):
+            warned.setdefault(said, []).append(run.name)
+    return alike + [f"{', '.join(names)}: {said}" for said, names in warned.items()]
 
 
 COLUMNS = {

@@ -28,9 +28,9 @@ SEEDS = {
     "sampling.seed": "answers",
     "pairing.seed": "draws of pairing",
 }
-"""Settings that make the same experiment again, and what they seed; `seed` those of training that are not given."""
-FOLLOWS = ("reward.training.seed",)
-"""Of them, those that are written out as `seed` where they are not given."""
+"""Settings that make the same experiment again, and what they seed."""
+OF_TRAINING = ("method.seed", "model.lora.seed")
+"""Of them, those that are `seed` where they are not given."""
 NAMED_BY: dict[str, Callable[[Any], str]] = {
     "model.path": lambda value: Path(str(value)).name,
     "lang.languages": lambda value: "-".join(value or ["none"]),
@@ -83,9 +83,14 @@ class Run:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The resolved configuration, flat: `method.loss.beta` -> 0.1."""
+        """The resolved configuration, flat: `method.loss.beta` -> 0.1. The seeds of training are what they came to, since a run
+        that found the report of another may have said them otherwise."""
         run = self.report.manifest.get("run", {})
-        return _flat({group: value for group, value in run.items() if group not in NOT_RESULTS})
+        flat = _flat({group: value for group, value in run.items() if group not in NOT_RESULTS})
+        given = [flat.get(key) for key in OF_TRAINING]
+        seeds = [flat.get("seed") if one is None else one for one in given]
+        flat |= dict(zip(OF_TRAINING, seeds, strict=True))
+        return flat | {"seed": seeds[0]} if seeds[0] == seeds[1] else flat
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -157,9 +162,12 @@ def _named(run: Run, name: str, of_name: Sequence[Run]) -> Run:
 
 
 def varied(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The seeds that differ, but for one that does as `seed` does."""
+    """The seeds that differ: `seed` alone where those of training are one, and no reward model's that goes with it."""
     keys = [key for key in differing(configurations) if key in SEEDS]
-    return [key for key in keys if key not in FOLLOWS or any(one.get(key) != one.get("seed") for one in configurations)]
+    one_seed = all(len({one.get(key) for key in ("seed", *OF_TRAINING)}) == 1 for one in configurations)
+    told = [key for key in keys if key not in (OF_TRAINING if one_seed else ("seed",))]
+    follows = all(one.get("reward.training.seed") == one.get("seed") for one in configurations)
+    return [key for key in told if key != "reward.training.seed" or not follows]
 
 
 def _without_seeds(run: Run) -> dict[str, Any]:
@@ -176,7 +184,8 @@ def _names(runs: Sequence[Run]) -> list[str]:
         for place in group:
             words[place] += [f"{key}={settings[place].get(key)}" for key in rest[:MOST_NAMED]]
     names = [" ".join(of_run) for of_run in words]
-    return [name or run.report.address[:NAME_LENGTH] for name, run in zip(names, runs, strict=True)]
+    alone = "tuned" if varied([run.configuration for run in runs]) else None  # one arm of several seeds
+    return [name or alone or run.report.address[:NAME_LENGTH] for name, run in zip(names, runs, strict=True)]
 
 
 def _alike(words: Sequence[Sequence[str]]) -> list[list[int]]:

@@ -13,6 +13,7 @@ from croco.artifacts import records, store
 from croco.artifacts.files import write_atomically
 from croco.artifacts.records import Prompt, Result
 from croco.compare import main
+from croco.evals.comparing import stored
 
 Scores = Mapping[tuple[str, str], Mapping[str, float]]
 """(system, language) -> prompt -> value"""
@@ -24,7 +25,8 @@ def finished(root: Path, name: str, scores: Scores, prompts: Mapping[str, str] |
     evaluation, metric = more.get("evaluation", "quality"), more.get("metric", "quality")
     settings = {
         "method": {"name": more.get("method", name), "seed": more.get("data_seed")},
-        "reward": {"training": {"seed": more.get("seed", 42)}},
+        "model": {"lora": {"seed": more.get("adapter_seed")}},
+        "reward": {"training": {"seed": more.get("reward_seed", more.get("seed", 42))}},
         "lang": {"languages": more.get("languages", ["en", "da"])},
     }
     here = store.Store(root, {"run": {**settings, "seed": more.get("seed", 42), "paths": name}})
@@ -145,6 +147,10 @@ def test_each_seed_is_told_by_its_name_and_drawn(tmp_path: Path, capsys: pytest.
     runs = seeds(tmp_path, "dpo", 0.3, 0.4, 0.8)
     scores = {("base", "en"): dict.fromkeys(EIGHT, 0.2), ("tuned", "en"): dict.fromkeys(EIGHT, 0.5)}
     runs += [str(finished(tmp_path, f"sft{n}", scores, method="sft", data_seed=n)) for n in (7, 8)]
+    apart = {"seed": 5, "data_seed": 3, "adapter_seed": 3, "reward_seed": 3}
+    said_otherwise = str(finished(tmp_path, "dpo_3", scores, method="dpo", **apart))
+    arms = stored.arms([stored.open_run(run, tmp_path) for run in (*runs[:3], said_otherwise)])
+    assert [arm.seeds for arm in arms] == ["4 (seed 0, 1, 2, 3)"]
     page = tmp_path / "page.html"
     assert main([*runs, "--resamples", "50", "--html", str(page)]) == 0
     table = capsys.readouterr().out
