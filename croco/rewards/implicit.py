@@ -23,11 +23,10 @@ from transformers import AutoModelForCausalLM
 
 from croco.config.scorers import ENGLISH
 from croco.engines.base import Answered, Message
-from croco.engines.halving import in_halves
-from croco.engines.logps import batches, summed_logps
 from croco.language import text
 from croco.models.checkpoints import Checkpoint, load, tokenizer_of
 from croco.models.devices import release
+from croco.training.summed import Logps
 
 
 class ImplicitScorer:
@@ -44,27 +43,21 @@ class ImplicitScorer:
         self.tokenizer = tokenizer_of(checkpoint)
         self.model: Any
         self.model, _ = load(AutoModelForCausalLM, checkpoint)
+        too_much = "out of memory scoring one answer; lower reward.max_length"
+        self.logps = Logps(self.model, max_length, score_tokens, too_much)
         self.names, self.prefix = names, prefix
-        self.max_length, self.score_tokens = max_length, score_tokens
 
     def score(self, answers: Sequence[Answered]) -> list[float | None]:
-        rewards: list[float | None] = [None] * len(answers)
-        for batch in batches([self._ids(a) for a in answers], self.max_length, self.score_tokens):
-            places, sequences = zip(*batch, strict=True)
-            ratios = in_halves(self._ratios, sequences, "out of memory scoring one answer; lower reward.max_length")
-            for place, value in zip(places, ratios, strict=True):
-                rewards[place] = value if math.isfinite(value) else None
-        return rewards
-
-    def _ratios(self, sequences: Sequence[tuple[list[int], list[int]]]) -> list[float]:
-        """Log-prob of each answer under the tuned policy minus that under the reference."""
-        tuned = summed_logps(self.model, sequences)
+        """See `base.Scorer`: log-probs under the tuned policy minus those under the reference."""
+        sequences = [self._ids(answered) for answered in answers]
+        tuned = self.logps.of(sequences)
         self.model.disable_adapters()
         try:
-            reference = summed_logps(self.model, sequences)
+            reference = self.logps.of(sequences)
         finally:
             self.model.enable_adapters()
-        return (tuned - reference).tolist()
+        ratios = [None if a is None or b is None else a - b for a, b in zip(tuned, reference, strict=True)]
+        return [ratio if ratio is not None and math.isfinite(ratio) else None for ratio in ratios]
 
     def _ids(self, answered: Answered) -> tuple[list[int], list[int]]:
         """(prompt, answer) as ids."""
@@ -75,7 +68,7 @@ class ImplicitScorer:
         return prompt, text.answer_ids(self.tokenizer, answered.answer)
 
     def close(self) -> None:
-        del self.model
+        del self.model, self.logps
         release()
 
 

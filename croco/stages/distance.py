@@ -94,22 +94,19 @@ def _measure(
     job: Job, tokenizer: Any, system: str, answers: Sequence[tuple[Row, list[int]]]
 ) -> tuple[list[Result], dict[str, float]]:
     """Log-prob per token of every answer, and of all answers in a language together."""
-    from croco.engines.logps import batches, summed_logps
-
     model = job.engines.get(
         ("logps", slice_of(job.config)["model"], str(job.config.model.adapter)), lambda: _Model(job)
     )
     sequences = [(text.prompt_ids(tokenizer, row.messages), ids) for row, ids in answers]
     totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     results = []
-    for batch in batches(sequences, job.config.model.max_length, job.config.engine.score_tokens):
-        sums = summed_logps(model.model, [sequence for _, sequence in batch]).tolist()
-        for (place, (_, ids)), total in zip(batch, sums, strict=True):
-            row = answers[place][0]
-            totals[row.language][0] += total
-            totals[row.language][1] += len(ids)
-            value = total / len(ids)
-            results.append(Result("distance", system, row.prompt_id, row.language, place, "logp_per_token", value))
+    for place, ((row, ids), total) in enumerate(zip(answers, model.logps.of(sequences), strict=True)):
+        if total is None:  # too long
+            continue
+        totals[row.language][0] += total
+        totals[row.language][1] += len(ids)
+        value = total / len(ids)
+        results.append(Result("distance", system, row.prompt_id, row.language, place, "logp_per_token", value))
     return results, {language: total / tokens for language, (total, tokens) in totals.items()}
 
 
@@ -119,10 +116,14 @@ class _Model:
     def __init__(self, job: Job) -> None:
         from transformers import AutoModelForCausalLM
 
-        self.model, _ = load(AutoModelForCausalLM, factory.policy(job.config.model))
+        from croco.training.summed import Logps
+
+        model, _ = load(AutoModelForCausalLM, factory.policy(job.config.model))
+        too_much = "out of memory measuring one answer; lower model.max_length"
+        self.logps = Logps(model, job.config.model.max_length, job.config.engine.score_tokens, too_much)
 
     def close(self) -> None:
-        del self.model
+        del self.logps
         release()
 
 

@@ -20,7 +20,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from croco.config import TrainerConfig
 from croco.maths.logps import chunked_logps, target_logps
 from croco.training.attention import Heads, Layout, Segment, best, on, registered
-from croco.training.data import Example
+from croco.training.examples import Example
 from croco.training.forward import AnswerLogps, Forward, padded
 
 log = logging.getLogger(__name__)
@@ -106,20 +106,24 @@ def logit_factor(config: Any) -> float:
 
 
 def choose(model: Any, hardware: TrainerConfig) -> Forward:
-    """The packed path where it is wanted and proven for this model, else the padded one; a refusal is logged."""
+    """The packed path where it is wanted and `fitting`, else the padded one."""
     if not hardware.packing:
         return padded
+    return fitting(model, hardware.tokens_per_pack, hardware.share_prompts, hardware.chunked_head)
+
+
+def fitting(model: Any, tokens: int, share: bool = True, chunked: bool = True) -> Forward:
+    """The packed path where it is proven for this model, in rows of so many tokens, else the padded one; a refusal is logged."""
     base = model.get_base_model()
     reason = refusal(base)
     if reason is not None:
-        log.warning("trainer.packing: %s; training goes on with padded rows, same numbers, more work", reason)
+        log.warning("trainer.packing: %s; rows are padded, same numbers, more work", reason)
         return padded
-    attention = best(model.device, base.dtype, Heads.of(base), hardware.tokens_per_pack)
-    name = f"{NAME}_{attention.__name__}"  # of two models in a process each keeps its own
-    AttentionInterface.register(name, registered(attention))
-    AttentionMaskInterface.register(name, lambda *arguments, **keywords: None)
-    base.get_decoder().set_attn_implementation(name)
-    share, chunked = hardware.share_prompts, hardware.chunked_head
+    attention = best(model.device, base.dtype, Heads.of(base), tokens)
+    registry = f"{NAME}_{attention.__name__}"  # of two models in a process each keeps its own
+    AttentionInterface.register(registry, registered(attention))
+    AttentionMaskInterface.register(registry, lambda *arguments, **keywords: None)
+    base.get_decoder().set_attn_implementation(registry)
     name = "packed" + ("" if share else ", prompts repeated") + ("" if chunked else ", whole logits")
     way = functools.partial(packed, share_prompts=share, chunked_head=chunked)
     return Forward(name, way, shares_prompts=share)

@@ -156,7 +156,7 @@ def _engines(ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
 
     class Implicit(_Rewards, implicit.ImplicitScorer):
         def __init__(self, *_: Any) -> None:
-            self.model = ledger.model("implicit reward")
+            self.model, self.logps = ledger.model("implicit reward"), None
 
     class Alignment(_Rewards, alignment.AlignmentScorer):
         def __init__(self, *_: Any) -> None:
