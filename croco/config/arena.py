@@ -76,6 +76,9 @@ class JudgeConfig:
     trust_remote_code: bool
     engine_options: dict[str, Any]
     """Keyword arguments for the judge's engine, over `engine.options`."""
+    answer: str
+    """`marks` (reasons, then `[[1]]`, `[[2]]` or `[[T]]`) or `json` (an object of `reasons` and `verdict`), to which a judge
+    is held by vLLM, and by an endpoint that takes `response_format`."""
     temperature: float
     top_p: float
     max_new_tokens: int
@@ -142,6 +145,8 @@ def check_judge(judge: JudgeConfig, on_tiny: bool) -> None:
     """
     one_of("judge.kind", judge.kind, ("model", "endpoint", "function"))
     one_of("judge.dtype", judge.dtype, ("float32", "bfloat16"))
+    one_of("judge.answer", judge.answer, ("marks", "json"))
+    require(judge.kind != "function" or judge.answer == "marks", "judge.answer: a function answers with marks")
     needed = {"model": ("path",), "endpoint": ("path", "url"), "function": ("function",)}[judge.kind]
     for name in needed:
         require(getattr(judge, name) is not None, f"judge.{name}: judge.kind={judge.kind} needs it")

@@ -68,6 +68,9 @@ class JudgeOptions:
     max_new_tokens: int
     max_unreadable: float
     """Largest share of a language's answers that may be left without a score."""
+    guided: bool = True
+    """vLLM lets nothing be written but the number in its tag, or in JSON where the template asks for `{"score": 7}`; false is for
+    a template that asks for reasons before it. Other engines let a model write what it will."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from croco.engines.base import Message
@@ -24,8 +24,10 @@ from croco.show.visible import whole
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+log = logging.getLogger(__name__)
 SHOWN = 200  # characters of a server's complaint
 TALKATIVE = ("openai", "httpx", "httpx2")  # loggers that name every request
+OF_A_FIELD = (400, 415, 422)  # statuses by which servers refuse a field that they do not know
 LONGEST_CONNECT = 30.0  # seconds; an answer may take longer, a connection does not
 UNSENT = ("OpenAI-Organization", "OpenAI-Project")  # the client takes them from the environment, for whatever server
 
@@ -62,6 +64,10 @@ class ChatEndpoint:
     """Seconds for one attempt."""
     parallel: int
     """Requests under way at once."""
+    response_format: Mapping[str, Any] | None = None
+    """The field of that name, which holds an answer to a form. A server that refuses it is asked without; one line says so."""
+    unformed: list[str] = field(default_factory=list)
+    """Why the server does not take it, once it is known."""
 
     def complete(self, chats: Sequence[Chat]) -> Iterator[tuple[int, Reply]]:
         """(position, reply) of every chat, in the order in which they come.
@@ -118,10 +124,11 @@ class ChatEndpoint:
         patience = Timeout(self.timeout, connect=min(self.timeout, LONGEST_CONNECT))
         return AsyncOpenAI(base_url=self.url, api_key=key or "none", timeout=patience, max_retries=self.retries)
 
-    async def _reply(self, client: AsyncOpenAI, chat: Chat, key: str | None) -> Reply:
+    async def _reply(self, client: AsyncOpenAI, chat: Chat, key: str | None, formed: bool = True) -> Reply:
         import openai
 
-        body = {"seed": chat.seed, **self.settings}
+        formed = formed and self.response_format is not None and not self.unformed
+        body = {"seed": chat.seed, **self.settings, **({"response_format": self.response_format} if formed else {})}
         unsent: dict[str, Any] = dict.fromkeys(UNSENT if key else (*UNSENT, "Authorization"), openai.Omit())
         create = client.chat.completions.with_raw_response.create
         try:
@@ -133,6 +140,10 @@ class ChatEndpoint:
             )
         except openai.APIStatusError as error:
             reason = self._reason(error, key)
+            if formed and error.status_code in OF_A_FIELD:
+                reply = await self._reply(client, chat, key, formed=False)
+                self._ask_without(reason)
+                return reply
             if error.status_code < 500 and error.status_code not in (408, 409, 429):
                 raise UserError(f"judge.url: {self.url} refuses the request ({reason})") from None
         except (openai.APIConnectionError, OSError) as error:  # no connection, a broken one, or no answer in time
@@ -144,6 +155,15 @@ class ChatEndpoint:
             f"judge.url: {self.url} failed {self.retries + 1} times in a row, last with {reason}; "
             "the same command goes on where it stopped"
         )
+
+    def _ask_without(self, reason: str) -> None:
+        if not self.unformed:
+            log.warning(
+                "judge.url: %s takes no response_format (%s); it is asked without, and answers as it will",
+                self.url,
+                reason,
+            )
+        self.unformed.append(reason)
 
     def _read(self, content: bytes, key: str | None) -> Reply:
         import json

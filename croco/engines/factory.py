@@ -34,11 +34,13 @@ def generator(
     tokenizer: PreTrainedTokenizerBase,
     sampling: SamplingConfig,
     logps: bool = False,
+    form: str | None = None,
 ) -> Generator:
     """What samples answers of a checkpoint, with their log-probs where `logps` (the fake engine has none).
 
     Args:
         engine: as the checkpoint's role has it (`EngineConfig.of`).
+        form: a regular expression that an answer's text has to match; vLLM alone holds a model to it.
 
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
@@ -48,18 +50,20 @@ def generator(
         from croco.engines.ray_engine import RayGenerator
 
         inside = replace(engine, isolate=False, ray=None)
-        build = partial(generator, inside, checkpoint, tokenizer, sampling, logps)
+        build = partial(generator, inside, checkpoint, tokenizer, sampling, logps, form)
         return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
     if len(places(engine)) > 1:
         from croco.engines.spread import SpreadGenerator
 
-        build = partial(generator, replace(engine, isolate=False, devices=1), checkpoint, tokenizer, sampling, logps)
+        build = partial(
+            generator, replace(engine, isolate=False, devices=1), checkpoint, tokenizer, sampling, logps, form
+        )
         window = None if takes_as_needed(engine) else READ_AHEAD
         return SpreadGenerator(build, [{**engine.environment, **place} for place in places(engine)], window)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
-        build = partial(generator, replace(engine, isolate=False), checkpoint, tokenizer, sampling, logps)
+        build = partial(generator, replace(engine, isolate=False), checkpoint, tokenizer, sampling, logps, form)
         return IsolatedGenerator(build, engine.environment)
     if engine.name == "fake":
         from croco.engines.fake import FakeGenerator
@@ -77,6 +81,7 @@ def generator(
             engine.prompts_per_unit,
             options,
             logps,
+            form,
         )
     from croco.engines.hf import HFGenerator
 

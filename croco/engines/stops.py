@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def stop_ids(generation_config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends an answer: the template's end of turn and the checkpoint's own EOS ids."""
+    """Every token that ends an answer: the template's end of turn, and the EOS ids of the checkpoint and of its tokenizer.
+
+    vLLM ends at the latter whatever it is told, and it is what a grammar has a complete answer end with.
+    """
     own = getattr(generation_config, "eos_token_id", None)
     ids = own if isinstance(own, list) else [own]
-    return frozenset({text.end_of_turn(tokenizer), *(i for i in ids if i is not None)})
+    return frozenset(i for i in (text.end_of_turn(tokenizer), tokenizer.eos_token_id, *ids) if i is not None)

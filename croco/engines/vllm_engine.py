@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from croco.engines.base import Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, ReadingScorer
 from croco.errors import UserError
+from croco.language import framed
 from croco.models.adapters import rank_of, settings_of
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, tokenizer_of
 from croco.models.keys import check_generation
@@ -75,7 +76,11 @@ class VLLMGenerator:
         prompts_in_engine: int,
         options: Mapping[str, Any],
         logps: bool = False,
+        form: str | None = None,
     ) -> None:
+        """Args:
+        form: a regular expression that the answer's text has to match; nothing else can be written (vLLM's structured outputs).
+        """
         from transformers import GenerationConfig
 
         from croco.engines.stops import stop_ids
@@ -93,6 +98,7 @@ class VLLMGenerator:
         check_generation(checkpoint.path, own)
         self.stops = stop_ids(own, tokenizer)
         self.prompts_in_engine = prompts_in_engine
+        held = None if form is None else framed.pattern(tokenizer, form)
         self.parameters = vllm.SamplingParams(
             temperature=temperature,
             top_p=top_p,
@@ -101,6 +107,7 @@ class VLLMGenerator:
             detokenize=False,
             logprobs=0 if logps else None,  # of the drawn tokens alone
             output_kind=vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+            structured_outputs=None if held is None else vllm.sampling_params.StructuredOutputsParams(regex=held),
         )
         self.logps = logps
         self.settings = self._effective(vllm.__version__)
@@ -123,6 +130,7 @@ class VLLMGenerator:
             "max_new_tokens": parameters.max_tokens,
             "context": self.context,
             "stop_token_ids": sorted(parameters.stop_token_ids or []),
+            **({"form": parameters.structured_outputs.regex} if parameters.structured_outputs else {}),
         }
 
     def use(self, adapter: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,20 @@ def _behind(tokenizer: PreTrainedTokenizerBase, before: str, texts: Sequence[str
         both[len(head) :] if both[: len(head)] == head else marks.plain(tokenizer, text)
         for text, both in zip(texts, marks.plains(tokenizer, [tail + text for text in texts]), strict=True)
     ]
+
+
+def pattern(tokenizer: PreTrainedTokenizerBase, form: str) -> str:
+    """A regular expression of all that is written where the answer's text has to match `form`: behind the lead, or a thought."""
+    frame = of(tokenizer)
+    if frame.opens_thought or (frame.thought and not frame.closes_thought):
+        thought = rf"[\s\S]*{re.escape(frame.thought)}\n{{0,2}}"
+        opened = re.escape(frame.thought.replace("/", ""))
+        return f"{thought}{form}" if frame.opens_thought else f"(\n?{opened}{thought})?{form}"
+    lead = re.escape(frame.lead)
+    mark = next((m for m in marks.of(tokenizer) if frame.lead.startswith(m)), None)
+    if mark is not None:  # of a channel, before which there may be others
+        return f"({re.escape(mark)}[\\s\\S]*)?{lead}{form}"
+    return f"({lead})?{form}" if lead else form
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -61,6 +61,9 @@ def depends_on(engine: EngineConfig, reward: RewardConfig) -> dict[str, Any]:
     own.pop("max_unreadable", None)  # it accepts or refuses the rows, and changes none
     if isinstance(options, JudgeOptions):
         own["reading"] = JUDGE_READING
+        if not (own.pop("guided") and engine.name == "vllm"):  # nobody is held to anything
+            return common | own
+        own["form"] = _form(options)
     return common | own
 
 
@@ -135,11 +138,18 @@ def _judge(engine: EngineConfig, reward: RewardConfig, options: JudgeOptions) ->
 
     model = checkpoint(reward)
     tokenizer = text.load_tokenizer(model.path, model.revision, None, model.trust_remote_code)
+    held = _form(options) if options.guided else None
     greedy = SamplingConfig(samples=1, temperature=0.0, top_p=1.0, max_new_tokens=options.max_new_tokens, seed=0)
     longest = min(context_of(model), reward.max_length + options.max_new_tokens)
-    generator = factory.generator(engine.reading(longest), model, tokenizer, greedy)
+    generator = factory.generator(engine.reading(longest), model, tokenizer, greedy, form=held)
     bounds = (options.low, options.high)
     return JudgeScorer(generator, tokenizer, english_names(), options.template, bounds, reward.max_length)
+
+
+def _form(options: JudgeOptions) -> str:
+    from croco.rewards import judge
+
+    return judge.form(options.template, (options.low, options.high))
 
 
 def _classifier(engine: EngineConfig, reward: RewardConfig) -> Scorer:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from croco.engines.base import Answered, Generator, Request
-from croco.language import disarm, text
+from croco.language import disarm, objects, text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TAGGED = re.compile(r"<score>\s*(-?\d+(?:\.\d+)?)\s*</score>", re.IGNORECASE)
 TAG = "score"
+DIGITS = 9  # of a number's whole part at most, where a bound is infinite
 
 
 class JudgeScorer:
@@ -72,10 +73,17 @@ def number(said: str, bounds: tuple[float, float]) -> float | None:
     return value if value is not None and bounds[0] <= value <= bounds[1] else None
 
 
+def form(template: str, bounds: tuple[float, float]) -> str:
+    """A regular expression of what is read: a tagged number, or the JSON answer where the template asks for that.
+
+    A number has two decimals at most: nothing would end the digits of a model that is held to a number of any length.
+    """
+    digits = max(len(str(int(abs(bound)))) if math.isfinite(bound) else DIGITS for bound in bounds)
+    value = ("-?" if bounds[0] < 0 else "") + rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?"
+    in_json = f"<{TAG}>" not in template and f'"{TAG}"' in template
+    return rf'\{{"{TAG}": {value}\}}' if in_json else f"<{TAG}>{value}</{TAG}>"
+
+
 def _of_json(said: str) -> float | None:
-    try:
-        found = json.loads(said)
-    except ValueError:
-        return None
-    value = found.get(TAG) if isinstance(found, dict) else None
+    value = (objects.whole(said) or {}).get(TAG)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -27,6 +27,8 @@ class Server:
         self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.times: list[float] = []
         self.body: bytes | None = None
+        self.unknown: str | None = None
+        """A field that it refuses."""
         self.let_go = threading.Event()
         self.let_go.set()
         self.under_way = self.most = 0
@@ -41,7 +43,7 @@ class Server:
                 server.let_go.wait()
                 server.under_way -= 1
                 server.times.append(time.monotonic())
-                status = server.statuses.pop(0) if server.statuses else 200
+                status = 400 if server.unknown in body else server.statuses.pop(0) if server.statuses else 200
                 content = body["messages"][-1]["content"].upper()
                 reply = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
                 raw = json.dumps(reply).encode() if status == 200 else f"no: {KEY}".encode()
@@ -190,3 +192,21 @@ def test_a_reply_without_text_is_empty(server: Server) -> None:
     server.body = b'{"choices": [{"message": {"content": null}, "finish_reason": "length"}]}'
     ((_, reply),) = client(server, api_key_env=None).complete([chat()])
     assert (reply.text, reply.finish_reason) == ("", "length")
+
+
+def test_a_server_that_refuses_a_form_is_asked_without_and_one_line_says_so(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four chats, one at a time: the first is asked twice, the rest once; of what is refused without it, too, all is said."""
+    endpoint = client(server, api_key_env=None, parallel=1, response_format={"type": "json_schema"})
+    assert len(list(endpoint.complete([chat()] * 2))) == 2
+    assert [body["response_format"] for _, body in server.seen] == [{"type": "json_schema"}] * 2
+    server.unknown = "response_format"
+    server.seen.clear()
+    assert [reply.text for _, reply in endpoint.complete([chat()] * 4)] == ["HI"] * 4
+    assert ["response_format" in body for _, body in server.seen] == [True, False, False, False, False]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "takes no response_format (status 400" in line
+    server.unknown = "seed"
+    with pytest.raises(UserError, match="refuses the request"):
+        list(client(server, api_key_env=None, response_format={}).complete([chat()]))

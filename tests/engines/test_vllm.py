@@ -6,6 +6,7 @@ here: vLLM reads it as one token more than transformers does.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -17,7 +18,9 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from croco.artifacts.records import Prompt
 from croco.config import CONF, EngineConfig, SamplingConfig
+from croco.config.languages import english_names
 from croco.config.running import QUANTIZATIONS
 from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
@@ -25,9 +28,13 @@ from croco.engines.hf import HFGenerator
 from croco.engines.holder import EngineHolder
 from croco.engines.vllm_engine import VLLMGenerator, VLLMScorer
 from croco.errors import UserError
+from croco.evals.arena import judges, judging
+from croco.evals.arena.judges import ModelJudge
 from croco.language import text
 from croco.models.checkpoints import Checkpoint
-from tests.support.builders import build_policy, build_reward
+from croco.rewards import judge
+from croco.rewards.judge import JudgeScorer
+from tests.support.builders import build_policy, build_reward, build_tokenizer
 
 pytestmark = pytest.mark.vllm
 
@@ -307,3 +314,34 @@ def test_logits_that_are_no_numbers_stop_the_run(tmp_path: Path, options: dict[s
             list(engine.generate(requests(tokenizer, range(2))))
     finally:
         engine.close()
+
+
+def test_a_judge_is_held_to_what_it_is_asked_for(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Random weights, warm, whose tokenizer's EOS is another token than the template's end of a turn, and in no list of the
+    checkpoint: whatever is drawn, every score and every verdict that is not cut off is read, and none is cut off at its end."""
+    path = build_policy(tmp_path, **SHAPE, max_position_embeddings=2048, eos_token_id=None)
+    build_tokenizer(path).save_pretrained(path)
+    settings = json.loads((path / "tokenizer_config.json").read_text())
+    (path / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "<pad>"}))
+    tokenizer = text.load_tokenizer(str(path))
+    assert text.end_of_turn(tokenizer) != tokenizer.eos_token_id
+
+    def engine(form: str, tokens: int) -> VLLMGenerator:
+        return VLLMGenerator(Checkpoint(str(path)), tokenizer, 1.0, 1.0, tokens, 4, options, form=form)
+
+    template = "{prompt} {answer} <score>7</score>"
+    scorer = JudgeScorer(engine(judge.form(template, (0, 9)), 32), tokenizer, english_names(), template, (0, 9), 200)
+    answers = [Answered([{"role": "user", "content": q}], "yes", "en", "{}", f"p{i}") for i, q in enumerate(QUESTIONS)]
+    rewards = scorer.score(answers)
+    assert scorer.generator.settings["form"]
+    scorer.close()
+    assert all(reward is not None for reward in rewards)
+    arena = ModelJudge(engine(judging.FORM, 700), tokenizer, 1500, "json")
+    games = [
+        g for a in answers for g in judges.games(Prompt(a.prompt_id, "en", a.messages, "arena"), "x", "y", "both", 0, 0)
+    ]
+    found = list(arena.judge(games))
+    arena.close()
+    ended = [judging.verdict(j.text, j.finish_reason, "json") for j in found if j.text.endswith("}")]
+    assert ended
+    assert None not in ended

@@ -59,10 +59,18 @@ def tokenizer_for(template: str, special: bool) -> PreTrainedTokenizerFast:
 def test_an_answer_is_read_back_as_it_was_written(path: Path, special: bool) -> None:
     tokenizer = tokenizer_for(path.read_text(encoding="utf-8"), special)
     turn = frame.of(tokenizer)
+    form = re.compile(framed.pattern(tokenizer, r"\{b\}"))
+    if turn.thought and not turn.closes_thought:  # what it thinks is its own
+        assert form.fullmatch(
+            f"{'' if turn.opens_thought else turn.thought.replace('/', '')}hm {{b}}{turn.thought}\n\n{{b}}"
+        )
+    assert not form.fullmatch("so: {b}")
     if turn.opens_thought:
         with pytest.raises(UserError, match="opens a thought"):
             text.answer_ids(tokenizer, "b")
         return
+    answered = text.answer_ids(tokenizer, "{b}")[: -len(turn.end)]
+    assert form.fullmatch(str(tokenizer.decode(answered, skip_special_tokens=False)))
     for said in TEXTS.values():
         ids = text.answer_ids(tokenizer, said)
         assert framed.decode(tokenizer, ids) == said

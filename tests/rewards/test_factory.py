@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from croco.rewards import factory
 from croco.rewards.alignment import AlignmentScorer
 from croco.rewards.combined import CombinedScorer
 from croco.rewards.implicit import ImplicitScorer
-from croco.rewards.judge import JudgeScorer, number
+from croco.rewards.judge import JudgeScorer, form, number
 from tests.support.builders import build_adapter, build_tokenizer, build_translator
 
 QUESTION = [{"role": "user", "content": "what?"}]
@@ -155,6 +156,30 @@ def test_numbers_are_numbers() -> None:
         assert number(said, (0, 10)) is None, said
     told = ("So: <score>8.5</score>", "<Score> -3 </Score>", '{"score": 4}', "<score>11</score>")
     assert [number(said, (-5, 10)) for said in told] == [8.5, -3.0, 4.0, None]
+
+
+def test_the_form_that_a_judge_is_held_to_is_what_is_read() -> None:
+    """As the template asks for it; a sign where the bounds have one, as many digits as they have, and two decimals."""
+    tagged, in_json = (form(template, (-5, 10)) for template in ("... <score>7</score>", '... {"score": 7}'))
+    for value in ("7", "-5", "10", "3.25", "99"):
+        assert re.fullmatch(tagged, f"<score>{value}</score>")
+        assert re.fullmatch(in_json, f'{{"score": {value}}}')
+    assert not re.fullmatch(tagged, "<score>8/10</score>")
+    assert not re.fullmatch(tagged, "<score>1.234</score>")
+    assert not re.fullmatch(form("", (0, 10)), "<score>-1</score>")
+    assert re.fullmatch(form("", (0, math.inf)), "<score>123456789</score>")
+
+
+def test_the_form_stands_in_the_address_where_it_is_held_to(policy: Path) -> None:
+    """vLLM's judge with and without it; in another engine nothing changes what is made."""
+    judge = ["reward=judge", f"reward.path={policy}", f"model.path={policy}"]
+
+    def found(engine: str, guided: bool) -> str:
+        chosen = config_of(*judge, f"engine={engine}", f"reward.options.guided={guided}")
+        return repr(factory.depends_on(chosen.engine, chosen.reward))
+
+    assert found("vllm", True) != found("vllm", False)
+    assert found("hf", True) == found("hf", False)
 
 
 def test_an_answer_cannot_write_its_own_score() -> None:

@@ -20,6 +20,12 @@ from croco.language import text
 from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
 from croco.show.visible import whole
 
+RESPONSE_FORMAT = {
+    "type": "json_schema",
+    "json_schema": {"name": "verdict", "strict": True, "schema": judging.SCHEMA},
+}
+"""The field by which OpenAI's servers, vLLM's and others hold a model to a JSON schema."""
+
 
 @dataclass(frozen=True)
 class Game:
@@ -62,14 +68,14 @@ def games(prompt: Prompt, candidate: str, opponent: str, orders: str, order_seed
 class ModelJudge:
     """A causal language model that is asked in one user message."""
 
-    def __init__(self, generator: Generator, tokenizer: Any, max_prompt: int) -> None:
-        self.generator, self.tokenizer, self.max_prompt = generator, tokenizer, max_prompt
+    def __init__(self, generator: Generator, tokenizer: Any, max_prompt: int, answer: str = judging.MARKS) -> None:
+        self.generator, self.tokenizer, self.max_prompt, self.answer = generator, tokenizer, max_prompt, answer
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
         asked: dict[tuple[str, str], tuple[Game, bool]] = {}
         requests = []
         for game in games:
-            shown = _shown(game, self.max_prompt, lambda text: len(self._ids(text)))
+            shown = _shown(game, self.max_prompt, lambda text: len(self._ids(text)), self.answer)
             name = f"{game.prompt.prompt_id}/{game.order}"
             asked[name, game.prompt.language] = game, shown.truncated
             requests.append(Request(name, game.prompt.language, self._ids(shown.text), range(1), game.seed))
@@ -87,11 +93,11 @@ class ModelJudge:
 class EndpointJudge:
     """A model behind an OpenAI-compatible endpoint, whose tokenizer is not known: lengths are characters."""
 
-    def __init__(self, endpoint: ChatEndpoint, max_prompt: int) -> None:
-        self.endpoint, self.max_prompt = endpoint, max_prompt
+    def __init__(self, endpoint: ChatEndpoint, max_prompt: int, answer: str = judging.MARKS) -> None:
+        self.endpoint, self.max_prompt, self.answer = endpoint, max_prompt, answer
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
-        shown = [_shown(game, self.max_prompt, len) for game in games]
+        shown = [_shown(game, self.max_prompt, len, self.answer) for game in games]
         chats = [Chat(_asked(s.text), game.seed % 2**31) for game, s in zip(games, shown, strict=True)]
         for number, reply in self.endpoint.complete(chats):
             yield Judgement(games[number], reply.text, reply.finish_reason, shown[number].truncated)
@@ -131,9 +137,9 @@ class FunctionJudge:
         pass
 
 
-def _shown(game: Game, limit: int, size: Callable[[str], int]) -> judging.Shown:
+def _shown(game: Game, limit: int, size: Callable[[str], int], answer: str) -> judging.Shown:
     asked = judging.instruction_of(game.prompt.messages)
-    return judging.shown(asked, game.first, game.second, limit, size, game.seed)
+    return judging.shown(asked, game.first, game.second, limit, size, game.seed, answer)
 
 
 def _asked(message: str) -> list[Message]:
@@ -176,12 +182,20 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
         if judge.template_options:
             settings["chat_template_kwargs"] = dict(judge.template_options)
         endpoint = ChatEndpoint(
-            str(judge.url), str(judge.path), settings, judge.api_key_env, judge.retries, judge.timeout, judge.parallel
+            str(judge.url),
+            str(judge.path),
+            settings,
+            judge.api_key_env,
+            judge.retries,
+            judge.timeout,
+            judge.parallel,
+            response_format=RESPONSE_FORMAT if judge.answer == judging.JSON else None,
         )
-        return EndpointJudge(endpoint, judge.max_prompt)
+        return EndpointJudge(endpoint, judge.max_prompt, judge.answer)
     model = checkpoint(judge)
     tokenizer = tokenizer_of(model)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)
     longest = min(context_of(model), judge.max_prompt + judge.max_new_tokens)
-    generator = factory.generator(with_options(engine, judge).reading(longest), model, tokenizer, sampling)
-    return ModelJudge(generator, tokenizer, judge.max_prompt)
+    form = judging.FORM if judge.answer == judging.JSON else None
+    generator = factory.generator(with_options(engine, judge).reading(longest), model, tokenizer, sampling, form=form)
+    return ModelJudge(generator, tokenizer, judge.max_prompt, judge.answer)

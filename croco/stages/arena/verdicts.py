@@ -26,9 +26,11 @@ def slice_of(config: Config) -> dict[str, Any]:
     if judge.kind == "function":
         # An edited one judges again.
         return {**asked, "function": functions.identity("judge.function", str(judge.function))}
-    message = judging.compose(["instruction", "first", "second"])
+    message = judging.compose(["instruction", "first", "second"], answer=judge.answer)
     settings = ("template_options", "temperature", "top_p", "max_new_tokens", "max_prompt", "seed")
     asked |= {name: getattr(judge, name) for name in settings}
+    if judge.answer == judging.JSON:
+        asked |= {"answer": judge.answer, "form": judging.FORM}
     asked["message"] = hashlib.sha256(message.encode()).hexdigest()[:16]
     if judge.kind == "endpoint":
         return {**asked, "model": judge.path}
@@ -77,7 +79,7 @@ def _judge(job: Job, games: Sequence[Game], texts: Sequence[Mapping[str, str]], 
     try:
         with job.progress.task(job.label, total, "verdicts", done=total - len(games)) as task:
             for judgement in judge.judge(games):
-                waiting.append(_verdict(judgement, texts, name))
+                waiting.append(_verdict(judgement, texts, name, config.judge.answer))
                 task.advance(1)
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     journal.append(waiting)
@@ -87,15 +89,16 @@ def _judge(job: Job, games: Sequence[Game], texts: Sequence[Mapping[str, str]], 
         journal.close()
 
 
-def _verdict(judgement: Judgement, texts: Sequence[Mapping[str, str]], judge: str) -> Verdict:
+def _verdict(judgement: Judgement, texts: Sequence[Mapping[str, str]], judge: str, answer: str) -> Verdict:
     game = judgement.game
+    mark = judging.verdict(judgement.text, judgement.finish_reason, answer)
     category, subcategory = questions.kinds(game.prompt)
     candidate, opponent = (len(answers[game.prompt.prompt_id]) for answers in texts)
     return Verdict(
         prompt_id=game.prompt.prompt_id,
         language=game.prompt.language,
         order=game.order,
-        winner=judging.winner(judging.verdict(judgement.text, judgement.finish_reason), game.order),
+        winner=judging.winner(mark, game.order),
         text=judgement.text,
         finish_reason=judgement.finish_reason,
         truncated=judgement.truncated,

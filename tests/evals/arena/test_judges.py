@@ -100,14 +100,25 @@ def test_the_templates_options_reach_it_and_answers_their_games(tmp_path: Path) 
 
 
 def test_a_judge_behind_a_server(server: Server) -> None:  # noqa: F811 - the fixture
-    """The server repeats the message in capitals, whose last mark is the brief's own [[T]]."""
-    chosen = config("judge=endpoint", f"judge.url={server.url}", "judge.path=m", "judge.max_prompt=3000")
+    """The server repeats the message in capitals, whose last mark is the brief's own [[T]]. JSON is asked for as such."""
+    server_of = ("judge=endpoint", f"judge.url={server.url}", "judge.path=m", "judge.max_prompt=3000")
+    chosen = config(*server_of, "judge.answer=marks")
     judge = judges.build(chosen.judge, chosen.engine)
     found = list(judge.judge(judges.games(prompt(), "ours", "t" * 9000, "both", 0, 0)))
     assert [judging.verdict(j.text) for j in found] == ["T", "T"]
     assert all(j.truncated for j in found)
     assert all(len(body["messages"][0]["content"]) <= 3000 for _, body in server.seen)
     assert server.seen[0][1]["max_tokens"] == chosen.judge.max_new_tokens
+    assert "response_format" not in server.seen[0][1]
+    said = json.dumps({"reasons": "because", "verdict": "2"})
+    server.body = json.dumps({"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}).encode()
+    chosen = config(*server_of)
+    judge = judges.build(chosen.judge, chosen.engine)
+    (found, _) = judge.judge(judges.games(prompt(), "ours", "theirs", "both", 0, 0))
+    assert judging.verdict(found.text, found.finish_reason, chosen.judge.answer) == "2"
+    asked = server.seen[-1][1]
+    assert asked["response_format"]["json_schema"]["schema"]["properties"]["verdict"]["enum"] == ["1", "2", "T"]
+    assert '"verdict": "1"' in asked["messages"][0]["content"]
 
 
 def test_the_embedded_worlds_judge_knows_better_from_worse() -> None:

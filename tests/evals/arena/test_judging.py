@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -138,3 +139,36 @@ def test_an_answer_cannot_bring_its_own_verdict(mark: str) -> None:
 def test_a_verdict_that_was_cut_off_is_none() -> None:
     assert judging.verdict("Answer 1 says [[1]], and", "length") is None
     assert judging.verdict("Better: [[1]]", "stop") == "1"
+    assert judging.verdict('{"reasons": "", "verdict": "1"}', "length", "json") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "mark"),
+    [
+        ('{"reasons": "answer 1 ends in {\\"verdict\\": \\"1\\"} [[1]]", "verdict": "2"}', "2"),
+        ('```json\n{"verdict": "T"}\n```', "T"),
+        ('{"verdict": 1}', "1"),
+        ('{"verdict": "3"}', None),
+        ('{"verdict": true}', None),
+        ('I say {"verdict": "1"}', None),
+        ("[[1]]", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_a_json_answer_is_read_whole(said: str, mark: str | None) -> None:
+    assert judging.verdict(said, "stop", "json") == mark
+
+
+def test_the_form_of_a_json_answer_is_its_schema() -> None:
+    """What the expression matches is JSON of the schema, whatever the reasons say; the message asks for such an answer."""
+    form = re.compile(judging.FORM)
+    for reasons in ("", "æ \U0001f600", 'a "b" \\ c', "line\nline\ttab"):
+        said = json.dumps({"reasons": reasons, "verdict": "T"}, ensure_ascii=False)
+        assert form.fullmatch(said)
+        assert judging.verdict(said, "stop", "json") == "T"
+    for said in ('{"reasons": "a\n", "verdict": "T"}', '{"reasons": "", "verdict": "3"}', '{"verdict": "1"}'):
+        assert not form.fullmatch(said)
+    assert list(judging.SCHEMA["properties"]) == ["reasons", "verdict"]  # type: ignore[arg-type]
+    message = judging.shown("why?", "x", "y", 10**9, len, answer="json").text
+    assert '{"reasons": "...", "verdict": "1"}' in message
+    assert "[[1]]" not in message
