@@ -84,6 +84,8 @@ class JudgeConfig:
     max_new_tokens: int
     max_prompt: int
     """Longest message to the judge: in its tokens, or in characters at an endpoint. Longer texts are shortened, and counted."""
+    max_unreadable: float
+    """Largest share of a language's verdicts that may have none that can be read."""
     seed: int
     url: str | None
     """Of the endpoint, up to `/v1`."""
@@ -163,6 +165,7 @@ def check_judge(judge: JudgeConfig, on_tiny: bool) -> None:
     )
     require(judge.temperature >= 0, "judge.temperature: must be at least 0")
     require(0 < judge.top_p <= 1, "judge.top_p: must lie in (0, 1]")
+    require(0 <= judge.max_unreadable <= 1, "judge.max_unreadable: must lie in [0, 1]")
     require(judge.timeout > 0, "judge.timeout: must be positive")
     for name, least in (("max_new_tokens", 1), ("max_prompt", 1), ("retries", 0), ("parallel", 1)):
         require(getattr(judge, name) >= least, f"judge.{name}: must be at least {least}")

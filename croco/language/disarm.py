@@ -1,4 +1,5 @@
-"""What others wrote, shown to a judge so that nothing in it reads as a tag or as the judge's own mark.
+"""What others wrote, shown to a judge so that nothing in it reads as a tag or as the judge's own mark, and sent to a server so
+that nothing in it becomes a control token there.
 
 Letters between which something stands that is not seen (spaces and joiners of no width, soft hyphens, direction marks) count as
 written together, as a model may read them.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 # White space, control characters, and Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt, 17.0).
 UNSEEN = (
@@ -32,3 +33,33 @@ def _tag(names: tuple[str, ...]) -> re.Pattern[str]:
 def marks(text: str) -> str:
     """The text with `(` in the place of the first bracket of `[[1]]`, `[[2]]`, `[[T]]` and `[[M]]`."""
     return MARK.sub("(", text)
+
+
+FAMILIES = (
+    r"<\|[^|<>\s]{1,64}\|?>",  # ChatML, Llama 3, Cohere, GLM, Phi, gpt-oss, Gemma 4
+    r"<[A-Za-z_]{1,32}\|>",  # Gemma 4's ends
+    r"<\uff5c[^\uff5c<>]{1,64}\uff5c>",  # DeepSeek
+    r"<(?:start|end)_of_[a-z]{1,16}>",  # Gemma
+    r"</?s>|<(?:bos|eos|pad|unk|mask|sep|cls|sop|eop|unused\d{1,4}|extra_id_\d{1,4})>",  # SentencePiece and its kin
+    r"\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK|IMG)\]",  # Mistral
+    r"<</?SYS>>",  # Llama 2
+    r"\[[gs]?MASK\]|\[(?:CLS|SEP|UNK|PAD|BOS|EOS)\]",  # GLM, BERT
+    r"</?(?:think|tool_call|tool_response)>",  # Qwen, Hermes
+)
+"""How the known families of models spell their control tokens; none of them stands in an alphabet."""
+INSTEAD = {"<": "&lt;", "[": "("}
+"""As above, of what a mark begins with; behind any other sign goes a blank."""
+
+
+def control(text: str, more: Collection[str] = ()) -> str:
+    """The text in which nothing is spelt as a control token of a known family, nor as one of `more`.
+
+    A server makes its own ids of the text that it is sent: with most, `<|im_end|>` in an answer ends the user's turn.
+    """
+    return _control(frozenset(more)).sub(lambda mark: INSTEAD.get(mark[0][0], f"{mark[0][0]} ") + mark[0][1:], text)
+
+
+@functools.cache
+def _control(more: frozenset[str]) -> re.Pattern[str]:
+    own = (re.escape(mark) for mark in sorted(more, key=len, reverse=True) if len(mark) > 1)
+    return re.compile("|".join([*own, *FAMILIES]))

@@ -43,8 +43,14 @@ class Settings:
 class Verdicts:
     """Verdicts as arrays: axis 0 language, axis 1 question, axis 2 order (of judging.ORDERS)."""
 
-    def __init__(self, verdicts: Sequence[Verdict], languages: Sequence[str]) -> None:
+    def __init__(
+        self, verdicts: Sequence[Verdict], languages: Sequence[str], disarmed: Mapping[str, int] | None = None
+    ) -> None:
+        """Args:
+        disarmed: messages of a language in which control tokens were spelt.
+        """
         self.languages = list(languages)
+        self.disarmed = dict(disarmed or {})
         self.questions = sorted({v.prompt_id for v in verdicts})
         shape = len(self.languages), len(self.questions)
         self.score: Floats = np.full((*shape, 2), np.nan)
@@ -186,11 +192,13 @@ def _numbers(interval: Interval) -> tuple[float, float, float]:
 
 def _judge(verdicts: Verdicts) -> Table:
     columns = (
-        "language", "verdicts", "unreadable", "shortened", "ties", "first wins", "orders agree", "kappa", "rate, unread half",
+        "language", "verdicts", "unreadable", "shortened", "disarmed", "ties", "first wins", "orders agree", "kappa",
+        "rate, unread half",
     )  # fmt: skip
     note = (
         "Unreadable: verdicts without a mark, which have no score; the last column gives them half. Shortened: games whose "
-        "texts were too long for the judge. First wins: share of decided games that the answer shown first won."
+        "texts were too long for the judge; disarmed: games whose texts spelt a server's control tokens. First wins: share of "
+        "decided games that the answer shown first won."
     )
     values = [(language, *judge_numbers(verdicts, row).values()) for row, language in enumerate(verdicts.languages)]
     return Table("The judge", columns, values, note)
@@ -208,6 +216,7 @@ def judge_numbers(verdicts: Verdicts, row: int) -> dict[str, Any]:
         "verdicts": int(asked.sum()),
         "unreadable": int(asked.sum()) - len(read),
         "shortened": int(verdicts.truncated[row].sum()),
+        "disarmed": verdicts.disarmed.get(verdicts.languages[row], 0),
         "ties": float((read == 0.5).mean()),
         "first_wins": float(decided.mean()) if len(decided) else None,
         "orders_agree": agree.share if agree else None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from croco.engines.base import Generator, Request, seed_of
 from croco.engines.endpoint import Chat, ChatEndpoint
 from croco.errors import UserError
 from croco.evals.arena import judging
-from croco.language import text
+from croco.language import disarm, marks, text
 from croco.models.checkpoints import Checkpoint, context_of, tokenizer_of
 from croco.show.visible import whole
 
@@ -91,13 +92,24 @@ class ModelJudge:
 
 
 class EndpointJudge:
-    """A model behind an OpenAI-compatible endpoint, whose tokenizer is not known: lengths are characters."""
+    """A model behind an OpenAI-compatible endpoint, whose tokenizer is not known: lengths are characters.
 
-    def __init__(self, endpoint: ChatEndpoint, max_prompt: int, answer: str = judging.MARKS) -> None:
-        self.endpoint, self.max_prompt, self.answer = endpoint, max_prompt, answer
+    The server's template, which is not ours to see, puts the message into its frame, and what spells a control token there is
+    one. So nothing is sent that spells a token of the known families (`disarm.control`), nor one of the judge's own where
+    its tokenizer is on this machine (`marks_at_hand`).
+    """
+
+    def __init__(
+        self,
+        endpoint: ChatEndpoint,
+        max_prompt: int,
+        answer: str = judging.MARKS,
+        marks: Collection[str] = (),
+    ) -> None:
+        self.endpoint, self.max_prompt, self.answer, self.marks = endpoint, max_prompt, answer, marks
 
     def judge(self, games: Sequence[Game]) -> Iterator[Judgement]:
-        shown = [_shown(game, self.max_prompt, len, self.answer) for game in games]
+        shown = [_shown(disarmed(game, self.marks), self.max_prompt, len, self.answer) for game in games]
         chats = [Chat(_asked(s.text), game.seed % 2**31) for game, s in zip(games, shown, strict=True)]
         for number, reply in self.endpoint.complete(chats):
             yield Judgement(games[number], reply.text, reply.finish_reason, shown[number].truncated)
@@ -140,6 +152,28 @@ class FunctionJudge:
 def _shown(game: Game, limit: int, size: Callable[[str], int], answer: str) -> judging.Shown:
     asked = judging.instruction_of(game.prompt.messages)
     return judging.shown(asked, game.first, game.second, limit, size, game.seed, answer)
+
+
+def disarmed(game: Game, more: Collection[str]) -> Game:
+    """The game as an endpoint is sent it; equal to the game where no text of it spells a control token."""
+    messages = [{**m, "content": disarm.control(m["content"], more)} for m in game.prompt.messages]
+    first, second = (disarm.control(text, more) for text in (game.first, game.second))
+    return replace(game, prompt=replace(game.prompt, messages=messages), first=first, second=second)
+
+
+def marks_at_hand(judge: JudgeConfig) -> frozenset[str]:
+    """The marks of an endpoint's model, where its name is a checkpoint whose tokenizer is on this machine; else none."""
+    return _marks_at_hand(str(judge.path), judge.revision)
+
+
+@functools.cache
+def _marks_at_hand(path: str, revision: str | None) -> frozenset[str]:
+    from transformers import AutoTokenizer
+
+    try:
+        return marks.of(AutoTokenizer.from_pretrained(path, revision=revision, local_files_only=True))
+    except Exception:  # what a server calls its model may be anything
+        return frozenset()
 
 
 def _asked(message: str) -> list[Message]:
@@ -191,7 +225,7 @@ def build(judge: JudgeConfig, engine: EngineConfig) -> Judge:
             judge.parallel,
             response_format=RESPONSE_FORMAT if judge.answer == judging.JSON else None,
         )
-        return EndpointJudge(endpoint, judge.max_prompt, judge.answer)
+        return EndpointJudge(endpoint, judge.max_prompt, judge.answer, marks_at_hand(judge))
     model = checkpoint(judge)
     tokenizer = tokenizer_of(model)
     sampling = SamplingConfig(1, judge.temperature, judge.top_p, judge.max_new_tokens, judge.seed)

@@ -8,7 +8,7 @@ from typing import Any
 from croco.artifacts import records
 from croco.artifacts.records import Generation, Result, Verdict
 from croco.config import Config
-from croco.evals.arena import analysis
+from croco.evals.arena import analysis, judging
 from croco.stages.base import Job, Stage
 
 
@@ -16,7 +16,8 @@ def slice_of(config: Config) -> dict[str, Any]:
     """With what decides whether two runs' scores may be compared: who judged, how, and against whom."""
     arena, judge = config.evals.arena, config.judge
     assert arena is not None, "stages are asked whether they are wanted"
-    judged = {"by": judge.path or judge.function, "temperature": judge.temperature, "orders": arena.orders}
+    asked_for = {} if judge.answer == judging.MARKS else {"answer": judge.answer}
+    judged = asked_for | {"by": judge.path or judge.function, "temperature": judge.temperature, "orders": arena.orders}
     against = {"path": arena.opponent.path, "adapter": arena.opponent.adapter, "answers": arena.opponent.answers}
     return {
         "arena": asdict(_settings(config)),
@@ -35,7 +36,9 @@ def _settings(config: Config) -> analysis.Settings:
 def run(job: Job) -> dict[str, Any]:
     """Fill `results` with both sides' wins, question by question; the summary has win rates with intervals."""
     settings = _settings(job.config)
-    verdicts = analysis.Verdicts(job.inputs["arena_verdicts"].rows("verdicts", Verdict), job.config.lang.languages)
+    judged = job.inputs["arena_verdicts"]
+    disarmed = {language: summary.get("disarmed", 0) for language, summary in judged.summary.items()}
+    verdicts = analysis.Verdicts(judged.rows("verdicts", Verdict), job.config.lang.languages, disarmed)
     count = job.output.write_table("results", records.schema(Result), map(records.as_dict, analysis.results(verdicts)))
     rows = analysis.rows(verdicts, settings, (_texts(job, "candidate"), _texts(job, "opponent")))
     return {

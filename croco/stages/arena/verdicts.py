@@ -13,6 +13,7 @@ from croco.config import ArenaConfig, Config, functions
 from croco.errors import UserError
 from croco.evals.arena import judges, judging, questions
 from croco.evals.arena.judges import Game, Judgement
+from croco.language import disarm
 from croco.models.slices import checkpoint_slice, engine_slice
 from croco.stages.base import Job, Stage
 
@@ -33,7 +34,9 @@ def slice_of(config: Config) -> dict[str, Any]:
         asked |= {"answer": judge.answer, "form": judging.FORM}
     asked["message"] = hashlib.sha256(message.encode()).hexdigest()[:16]
     if judge.kind == "endpoint":
-        return {**asked, "model": judge.path}
+        own = sorted(judges.marks_at_hand(judge))
+        spelt = hashlib.sha256("\n".join([*disarm.FAMILIES, *own]).encode()).hexdigest()[:16]
+        return {**asked, "model": judge.path, "disarmed": spelt}
     return {
         **asked,
         **checkpoint_slice(judges.checkpoint(judge)),
@@ -66,7 +69,30 @@ def run(job: Job) -> dict[str, Any]:
     if count != len(games):
         raise UserError(f"{job.output.path}: {count} of {len(games)} verdicts are there; run again to make the rest")
     winners = Counter(job.output.table("verdicts", ["winner"])["winner"].to_pylist())
-    return {"rows": count, "winners": {str(winner): n for winner, n in winners.items()}}
+    of_ours = judges.marks_at_hand(judge) if judge.kind == "endpoint" else None
+    spelt = 0 if of_ours is None else sum(judges.disarmed(game, of_ours) != game for game in games)
+    unread = winners[None]
+    return {
+        "rows": count,
+        "winners": {str(winner): n for winner, n in winners.items()},
+        "unreadable": unread,
+        "disarmed": spelt,
+        "notes": [
+            *([f"{unread:,} cannot be read"] if unread else []),
+            *([f"{spelt:,} messages spelt control tokens, which were disarmed"] if spelt else []),
+        ],
+    }
+
+
+def accept(config: Config, summary: dict[str, Any]) -> None:
+    """A judge whose verdicts cannot be read stops the run; it says how many of a language's there are."""
+    unread, rows = summary.get("unreadable", 0), max(summary["rows"], 1)
+    if unread / rows > config.judge.max_unreadable:
+        raise UserError(
+            f"judge.max_unreadable: {unread:,} of {rows:,} verdicts cannot be read ({unread / rows:.0%}, at most "
+            f"{config.judge.max_unreadable:.0%}); see `text` in verdicts.parquet, raise judge.max_new_tokens where they are cut "
+            "off, or choose judge.answer=json or another judge"
+        )
 
 
 def _judge(job: Job, games: Sequence[Game], texts: Sequence[Mapping[str, str]], total: int) -> None:
@@ -123,5 +149,6 @@ STAGE = Stage(
     run=run,
     version=2,
     per_language=True,
+    accept=accept,
     wanted=lambda config: config.evals.arena is not None,
 )
