@@ -79,6 +79,7 @@ ELSEWHERE = {
     "reward.least_accuracy": "what a run stops at, or which languages it goes on without",
     "reward.below": "likewise",
     "pairing.limits": "what a run stops at; the pairs are the same",
+    "judge.max_unreadable": "what a run stops at; the verdicts are the same",
     "judge.url": "where an endpoint is",
     "judge.api_key_env": "a secret's name",
     "judge.retries": "patience",
