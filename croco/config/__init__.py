@@ -98,7 +98,9 @@ def strict(composed: DictConfig) -> Config:
         UserError: unknown key, wrong type, missing value, or values that do not go together; the message names the key.
     """
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.merge(composed, _infinite(composed)))
+        spelt = _infinite(composed)
+        given = OmegaConf.merge(composed, spelt) if spelt else composed
+        merged = OmegaConf.merge(OmegaConf.structured(Config), given)
         OmegaConf.resolve(merged)
         config = OmegaConf.to_object(merged)
     except MissingMandatoryValue as error:

@@ -55,9 +55,12 @@ def of_environment() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
-def told(text: str) -> str | None:
-    """What kind of secret a text holds, in words that do not repeat it; None where it holds none."""
-    for value, name in of_environment().items():
+def told(text: str, held: Mapping[str, str] | None = None) -> str | None:
+    """What kind of secret a text holds, in words that do not repeat it; None where it holds none.
+
+    `held`: what `of_environment` found, where many texts are asked about.
+    """
+    for value, name in (of_environment() if held is None else held).items():
         if value in text:
             return f"the value of the environment variable {name}"
     for match in IN_URL.finditer(text):
@@ -87,20 +90,21 @@ def clean(value: Any) -> Any:
     return masked(value) if isinstance(value, str) else value
 
 
-def found(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, what kind) of every secret in nested settings; also one in a key itself."""
+def found(value: Any, key: str = "", held: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
+    """(dotted key, what kind) of every secret in nested settings; also one in a key itself. `held`: see `told`."""
+    held = of_environment() if held is None else held
     if isinstance(value, Mapping):
         for name, item in value.items():
             own = f"{key}.{name}" if key else str(name)
-            kind = told(str(name))
+            kind = told(str(name), held)
             if kind is not None:
                 yield masked(own), kind
-            yield from found(item, own)
+            yield from found(item, own, held)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for number, item in enumerate(value):
-            yield from found(item, f"{key}[{number}]")
+            yield from found(item, f"{key}[{number}]", held)
     elif isinstance(value, str):
-        kind = told(value)
+        kind = told(value, held)
         if kind is None and key.endswith("_env") and not all(map(VARIABLE.fullmatch, re.split(r"[\s,\"']+", value))):
             kind = "no name of an environment variable (capital letters, digits, _) and perhaps the key itself"
         if kind is not None:

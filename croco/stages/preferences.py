@@ -22,8 +22,8 @@ from croco.prompts.preferences import Preference
 from croco.stages.base import Job, Stage
 
 KEY = "reward.preferences"
-OF_TINY = {"train": 12800, "heldout": 800}
-"""Preferences of the embedded world: as many as its shipped reward model was trained on."""
+OF_TINY = {"train": 6400, "heldout": 800}
+"""Preferences of the embedded world: half as many as its shipped reward model was trained on, which rank English as well."""
 LOOKED_AT = 400  # prompts of a source whose language is identified
 FOREIGN = 0.5  # share of those that can be told, in another language than said, that is taken for a mistake
 
@@ -36,6 +36,8 @@ def slice_of(config: Config) -> dict[str, Any]:
         settings = records.as_dict(source)
         if source.name is None:
             del settings["name"]  # as it was before there was one
+        if source.path == TINY:
+            settings["rows"] = OF_TINY
         if Path(source.path).exists():
             settings["path"] = list(rows.digests(Path(source.path), KEY).values())
         sources.append(settings)

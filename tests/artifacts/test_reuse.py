@@ -203,6 +203,7 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_no_room_is_one_line_loses_nothing_and_goes_on(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, list]
 ) -> None:

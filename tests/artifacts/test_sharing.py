@@ -129,6 +129,7 @@ def test_an_engine_that_leaves_rows_out_is_told_and_nothing_is_sealed(
     assert manifests(tmp_path, "generations")
 
 
+@pytest.mark.slow
 def test_a_worker_waits_where_work_to_share_follows_and_leaves_what_only_one_can_make(
     policy: Path, reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

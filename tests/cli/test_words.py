@@ -151,6 +151,7 @@ def test_candidates(word: str, expected: list[str]) -> None:
         ("croco status method=d", ""),
     ],
 )
+@pytest.mark.slow
 def test_completion_in_bash(line: str, expected: str) -> None:
     """Hydra's script, in a shell, as if TAB had been pressed at the end of the line."""
     program = (

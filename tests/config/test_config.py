@@ -15,9 +15,31 @@ from omegaconf import OmegaConf, open_dict
 from croco.config import CONF, Config, strict, worlds
 from croco.errors import UserError
 
-GROUPS = sorted(
-    (path.parent.name, path.stem) for path in CONF.glob("*/*.yaml") if path.parent.name not in ("hydra", "language")
-)
+GROUPS: dict[str, list[str]] = {}
+for path in sorted(CONF.glob("*/*.yaml")):
+    if path.parent.name not in ("hydra", "language", "model"):  # models: test_every_model_resolves
+        GROUPS.setdefault(path.parent.name, []).append(path.stem)
+ALONGSIDE = ("pairing", "engine", "logger", "push", "workers")
+"""Whose choices change nothing of what others may be: one of each stands in a composition with one of the others."""
+LISTED = ("lang", "evals")
+"""Whose choices are composed together, as a list."""
+
+
+def choices() -> list[tuple[str, ...]]:
+    """Compositions in which every choice of every group stands once, but for those of `NEEDS`."""
+    together = itertools.zip_longest(*([f"{group}={name}" for name in GROUPS[group]] for group in ALONGSIDE))
+    alone = [
+        (f"{group}={name}", *NEEDS.get((group, name), []))
+        for group, names in GROUPS.items()
+        for name in names
+        if group not in ALONGSIDE and (group not in LISTED or (group, name) in NEEDS)
+    ]
+    lists = [
+        (f"{group}=[{','.join(name for name in GROUPS[group] if (group, name) not in NEEDS)}]",) for group in LISTED
+    ]
+    return [*(tuple(word for word in words if word is not None) for words in together), *lists, *alone]
+
+
 GOLD = ["evals=gold", "reward@evals.gold.reward=tiny"]
 REAL = ["model=custom", "model.path=x"]
 """What is not of the embedded world goes with a model that is not."""
@@ -99,13 +121,13 @@ def composed(*overrides: str) -> Config:
         return strict(compose("config", overrides=list(overrides)))
 
 
-@pytest.mark.parametrize(("group", "choice"), GROUPS)
-def test_every_choice_of_every_group_composes(group: str, choice: str) -> None:
-    if (group, choice) == ("method", "none"):
+@pytest.mark.parametrize("words", choices(), ids=lambda words: words[0])
+def test_every_choice_of_every_group_composes(words: tuple[str, ...]) -> None:
+    if words[0] == "method=none":
         with pytest.raises(UserError, match=r"name what is measured with model\.adapter=FOLDER"):
             composed("method=none")
         return
-    assert isinstance(composed(f"{group}={choice}", *NEEDS.get((group, choice), [])), Config)
+    assert isinstance(composed(*words), Config)
 
 
 @pytest.mark.parametrize("path", sorted((CONF.parent / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
@@ -118,7 +140,9 @@ def test_every_model_resolves(model: str) -> None:
     """As `--cfg job --resolve` shows it: nothing is left open."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         words = [f"model={model}", *NEEDS.get(("model", model), [])]
-        shown = OmegaConf.to_yaml(compose("config", overrides=words), resolve=True)
+        whole = compose("config", overrides=words)
+    assert isinstance(strict(whole), Config)
+    shown = OmegaConf.to_yaml(whole, resolve=True)
     assert "${" not in shown
     assert "???" not in shown
 
@@ -316,8 +340,8 @@ BRING_PARTS = ("reward", "prompts", "source", "translation", "judge", "evals", "
     [
         pytest.param(model, group, choice, marks=() if quick else pytest.mark.slow)
         for model in ("eurollm", "custom", "tiny", "aya", "gemma3", "smollm2")
-        for group, choice in GROUPS
-        if group != "model"
+        for group, names in GROUPS.items()
+        for choice in names
         for quick in [(model == "custom" and group in BRING_PARTS[:3]) or (model, choice) == ("smollm2", "faithful")]
     ],
 )

@@ -99,6 +99,7 @@ def test_online_at_infinity_and_iterative_with_one_round_are_offline_to_the_bit(
 
 
 @pytest.mark.parametrize("more", [(), ("method.reference=previous", "method.round_data=accumulated")])
+@pytest.mark.slow
 def test_rounds_go_on_where_the_one_before_ended(
     policy: Path, reward: Path, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
@@ -119,6 +120,7 @@ def test_rounds_go_on_where_the_one_before_ended(
     assert "made in" not in again
 
 
+@pytest.mark.slow
 def test_a_round_may_have_no_prompt_in_a_language(policy: Path, reward: Path, tmp_path: Path) -> None:
     """Four pools of one language each, in rounds of one: three of every four artifacts per language hold something else."""
     small = ("prompts.train=2", "method.batch_size=1", "method.validation=0", "trainer.watch_prompts=0", "evals=none")
@@ -165,6 +167,7 @@ def test_a_run_killed_within_a_round_goes_on_to_the_same_adapter(
     assert adapters(tmp_path / "killed") == adapters(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_an_adapter(policy: Path, reward: Path, tmp_path: Path) -> None:
     """The adapter of an earlier run answers, is trained on, and is the reference: its margin starts at 0."""
     run(policy, reward, tmp_path, "method=dpo", *ROUNDS, "evals=none")

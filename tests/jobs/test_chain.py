@@ -106,6 +106,7 @@ def test_run_find_and_share(policy: Path, reward: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [["pairing=multi"], ["method=sft"], ["source=off_policy"]])
+@pytest.mark.slow
 def test_other_settings_run(policy: Path, reward: Path, tmp_path: Path, more: list[str]) -> None:
     source = [f"source.model={policy}"] if more == ["source=off_policy"] else []
     assert "training: made" in run(policy, reward, tmp_path, *more, *source, "evals=none")

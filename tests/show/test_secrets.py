@@ -87,6 +87,7 @@ def test_what_a_library_says_is_masked_in_outcome_and_log(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "sweep"])
+@pytest.mark.slow
 def test_a_secret_in_a_file_of_ones_own_is_kept_nowhere(tmp_path: Path, mode: list[str]) -> None:
     """Hydra would copy it to .hydra before the job begins."""
     (tmp_path / "conf" / "judge").mkdir(parents=True)

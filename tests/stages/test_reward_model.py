@@ -58,6 +58,7 @@ def summary(runs: Path, stage: str) -> dict[str, Any]:
     return json.loads(manifest.read_text(encoding="utf-8"))["summary"]
 
 
+@pytest.mark.slow
 def test_the_loop_is_closed(policy: Path, reward: Path, tmp_path: Path) -> None:
     """Two members; what cannot be used is counted; a second run finds all of it."""
     unusable = [
@@ -136,6 +137,7 @@ def test_a_base_of_several_labels_is_refused(policy: Path, reward: Path, tmp_pat
         run(policy, reward, tmp_path / "runs", "reward=trained", f"reward.base={several}")
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_not_shown_to_rank_stops_the_run_or_loses_the_language(
     policy: Path, reward: Path, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_another_language_translates_only_that_one(world: World) -> None:
     assert "prompts/da: made" in checked
 
 
+@pytest.mark.slow
 def test_more_prompts_translate_only_the_new_ones(world: World) -> None:
     world.prompts(world.config("lang.languages=[da]", "prompts.train=5"))
     few = {p.prompt_id for p in world.artifacts["translation_requests"].rows("prompts", Prompt)}
@@ -139,6 +140,7 @@ def test_more_prompts_translate_only_the_new_ones(world: World) -> None:
     assert f"translations/da: {len(few)} answers taken over" in said
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_prompts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config = world.config("lang.languages=[da]", "engine.batch_size=2")
     whole, _ = world.prompts(config, "whole")

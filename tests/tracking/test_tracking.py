@@ -44,6 +44,7 @@ def inspect(folder: Path, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
 
+@pytest.mark.slow
 def test_a_run_is_silent_without_work_and_one_that_cannot_start_is_silence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_run_is_silent_without_work_and_one_that_cannot_start_is_silence(
     assert "W&B could not start" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_wandb_refuses_is_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mirrored = trackers(tmp_path)
     tracker = mirrored.of("training")

@@ -41,6 +41,7 @@ def pairs() -> list[Example]:
         pytest.param(("method=simpo", "method.learning_rate=0.02"), marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_collapsed_run_ends_early(settings: tuple[str, ...], pairs: list[Example], tmp_path: Path) -> None:
     """A huge learning rate; and SimPO, which nothing holds to the reference, run too long."""
     config = config_of(POLICY, "method.epochs=15", "method.warmup_ratio=0", *settings)

@@ -204,6 +204,7 @@ def test_a_look_at_held_out_preferences_reads_them_once_where_the_head_alone_is_
         assert again[role].tolist() == pytest.approx(known[role].tolist(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_the_run_that_was_not(policy: Path, examples: list[Example], tmp_path: Path) -> None:
     config = config_for(policy, "trainer.checkpoint_every=1", "reward.training.epochs=2")
     whole = trained(config, examples, tmp_path / "whole")

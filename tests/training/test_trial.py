@@ -59,6 +59,7 @@ def test_a_pack_that_does_not_fit(
     assert model.get_base_model().is_gradient_checkpointing is recomputes
 
 
+@pytest.mark.slow
 def test_layers_that_cannot_be_compiled_run_as_they_are(
     policy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
