@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.study import noise
+from benchmarks.study import builds, noise
 
 COMMON = (
     "prompts=tiny_every_task",
@@ -146,19 +146,49 @@ def _beyond() -> list[Arm]:
     ]
 
 
+def _pretrained() -> list[Arm]:
+    """What pretraining gave: models of the embedded world that read other texts (builds.py)."""
+    artifacts = "${paths.artifacts}"
+    return [
+        Arm(
+            "apart",
+            (
+                "reward=trained",
+                f"reward.base={builds.folder(artifacts, 'apart/backbone')}",
+                f"reward.preferences={noise.file(artifacts, 0)}",
+                f"reward.training.seed={noise.SEED}",
+            ),
+            FEW,
+            "noise_0, its reward model on a backbone that has read no text in two languages",
+        ),
+        Arm(
+            "uneven",
+            (f"model.path={builds.folder(artifacts, 'uneven/policy')}",),
+            FEW,
+            "mono on a policy that has read its languages in unequal shares, against itself",
+        ),
+    ]
+
+
 POINTS = ("max", "mu_plus_2s", "mu_plus_s", "mu", "mu_minus_s", "mu_minus_2s", "min")
 """Of the 21 ordered pairs of the paper's figure, chosen before rejected."""
 
 
 def _points() -> list[Arm]:
     pairs = [(high, low) for place, high in enumerate(POINTS) for low in POINTS[place + 1 :]]
+    # Some of these rules choose what a run would refuse to train on; that is what they are there to show.
     return [
-        Arm(f"{high}_{low}", (f"+pairing/points={high}_{low}",), ONE, f"chosen at {high}, rejected at {low}")
+        Arm(
+            f"{high}_{low}",
+            (f"+pairing/points={high}_{low}", "pairing.limits.max_wrong_language=1"),
+            ONE,
+            f"chosen at {high}, rejected at {low}",
+        )
         for high, low in pairs
     ]
 
 
 MAIN = _main()
 POINT_PAIRS = _points()
-ARMS = [*MAIN, *_online(), *_rejected(), *_beyond(), *POINT_PAIRS]
+ARMS = [*MAIN, *_online(), *_rejected(), *_beyond(), *_pretrained(), *POINT_PAIRS]
 BY_NAME = {arm.name: arm for arm in ARMS}

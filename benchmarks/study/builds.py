@@ -37,3 +37,7 @@ def _once(out: Path, make: Callable[[Path], None]) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         make(out)
     return out
+
+
+BUILDS = {"apart": apart, "uneven": uneven}
+"""Arm -> what it needs."""

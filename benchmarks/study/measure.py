@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.study import arms, claims, pools, proxy, real
+from benchmarks.study import arms, builds, claims, pools, proxy, real
 from benchmarks.study.claims import BASE, OPEN, STRUCTURED, Contrast
 from benchmarks.study.run import sweep
 from croco.errors import UserError
@@ -58,16 +58,15 @@ class Study:
             raise UserError(f"{artifacts}: no arm of the study is done; python -m benchmarks.study")
         self.languages: list[str] = next(iter(self.runs.values()))[0].configuration["lang.languages"]
 
-    def scores(self, arm: str, tasks: str, metric: str) -> list[Scores]:
-        """Seed by seed; `base` is the same policy in every run."""
+    def scores(self, arm: str, tasks: str, metric: str, beside: str = "mono") -> list[Scores]:
+        """Seed by seed; `base` is the policy before training, the same in every run of the arm that it stands `beside`."""
         if arm == BASE:
-            of_base = next(iter(self._scores.values()))[metric, BASE]
-            return [_of(of_base, tasks)]
+            return [_of(self._scores[self.runs[beside][0].report.address][metric, BASE], tasks)]
         return [_of(self._scores[run.report.address][metric, "tuned"], tasks) for run in self.runs[arm]]
 
     def effects(self, first: str, second: str, tasks: str, metric: str = QUALITY, margin: float = 0.0) -> list[Effect]:
         """By language, then the mean; differences less `margin`."""
-        before = [_raised(one, margin) for one in self.scores(first, tasks, metric)]
+        before = [_raised(one, margin) for one in self.scores(first, tasks, metric, second)]
         return by_seed.effects(QUALITY, before, self.scores(second, tasks, metric), self.languages, SETTINGS)
 
     def has(self, *names: str) -> bool:
@@ -114,6 +113,10 @@ def everything(artifacts: Path) -> dict[str, Any]:
         "claims": _claims(study),
         "explored": _explored(study),
         "ranking": pools.accuracy(main[0]) if main else None,
+        "parallel": pools.apart(study.runs["noise_0"][0], study.runs["apart"][0])
+        if study.has("noise_0", "apart")
+        else None,
+        "shares": builds.SHARES if study.has("uneven") else None,
         "pooling": {
             name: pools.contrast_of_languages(study.runs[name])
             for name in ("multi", "multi_z", "multi_rank")

@@ -40,6 +40,31 @@ def accuracy(run: Run, pivot: str = "en") -> dict[str, dict[str, Any]]:
     return found
 
 
+def apart(with_parallel: Run, without: Run, pivot: str = "en") -> dict[str, dict[str, Any]]:
+    """Per language the accuracy of two runs' rewards on the same answers, and the first less the second; `others` is the mean
+    over the languages but the pivot, prompt by prompt."""
+    languages = with_parallel.configuration["lang.languages"]
+    told = {language: [_by_prompt(run, language) for run in (with_parallel, without)] for language in languages}
+    found: dict[str, dict[str, Any]] = {}
+    differences: dict[str, list[float]] = defaultdict(list)
+    for language, (first, second) in told.items():
+        apart = {prompt: first[prompt] - second[prompt] for prompt in first.keys() & second.keys()}
+        interval = statistics.bootstrap_mean(
+            np.array([apart[prompt] for prompt in sorted(apart)]), RESAMPLES, CONFIDENCE
+        )
+        found[language] = {
+            "prompts": len(apart),
+            "with": float(np.mean([first[prompt] for prompt in apart])),
+            "without": float(np.mean([second[prompt] for prompt in apart])),
+            **_ends(interval),
+        }
+        for prompt, value in apart.items() if language != pivot else ():
+            differences[prompt].append(value)
+    means = np.array([np.mean(differences[prompt]) for prompt in sorted(differences)])
+    found["others"] = {"prompts": len(means), **_ends(statistics.bootstrap_mean(means, RESAMPLES, CONFIDENCE))}
+    return found
+
+
 def _ends(interval: statistics.Interval) -> dict[str, float]:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 

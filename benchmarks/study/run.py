@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from benchmarks.study import arms, noise
+from benchmarks.study import arms, builds, noise
 from benchmarks.study.arms import Arm
 
 
@@ -25,6 +25,8 @@ def everything(chosen: Sequence[Arm], artifacts: Path, at_once: int) -> list[str
     failed, done, started = [], 0, time.monotonic()
     for share in noise.SHARES:
         noise.write(artifacts, share)
+    for name in builds.BUILDS.keys() & {arm.name for arm in chosen}:
+        builds.BUILDS[name](artifacts)
     with ThreadPoolExecutor(at_once) as pool:
         made = {pool.submit(_run, arm, artifacts): arm for arm in chosen}
         for future in as_completed(made):

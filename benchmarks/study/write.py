@@ -53,6 +53,7 @@ def page(study: Json) -> str:
         "![All arms](study_arms.svg)",
         markdown(_arms(study)),
         *_beyond(study, drawn),
+        *_shares(study),
         *_real(study),
         "## Cost and limits",
         *_limits(study),
@@ -119,6 +120,18 @@ def _ranking(study: Json) -> Iterator[str]:
             "Of two of the policy's answers to a prompt whose gold differs, how often the better one has the higher reward.",
         )
     )
+
+    if study.get("parallel"):
+        rows = [
+            (name, of["prompts"], f"{of['with']:.3f}", f"{of['without']:.3f}", _difference(of))
+            for name, of in study["parallel"].items()
+            if "with" in of
+        ]
+        yield (
+            "Two reward models trained alike on the same English preferences, one on a backbone that has read a tenth of its "
+            "texts in two languages side by side, one on a backbone that has read none (`noise_0` and `apart`):"
+        )
+        yield markdown(Table("", ("language", "prompts", "with parallel texts", "without", "with less without"), rows))
 
 
 def _difference(of: Json) -> str:
@@ -216,6 +229,31 @@ def _real(study: Json) -> Iterator[str]:
     yield markdown(Table("", ("measure", "base", "tuned", "difference", "p", *languages, "seeds"), rows))
 
 
+def _shares(study: Json) -> Iterator[str]:
+    if not study.get("shares"):
+        return
+    found = study["arms"]["uneven"][OPEN]["languages"]
+    even = study["arms"]["mono"][OPEN]["languages"]
+    rows = [
+        (
+            language,
+            f"{share:.0%}",
+            f"{found[language]['before']:.3f}",
+            effect(found[language]),
+            f"{even[language]['before']:.3f}",
+            effect(even[language]),
+        )
+        for language, share in sorted(study["shares"].items(), key=lambda item: -item[1])
+    ]
+    yield "## Languages by their share of pretraining"
+    yield (
+        "The same method on a policy that has read its languages in unequal shares (`uneven`), beside the shipped one, which has "
+        "read a seventh in each; open tasks, each against its own base."
+    )
+    columns = ("language", "share", "base", "mono − base", "base, equal shares", "mono − base, equal shares")
+    yield markdown(Table("", columns, rows))
+
+
 def _limits(study: Json) -> Iterator[str]:
     seconds = sum(of["training_seconds"] * len(of["seeds"]) for of in study["arms"].values())
     jobs = sum(len(of["seeds"]) for of in study["arms"].values())
@@ -233,10 +271,6 @@ def _limits(study: Json) -> Iterator[str]:
         "mean − 2 sd against the minimum of 4 answers, claimed beforehand, cannot be told apart: no answer of four lies further "
         "than √3 sd from their mean, so that both rules take the same pairs, and such a run is refused. Multi arms were given "
         "seven epochs when two seeds had shown that one is a seventh of mono's steps."
-    )
-    yield (
-        "Not studied: a reward model on a backbone without parallel data, and languages by their share of pretraining; the "
-        "models of this world saw all languages alike."
     )
 
 
