@@ -105,9 +105,11 @@ class EngineProcess:
 
     def _next(self) -> tuple[str, Any]:
         try:
-            kind, content = self.connection.recv()
+            while (message := self.connection.recv())[0] == "peak":
+                devices.child_held(message[1])
         except (EOFError, OSError):
             self._died()
+        kind, content = message
         if kind == "refused":
             raise UserError(content)
         if kind == "failed":
@@ -238,9 +240,10 @@ def _serve(connection: Connection, build: Callable[[], Any], environment: Mappin
     engine = None
     try:
         engine = build()
-        connection.send(("ready", getattr(engine, "settings", {})))
+        _end(connection, engine, "ready", getattr(engine, "settings", {}))
         while True:
             command, argument = connection.recv()
+            devices.count_anew()
             COMMANDS[command](connection, engine, argument)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # nobody is listening any more
@@ -252,6 +255,12 @@ def _serve(connection: Connection, build: Callable[[], Any], environment: Mappin
     finally:
         if engine is not None:
             engine.close()
+
+
+def _end(connection: Connection, engine: Any, kind: str, content: Any = None) -> None:
+    """A command's last message, behind what the engine held of the device meanwhile."""
+    connection.send(("peak", getattr(engine, "peak", devices.peak)()))
+    connection.send((kind, content))
 
 
 def _generate(connection: Connection, engine: Generator, _: None) -> None:
@@ -266,7 +275,7 @@ def _generate(connection: Connection, engine: Generator, _: None) -> None:
     for made in engine.generate(asked()):
         ids = array("q", made.token_ids)  # packs tightly
         connection.send(("completion", (_key(made.request), made.sample, ids, made.finish_reason, made.logp)))
-    connection.send(("end", None))
+    _end(connection, engine, "end")
 
 
 def _stream(connection: Connection, engine: Scorer, _: None) -> None:
@@ -280,16 +289,16 @@ def _stream(connection: Connection, engine: Scorer, _: None) -> None:
 
     for made in scored(engine, asked()):
         connection.send(("rewards", made))
-    connection.send(("end", None))
+    _end(connection, engine, "end")
 
 
 def _score(connection: Connection, engine: Scorer, answers: list[Answered]) -> None:
-    connection.send(("rewards", engine.score(answers)))
+    _end(connection, engine, "rewards", engine.score(answers))
 
 
 def _use(connection: Connection, engine: AdapterGenerator, adapter: Path | None) -> None:
     engine.use(adapter)
-    connection.send(("done", None))
+    _end(connection, engine, "done")
 
 
 COMMANDS: dict[str, Callable[[Connection, Any, Any], None]] = {

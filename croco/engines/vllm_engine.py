@@ -20,6 +20,7 @@ from croco.engines.base import Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, ReadingScorer
 from croco.errors import UserError
 from croco.language import framed
+from croco.models import devices
 from croco.models.adapters import rank_of, settings_of
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, tokenizer_of
 from croco.models.keys import check_generation
@@ -63,8 +64,16 @@ def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any)
         raise UserError(f"engine.options: vLLM {vllm.__version__} does not take them ({error})") from None
 
 
+def _peak() -> int:
+    """Bytes of the GPU: what is held here, or where vLLM runs in a process of its own, all that anybody holds, of which vLLM
+    takes its share at once and for good."""
+    return devices.peak() or devices.taken()
+
+
 class VLLMGenerator:
     """Samples answers; see `base.Generator`."""
+
+    peak = staticmethod(_peak)
 
     def __init__(
         self,
@@ -211,6 +220,8 @@ def _rank_bound(adapter: Path) -> int:
 
 class VLLMScorer(ReadingScorer):
     """Rewards of a sequence-classification model with one label; see `base.Scorer`. Of two lengths, the smaller holds."""
+
+    peak = staticmethod(_peak)
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
         vllm = _vllm()

@@ -26,7 +26,8 @@ def begin() -> None:
 
 def peaks() -> dict[str, int]:
     """Bytes since `begin`: `host_peak`, resident in this process (an engine's own processes are not in it), and with a GPU
-    `device_peak`, allocated by torch on the current device, or by the process of a training that held most of its own."""
+    `device_peak`, allocated by torch on the current device, or by the process of a training or an engine that held most of its
+    own (of vLLM's engine, all that its device held)."""
     cuda = _cuda()
     device = [*devices.of_children, *([] if cuda is None else [cuda.max_memory_allocated()])]
     return {"host_peak": _resident()} | ({"device_peak": max(device)} if device else {})

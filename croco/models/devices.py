@@ -15,7 +15,7 @@ from croco.errors import UserError
 log = logging.getLogger(__name__)
 
 of_children: list[int] = []
-"""Peaks in bytes of processes that this one has started, as they told them; whoever reads them empties it."""
+"""The highest peak in bytes of processes that this one has started, as they told it, or none; whoever reads it empties it."""
 
 
 AUTO = "auto"
@@ -112,6 +112,32 @@ def peak() -> int:
     import torch
 
     return int(torch.cuda.max_memory_allocated()) if _there() else 0
+
+
+def child_held(peak: int) -> None:
+    """A process that this one has started tells its peak; 0 of one that has no device."""
+    if peak:
+        of_children[:] = [max(peak, *of_children)] if of_children else [peak]
+
+
+def count_anew() -> None:
+    """Let `peak` tell what is held from now on."""
+    if _there():
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+
+def taken() -> int:
+    """Bytes of the device that anybody holds, as its driver says; 0 where it cannot be asked."""
+    if not _there():
+        return 0
+    import torch
+
+    try:
+        return int(torch.cuda.device_memory_used())
+    except (ImportError, RuntimeError):  # the driver's library is not there, or says no
+        return 0
 
 
 def _there() -> bool:

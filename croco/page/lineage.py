@@ -76,8 +76,8 @@ def costs(found: Mapping[str, Artifact]) -> Table:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     note = (
         "Wall time when the artifact was made, by this run or by the one that shares it. Memory: the highest resident size of "
-        "the process meanwhile, without processes that an engine starts; GPU: what torch held at most in it, or in one of the "
-        "training's processes."
+        "the process meanwhile, without processes that an engine starts; GPU: what torch held at most in it, or in a process "
+        "of an engine or a training, whichever held most (where vLLM ran: all that its GPU held)."
     )
     return Table("Costs", tuple(columns), rows, note, 2)
 

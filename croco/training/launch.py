@@ -98,8 +98,8 @@ def _in_processes(
             if workers.poll() is None:
                 workers.terminate()
                 workers.wait()
-            if (job / handover.PEAK).is_file() and (peak := int((job / handover.PEAK).read_text())):
-                devices.of_children.append(peak)
+            if (job / handover.PEAK).is_file():
+                devices.child_held(int((job / handover.PEAK).read_text()))
             shutil.rmtree(job, ignore_errors=True)
     if workers.returncode != 0:
         lines = [line for line in said.read_text(encoding="utf-8").splitlines() if line.startswith("croco: ")]

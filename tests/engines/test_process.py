@@ -18,6 +18,7 @@ from croco.artifacts import processes
 from croco.engines.base import Answered, Completion, Request
 from croco.engines.process import EngineCrash, IsolatedGenerator, IsolatedScorer
 from croco.errors import UserError
+from croco.jobs import memory
 from tests.support import interrupts
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,13 @@ class Counting:
     def __init__(self, fail_at: str | None = None, how: str = "kill") -> None:
         self.fail_at, self.how = fail_at, how
         self.settings = {"engine": "counting", "told": os.environ.get("CROCO_TEST_TOLD")}
+        self.held = 0  # bytes of a device: a KiB for each thing done
+
+    def peak(self) -> int:
+        return self.held
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        self.held += 1024
         for request in requests:
             for sample in request.samples:
                 if request.prompt_id == self.fail_at and sample == 1:
@@ -60,6 +66,7 @@ def wanted(count: int, samples: int = 2) -> list[Request]:
 
 
 def test_answers_come_back_from_another_process_again_and_again() -> None:
+    memory.begin()
     engine = IsolatedGenerator(Counting, {"CROCO_TEST_TOLD": "yes"})
     assert engine.settings == {"engine": "counting", "told": "yes"}
     assert "CROCO_TEST_TOLD" not in os.environ
@@ -67,6 +74,7 @@ def test_answers_come_back_from_another_process_again_and_again() -> None:
     for count in (40, 0, 3):  # more than are asked for at once, none, and few
         made = [(c.request.prompt_id, c.sample, c.token_ids, c.logp) for c in engine.generate(iter(wanted(count)))]
         assert made == [(r.prompt_id, s, [r.seed, s], -s) for r in wanted(count) for s in range(2)]
+    assert memory.peaks()["device_peak"] == 3 * 1024  # as the engine's process told behind each command
     engine.close()
     with pytest.raises(ProcessLookupError):
         os.kill(engine.pid, 0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from croco import tracking
@@ -26,7 +29,8 @@ from tests.support import ledger
 from tests.support.builders import build_adapter
 from tests.support.ledger import Ledger, Overdrawn
 
-SMALL = "prompts.train=4 prompts.heldout=2 sampling.samples=4 lang.languages=[en,da] method.batch_size=2 logger=none evals=none"
+EXPERIMENTS = CONF.parent / "experiments"
+SMALL = "prompts.train=4 prompts.heldout=2 sampling.samples=4 lang.languages=[en,da] method.batch_size=2 logger=none"
 ENGINES = {
     "hf": "engine=hf",
     "hf apart": "engine=hf engine.isolate=true",
@@ -56,17 +60,24 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(run: str, engine: str, folder: Path) -> Config:
-    words = f"{SMALL} {RUNS[run]} {ENGINES[engine]} paths.artifacts={folder}"
+    words = f"{SMALL} evals=none {RUNS[run]} {ENGINES[engine]} paths.artifacts={folder}"
     places = {"policy": MODELS / "policy", "other": MODELS / "other_policy"}
     if "{tool}" in words:
         places["tool"] = stub.install(folder / "environment")
+    return composed(words.format(**places).split())
+
+
+def composed(words: Sequence[str]) -> Config:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return strict(compose("config", overrides=words.format(**places).split()))
+        return strict(compose("config", overrides=list(words)))
 
 
 def walk(run: str, engine: str, folder: Path, adapter: Path) -> Ledger:
     """The whole chain, but for its last tables."""
-    config = config_of(run, engine, folder)
+    return walked(config_of(run, engine, folder), folder, adapter)
+
+
+def walked(config: Config, folder: Path, adapter: Path) -> Ledger:
     store, progress = Store(folder, {"run": {}, "seed": 1}), Progress(Console(file=io.StringIO()))
     with ledger.used(adapter, MODELS / "reward") as device:
         config = english.prepared(config, store, progress, tracking.silence())
@@ -90,6 +101,32 @@ def test_rounds_and_what_comes_behind_them_have_room(tmp_path: Path, adapter: Pa
     """Generator and scorer stay, 0.25 of the device each, beside a training that takes 0.4; each is loaded once."""
     seen = walk("rounds alone", "vllm, less", tmp_path, adapter).seen
     assert Counter(seen) == {"training": 2, "policy in training": 1, "IsolatedGenerator": 2, "IsolatedScorer": 1}
+
+
+def jobs(experiment: Path) -> list[list[str]]:
+    """What each job of a sweep says, but for seeds, and for all but the first of what only chooses other pairs of a pool."""
+    params = OmegaConf.load(experiment).hydra.sweeper.params
+    parser = OverridesParser.create()
+    every = []
+    for key, values in params.items():
+        (one,) = parser.parse_overrides([f"{key}={values}"])
+        said = list(one.sweep_string_iterator()) if one.is_sweep_override() else [str(values)]
+        every.append([f"{key}={value}" for value in said[: 1 if key in ("seed", "+pairing/points") else None]])
+    return [list(job) for job in itertools.product(*every)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", sorted(EXPERIMENTS.glob("*_tiny.yaml")), ids=lambda path: path.stem)
+def test_nobody_holds_what_another_needs_in_a_shipped_experiment(
+    experiment: Path, tmp_path: Path, adapter: Path
+) -> None:
+    """With the engine of which each takes all of the device but for a few percent."""
+    for number, job in enumerate(jobs(experiment)):
+        words = [f"experiments={experiment.stem}", *job, *SMALL.split(), ENGINES["vllm"]]
+        seen = walked(
+            composed([*words, f"paths.artifacts={tmp_path / str(number)}"]), tmp_path / str(number), adapter
+        ).seen
+        assert "training" in seen
 
 
 @pytest.mark.slow

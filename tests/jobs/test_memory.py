@@ -25,7 +25,9 @@ def test_a_training_in_processes_of_its_own_is_in_the_mark(monkeypatch) -> None:
     """Of this process on its device and of the processes it started, whichever held most; without a device no mark."""
     memory.begin()
     assert "device_peak" not in memory.peaks()
-    devices.of_children.append(5)
+    devices.child_held(5)
+    devices.child_held(0)
+    devices.child_held(3)
     assert memory.peaks()["device_peak"] == 5
     monkeypatch.setattr(memory, "_cuda", lambda: SimpleNamespace(max_memory_allocated=lambda: 7))
     assert memory.peaks()["device_peak"] == 7
