@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from croco.config import Config
+from croco.config.rewards import RewardRankingConfig
 from croco.config.scorers import CHECKPOINTS, TINY, preferences_of
 from croco.config.worlds import rewards
 from croco.errors import UserError
@@ -53,6 +54,9 @@ def _models(config: Config) -> Iterator[Need]:
         name = "base" if part.kind == "trained" else "path"
         if own is not None:
             yield Need(f"{key}.{name}", str(own), part.revision, with_code=part.trust_remote_code)
+    key, ranking = _ranking(config)
+    if ranking is not None and ranking.beside is not None:
+        yield Need(f"{key}.beside", ranking.beside, None)
     if config.translation.model is not None and config.translation.targets(config.lang.languages):
         yield Need("translation.model", config.translation.model, config.translation.revision)
     if config.source.model is not None and (
@@ -67,11 +71,19 @@ def _models(config: Config) -> Iterator[Need]:
             yield Need("judge.path", str(judge.path), judge.revision, with_code=judge.trust_remote_code)
 
 
-def _data(config: Config) -> Iterator[Need]:
-    from croco.evals.arena.questions import code_of
+def _ranking(config: Config) -> tuple[str, RewardRankingConfig | None]:
+    """How the run's reward is measured, and the key that says so."""
     from croco.stages.reward_ranking import settings_of
 
-    prompts, arena, ranking, spoken = config.prompts, config.evals.arena, settings_of(config), config.lang.languages
+    key = "evals.reward_ranking" if config.evals.reward_ranking is not None else "reward.measured"
+    return key, settings_of(config)
+
+
+def _data(config: Config) -> Iterator[Need]:
+    from croco.evals.arena.questions import code_of
+
+    prompts, arena, spoken = config.prompts, config.evals.arena, config.lang.languages
+    measured, ranking = _ranking(config)
     translated = (config.translation.source,) if config.translation.targets(spoken) else ()
 
     def rows(key: str, given: Any, languages: Sequence[str], name: str | None = None) -> Need:
@@ -86,7 +98,7 @@ def _data(config: Config) -> Iterator[Need]:
         codes = tuple(code for language in spoken if (code := code_of(language)) is not None)
         yield Need("evals.arena.path", str(arena.path), arena.revision, "dataset", codes, tuple(spoken), "test")
     if ranking is not None and ranking.path is not None:
-        yield rows("evals.reward_ranking.path", ranking, spoken)
+        yield rows(f"{measured}.path", ranking, spoken)
     for key, part in rewards(config):
         if part.kind == "trained" and part.training is not None:
             for number, given in enumerate(preferences_of(part, key)):

@@ -248,9 +248,13 @@ def _reads(stage: Stage, config: Config, earlier: Sequence[Stage]) -> list[str]:
     return [*(need.partition("@")[0] for need in (*stage.needs, *stage.also(config))), *narrowing]
 
 
+def _many(stage: Stage, config: Config) -> int:
+    return len(stage.languages(config)) if stage.per_language else 1
+
+
 def _levels(config: Config, planned: dict[str, Artifact | Artifacts], users: Counter[str]) -> list[Planned]:
     """The stages that have something to make, in order."""
-    from croco.stages import stages
+    from croco.stages import behind_training, stages
 
     found: dict[str, Planned] = {}
     earlier: list[Stage] = []
@@ -261,6 +265,8 @@ def _levels(config: Config, planned: dict[str, Artifact | Artifacts], users: Cou
         if addresses:
             wants = resources(stage, config)
             hours = work.gpu_hours(stage.name, config) * len(addresses)
+            if stage.name == "training":  # whose part goes on with what is measured by step
+                hours += sum(work.gpu_hours(one.name, config) * _many(one, config) for one in behind_training(config))
             long = hours > MOMENT or stage.name in work.UNCOUNTED
             kind = _kind(stage, wants, long and max(users[one] for one in addresses) > 1)
             before = tuple(name for name in _reads(stage, config, earlier) if name in found)

@@ -82,8 +82,9 @@ def reckon(config: Config, hardware: Hardware, own: Rates) -> Iterator[Row]:
     from croco.stages import stages
 
     last = None
-    for stage in (one for one in stages() if one.wanted(config)):
-        many = len(stage.languages(config)) if stage.per_language else 1
+    chain = ((one, one.name, 1) for one in stages() if one.wanted(config))
+    for stage, called, many in (*chain, *_by_step(config)):
+        many *= len(stage.languages(config)) if stage.per_language else 1
         for done in work.of(stage.name, config, own):
             holding = _holding(stage, done, config, hardware, own)
             busy = _busy(stage, holding, config, hardware)
@@ -91,7 +92,18 @@ def reckon(config: Config, hardware: Hardware, own: Rates) -> Iterator[Row]:
             if stage.name != "training" and (done.path, done.role) != last:
                 seconds += _start(config, own, busy)
             last = done.path, done.role
-            yield Row(stage.name, many, done, holding, busy, seconds, many * _bytes(stage, done, config, own))
+            yield Row(called, many, done, holding, busy, seconds, many * _bytes(stage, done, config, own))
+
+
+def _by_step(config: Config) -> Iterator[tuple[Stage, str, int]]:
+    """What is measured by step: one stage of each kind, what they are called, and how many there are of them."""
+    from croco.stages import behind_training
+
+    kinds: dict[str, list[Stage]] = {}
+    for stage in behind_training(config):
+        if found := work.BY_SYSTEM.fullmatch(stage.name):
+            kinds.setdefault(found["what"], []).append(stage)
+    yield from ((found[-1], f"{what} by step", len(found)) for what, found in kinds.items())
 
 
 def _start(config: Config, own: Rates, busy: int) -> float:
@@ -137,7 +149,8 @@ def _bytes(stage: Stage, done: Work, config: Config, own: Rates) -> float:
     if done.role == "trains":
         adapter = done.shape.adapter(config.model.lora.r, config.model.lora.targets)
         return adapter * (IN_FILE + IN_FILE + TRAINED / 2)  # itself, and a checkpoint: adapter and two moments
-    return own.reward * done.rows if stage.name in work.SCORED else own.table * done.written
+    rewards = done.role in ("reads", "judges") and stage.name != "arena_verdicts"
+    return own.reward * done.rows if rewards else own.table * done.written
 
 
 def table(rows: Sequence[Row], hardware: Hardware) -> Table:

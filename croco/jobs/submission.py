@@ -45,7 +45,8 @@ def plan(configs: Sequence[Config]) -> Table:
         ("stage", "to make", "wanted by jobs, at most", "GPU hours"),
         rows,
         f"{total:,.1f} GPU hours by the rates of docs/scale.md, whatever the number of jobs: what several want they share, unit "
-        "by unit, and none holds a GPU to wait for another's answers or rewards. Online rounds are not counted.",
+        "by unit, and none holds a GPU to wait for another's answers or rewards. Neither online rounds nor what is measured by "
+        "step is counted.",
     )
 
 

@@ -1,18 +1,19 @@
 """The work of each stage in tokens, told from the configuration, and what it takes of a GPU by `rates`.
 
-Not told: online rounds' loads, looks during training, reward models' training, EuroEval, distance, reward ranking, and what is
-measured by step.
+Not told: online rounds' loads, looks during training, reward models' training, EuroEval, distance and reward ranking.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from croco.config import Config
 from croco.config.scorers import CHECKPOINTS, scoring_parts
 from croco.config.targets import bind_target
+from croco.evals.comparing.overoptimisation import GOLD, PROXY
 from croco.jobs.rates import FASTER, READER, WRITER, Rates
 from croco.models import shapes
 from croco.models.shapes import Shape
@@ -21,8 +22,9 @@ UNCOUNTED = ("reward_model", "reward_ranking", "euroeval_base", "euroeval_tuned"
 """Stages that take a GPU for what a configuration does not tell."""
 DECODED = ("generations", "other_generations")
 SCORED = ("scores", "other_scores", "reference_scores")
-HELDOUT = ("answers_base", "answers_tuned")
-CHECKED = ("checked_base", "checked_tuned")
+HELDOUT, CHECKED = "answers", "checked"
+BY_SYSTEM = re.compile(r"(?P<what>[a-z]+)_(?:base|tuned|\d+)")
+"""Names of stages that do the same of base, tuned and the steps between them (croco/stages/by_step.py)."""
 ARENA = ("arena_candidate", "arena_opponent")
 
 
@@ -68,6 +70,8 @@ def of(stage: str, config: Config, rates: Rates) -> Iterator[Work]:
     answer = min(rates.answer, sampling.max_new_tokens)
     longest = _longest(config)
     pool = prompts.train * sampling.samples
+    by_system = BY_SYSTEM.fullmatch(stage)
+    what = by_system["what"] if by_system else ""
     if stage in DECODED:
         others = stage != "generations" or config.source.kind == "off_policy"
         yield _writer(_other(config) if others else _policy(config), pool, answer, longest)
@@ -79,9 +83,11 @@ def of(stage: str, config: Config, rates: Rates) -> Iterator[Work]:
         most = made.max_input_tokens + made.max_new_tokens
         translator = Work("translation.model", str(made.model), made.revision, made.dtype, "writes", 0)
         yield _writer(translator, rows, rates.prompt, most)
-    elif stage in HELDOUT:
+    elif what == HELDOUT:
         yield _writer(_policy(config), prompts.heldout, answer, longest)
-    elif stage in CHECKED and config.evals.checks is not None:
+    elif what in (PROXY, GOLD):
+        yield from _by_step(what, config, rates.prompt + answer)
+    elif what == CHECKED and config.evals.checks is not None:
         checks = config.evals.checks
         most = checks.max_new_tokens or sampling.max_new_tokens
         own = min(rates.answer, most)
@@ -145,6 +151,15 @@ def _rewards(config: Config, rows: float, tokens: float) -> Iterator[Work]:
             key = "reward.base" if part.kind == "trained" else "reward.path"
             many = rows * (part.members if part.kind == "trained" else 1)
             yield Work(key, path, part.revision, part.dtype, "reads", many, read=many * tokens, longest=part.max_length)
+
+
+def _by_step(metric: str, config: Config, tokens: float) -> Iterator[Work]:
+    """Rewards of one system's held-out answers: the run's own, or the second one."""
+    from croco.stages import proxies
+
+    view, key = (proxies.gold, "evals.gold.reward") if metric == GOLD else (proxies.proxy, "reward")
+    for work in _rewards(view(config), config.prompts.heldout, tokens):
+        yield replace(work, key=work.key.replace("reward", key, 1))
 
 
 def _arena(stage: str, config: Config, rates: Rates) -> Iterator[Work]:

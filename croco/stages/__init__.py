@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from croco.artifacts.store import Artifact, Artifacts
 from croco.config import Config
 from croco.config.worlds import reads_reward
 from croco.evals.comparing.overoptimisation import GOLD, PROXY
 from croco.stages.base import Stage, brought
+
+if TYPE_CHECKING:
+    from croco.stages.by_step import Measured
 
 
 def stages() -> tuple[Stage, ...]:
@@ -103,8 +107,22 @@ def _rewarded(stage: Stage) -> Stage:
     return replace(stage, wanted=lambda config: reads_reward(config) and stage.wanted(config))
 
 
+def behind_training(config: Config) -> list[Stage]:
+    """Stages that come of what training has made and that `stages` does not have, by numbers for steps (`by_step.planned`)."""
+    from croco.stages import by_step, scores
+
+    there = {stage.name for stage in stages() if stage.wanted(config)}
+    return [one for one in by_step.planned(_measured(scores.STAGE), config) if one.name not in there]
+
+
 def _by_step(scores: Stage) -> Callable[[Config, Mapping[str, Artifact | Artifacts]], Sequence[Stage]]:
     """What measures the adapters of chosen steps of training."""
+    from croco.stages import by_step
+
+    return functools.partial(by_step.stages_of, _measured(scores))
+
+
+def _measured(scores: Stage) -> Sequence[Measured]:
     from croco.stages import by_step, checks, generations, proxies, quality
 
     def rewarded(metric: str, view: Callable[[Config], Config], wanted: Callable[[Config], bool]) -> by_step.Measured:
@@ -126,7 +144,7 @@ def _by_step(scores: Stage) -> Callable[[Config, Mapping[str, Artifact | Artifac
             graded=functools.partial(proxies.results, metric),
         )
 
-    measured = (
+    return (
         by_step.Measured(
             name=quality.STAGE.name,
             metric="quality",
@@ -154,4 +172,3 @@ def _by_step(scores: Stage) -> Callable[[Config, Mapping[str, Artifact | Artifac
         rewarded(GOLD, proxies.gold, proxies.has_gold),
         rewarded(PROXY, proxies.proxy, proxies.follows),
     )
-    return functools.partial(by_step.stages_of, measured)

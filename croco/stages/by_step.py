@@ -73,6 +73,18 @@ def stages_of(measured: Sequence[Measured], config: Config, made: Made) -> Seque
     return [*itertools.chain.from_iterable(rows), _stage(wanted, every)]
 
 
+def planned(measured: Sequence[Measured], config: Config) -> list[Stage]:
+    """The stages that will stand behind training; how many steps there will be is known, and which they are is not yet, so that
+    they are numbered."""
+    wanted = [one for one in measured if one.wanted(config)]
+    if config.evals.checkpoints is None and config.evals.gold is None:
+        return []
+    asked = config.evals.checkpoints
+    between = asked - 1 if isinstance(asked, int) else len(asked or ())
+    found = (one for of in wanted for column in of.stages(range(between + 2)).values() for one in column)
+    return list({one.name: one for one in found}.values())
+
+
 def _kept(training: Artifact) -> str:
     steps = sorted(int(path.name.partition("-")[2]) for path in training.path.glob("steps/step-*"))
     return ", ".join(map(str, steps))

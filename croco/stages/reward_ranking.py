@@ -14,6 +14,7 @@ from croco.artifacts.addresses import canonical
 from croco.artifacts.records import Prompt, Result
 from croco.config import Config, RewardConfig, RewardRankingConfig
 from croco.config.scorers import measures, to_train, trained_part
+from croco.config.worlds import reads_reward
 from croco.errors import UserError
 from croco.evals.comparing import paired
 from croco.evals.ranking import accuracy as ranking
@@ -49,8 +50,8 @@ def stage(scores: Stage) -> Stage:
 
 
 def settings_of(config: Config) -> RewardRankingConfig | None:
-    """What the evaluation says, or else the reward itself."""
-    return config.evals.reward_ranking or measures(config.reward)
+    """What the evaluation says, or else the reward itself; None where nothing is scored by it."""
+    return (config.evals.reward_ranking or measures(config.reward)) if reads_reward(config) else None
 
 
 def below(config: Config, summary: dict[str, Any]) -> dict[str, str]:

@@ -73,6 +73,31 @@ def test_what_is_brought_takes_the_place_of_prompts_and_rewards() -> None:
     )
 
 
+def test_the_model_beside_a_measured_reward_is_needed() -> None:
+    """By the key that names it, where the reward says how it is measured and where an evaluation does; not without rewards."""
+    own = ["model=eurollm", "lang=en", "evals=checks", "prompts=laerebogen"]
+    trained = [
+        *own,
+        "reward=trained",
+        "reward.base=org/base",
+        "reward.preferences=org/p",
+        "reward.measured.beside=org/beside",
+    ]
+
+    def found(*words: str) -> dict[str, str]:
+        return {need.key: need.repository for need in needs.of(config_of(*words)) if "beside" in need.repository}
+
+    assert found(*trained) == {"reward.measured.beside": "org/beside"}
+    asked = [
+        *own,
+        "evals=[checks,reward_ranking]",
+        "evals.reward_ranking.path=org/b",
+        "evals.reward_ranking.beside=org/beside",
+    ]
+    assert found(*asked) == {"evals.reward_ranking.beside": "org/beside"}
+    assert found(*trained, "data=pairs", "data.path=org/pairs") == {}
+
+
 @pytest.mark.slow
 def test_fetched_here_and_run_without_a_network(tmp_path: Path) -> None:
     """Real clients, a hub of our own: the run finds models and prompts by their commit when it is gone, and the doctor, too."""

@@ -35,6 +35,26 @@ def test_hours_of_the_papers_size() -> None:
     assert work.gpu_hours("pairs", mono) == work.gpu_hours("report", mono) == 0
 
 
+def test_what_is_measured_by_step_is_counted() -> None:
+    """Quarters of a training: base, tuned and three steps between them. The three answer 200 held-out prompts with 400 tokens; of
+    all five the run's reward and the second one read 600 tokens an answer, in each of two languages."""
+    gold = (
+        "evals=[checks,gold]",
+        "evals.gold.reward.path=Skywork/Skywork-Reward-V2-Llama-3.1-8B",
+        "evals.checkpoints=4",
+    )
+    config = config_of("model=eurollm", "lang=[da,de]", "prompts.heldout=200", "engine=hf", *gold)
+    found = rows_of("80GB", config)
+    steps = {name: found[f"{name} by step"] for name in ("answers", "checked", "proxy", "gold")}
+    assert {name: row.languages for name, row in steps.items()} == {"answers": 6, "checked": 6, "proxy": 10, "gold": 10}
+    assert steps["answers"].seconds == pytest.approx(6 * 200 * 400 / 12_000)
+    assert steps["proxy"].seconds == pytest.approx(10 * 200 * 600 / 25_000)
+    assert (steps["gold"].work.key, steps["proxy"].work.key) == ("evals.gold.reward.path", "reward.path")
+    assert all(work.takes_device(name, config) for name in ("answers_309", "checked_7", "proxy_base", "gold_309"))
+    alone = rows_of("80GB", config_of("model=eurollm", "lang=[da,de]", "evals=checks"))
+    assert not [name for name in alone if "by step" in name]
+
+
 def test_what_the_papers_size_holds_of_an_h100() -> None:
     """85.0 GB. Weights 2 x 9.15e9; the cache the rest of nine tenths; activations 45 GB in packs of 8,192 as measured, so nothing
     is computed again; 50.9 million parameters of the adapter at 16 bytes. 8.96 million answers of 2,580 bytes on disk."""

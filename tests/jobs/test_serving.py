@@ -155,7 +155,7 @@ def test_a_judge_has_room_for_what_it_reads_and_writes(
     folder = written(tmp_path, max_position_embeddings=context).path
     monkeypatch.setattr(judges, "tokenizer_of", lambda checkpoint: None)
     monkeypatch.setattr("croco.rewards.factory.text.load_tokenizer", lambda *_: None)
-    monkeypatch.setattr(factory, "generator", lambda engine, *_: built.append(engine.given))
+    monkeypatch.setattr(factory, "generator", lambda engine, *_, **__: built.append(engine.given))
     config = with_keys(
         {
             "judge": replace(plain().judge, kind="model", path=folder, max_prompt=28672, max_new_tokens=4096),
