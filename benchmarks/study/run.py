@@ -19,16 +19,20 @@ def sweep(arm: Arm, artifacts: Path) -> Path:
     return artifacts / "sweeps" / f"study-{arm.name}"
 
 
-def everything(chosen: Sequence[Arm], artifacts: Path, at_once: int) -> list[str]:
-    """Run the arms; returns the names of those of which a job failed."""
+def everything(
+    chosen: Sequence[Arm], artifacts: Path, at_once: int, common: Sequence[str] = arms.COMMON, also: Sequence[str] = ()
+) -> list[str]:
+    """Run the arms with the words `common` to them, and `also` some that hardware asks for; returns the names of those of which
+    a job failed."""
     jobs = sum(len(arm.seeds) for arm in chosen)
     failed, done, started = [], 0, time.monotonic()
-    for share in noise.SHARES:
-        noise.write(artifacts, share)
+    if common == arms.COMMON:
+        for share in noise.SHARES:
+            noise.write(artifacts, share)
     for name in builds.BUILDS.keys() & {arm.name for arm in chosen}:
         builds.BUILDS[name](artifacts)
     with ThreadPoolExecutor(at_once) as pool:
-        made = {pool.submit(_run, arm, artifacts): arm for arm in chosen}
+        made = {pool.submit(_run, arm, artifacts, [*common, *arm.words, *also]): arm for arm in chosen}
         for future in as_completed(made):
             arm, code = made[future], future.result()
             done += len(arm.seeds)
@@ -48,12 +52,11 @@ def _log(arm: Arm, artifacts: Path) -> Path:
     return artifacts / "logs" / f"study-{arm.name}.log"
 
 
-def _run(arm: Arm, artifacts: Path) -> int:
+def _run(arm: Arm, artifacts: Path, of_arm: Sequence[str]) -> int:
     log = _log(arm, artifacts)
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [
-        *arms.COMMON,
-        *arm.words,
+        *of_arm,
         f"seed={','.join(map(str, arm.seeds))}",
         f"paths.artifacts={artifacts}",
         f"hydra.sweep.dir={sweep(arm, artifacts)}",

@@ -11,9 +11,9 @@ from croco.show.tables import Table, markdown
 
 CORE = ("mono", "multi", "max_r", "sft", "sft_dpo_rate", "off_policy", "reference", "online_2", "offline_2")
 """The arms of the first figure, as far as they are there."""
-REAL = """SmolLM2-135M-Instruct, `croco run -m experiments=real seed=42,43,44` (a reward of rules: instructions followed, right
-language, no repetition, ended; mono pairs; prompts on topics that training has not seen). Means over the languages, 95 %
-intervals over seeds and prompts; p by the same bootstrap."""
+REAL = """SmolLM2-135M-Instruct, `make real-study` (a reward of rules: instructions followed, right language, no repetition,
+ended; prompts on topics that training has not seen). Means over the languages, 95 % intervals over seeds and prompts; p by the
+same bootstrap."""
 
 
 def drawings(study: Json) -> dict[str, str]:
@@ -70,7 +70,7 @@ what the method does can be measured without a judge, by anyone, on two cores: `
 {heldout} held-out open prompts, of whose kind the preferences are, and {structured} of structured tasks, which no preference is
 about. The claims and how each is tested were written down before (benchmarks/study/claims.py). Intervals are 95 %, by a bootstrap
 over seeds and prompts; p-values are Holm-adjusted over all comparisons of all claims. What this world says of models a thousand
-times larger is a question, not an answer; the second table of this kind is `make real`, on SmolLM2."""
+times larger is a question, not an answer; the second table of this kind is `make real-study`, on SmolLM2."""
 
 
 def _prompts(study: Json, tasks: str) -> int:
@@ -212,10 +212,10 @@ def _real(study: Json) -> Iterator[str]:
     yield "## On a real model"
     yield REAL
     languages = study["real"]["languages"]
-    several = len(next(iter(study["real"]["metrics"].values()))) > 1
     rows = [
         (
-            real.METRICS[metric] + (f", {arm}" if several else ""),
+            real.METRICS[metric],
+            arm.removeprefix("real_"),
             f"{of['macro']['first']:.3f}",
             f"{of['macro']['second']:.3f}",
             effect(of["macro"]),
@@ -226,7 +226,22 @@ def _real(study: Json) -> Iterator[str]:
         for metric, of_arms in study["real"]["metrics"].items()
         for arm, of in of_arms.items()
     ]
-    yield markdown(Table("", ("measure", "base", "tuned", "difference", "p", *languages, "seeds"), rows))
+    yield markdown(Table("", ("measure", "arm", "base", "tuned", "difference", "p", *languages, "seeds"), rows))
+    between = [
+        (
+            of["claim"],
+            f"{of['second'].removeprefix('real_')} − {of['first'].removeprefix('real_')}",
+            real.METRICS[of["metric"]],
+            effect(of["macro"]),
+            p_value(of["macro"]["p"]),
+        )
+        for of in study["real"]["contrasts"]
+    ]
+    if between:
+        yield markdown(Table("", ("claim", "difference", "measure", "found", "p"), between))
+    missing = [f"{arm.name} ({arm.about})" for arm in real.ARMS if arm.name not in study["real"]["metrics"]["language"]]
+    if missing:
+        yield f"Not run: {'; '.join(missing)}."
 
 
 def _shares(study: Json) -> Iterator[str]:
