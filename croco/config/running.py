@@ -27,6 +27,7 @@ NAMED = {
     "gpu_memory_utilization": "gpu_memory_utilization",
 }
 """Keys of `engine`, and of each of its roles -> vLLM's arguments."""
+TAKEN = 0.92  # of a GPU's memory, that vLLM takes where nothing else is said
 QUANTIZATIONS = (
     *("auto_awq", "auto_gptq", "awq", "awq_marlin", "compressed-tensors", "deepseek_v4_fp8", "experts_int8", "fp8"),
     *("fp8_per_block", "fp8_per_channel", "fp8_per_tensor", "gpt_oss_mxfp4", "gptq", "gptq_marlin", "humming", "inc"),
@@ -125,6 +126,11 @@ class EngineConfig:
         if self.name != "vllm" or "max_model_len" in self.options:
             return self
         return replace(self, options={**self.options, "max_model_len": tokens})
+
+    @property
+    def share(self) -> float:
+        """Of a GPU's memory, that vLLM takes; of an engine of a role."""
+        return float(self.given.get("gpu_memory_utilization") or TAKEN)
 
     @property
     def given(self) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from croco.artifacts.store import canonical
 from croco.config import Config, EngineConfig, ModelConfig, SamplingConfig
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ROOM_FOR_TWO = 0.5  # of a device's memory, that one of two engines may take beside the training
 READ_AHEAD = 1024  # prompts that an engine of several gets at a time, where it brings them in order of length
-TAKEN = 0.92  # of it, that vLLM takes where nothing else is said
 
 
 def generator(
@@ -45,63 +44,56 @@ def generator(
     Raises:
         UserError: the engine is not installed, or the checkpoint cannot be loaded.
     """
-    options = engine.given
+
+    def inside(**changes: Any) -> Callable[[], Generator]:
+        return partial(
+            generator, replace(engine, isolate=False, **changes), checkpoint, tokenizer, sampling, logps, form
+        )
+
     if engine.ray is not None:
         from croco.engines.ray_engine import RayGenerator
 
-        inside = replace(engine, isolate=False, ray=None)
-        build = partial(generator, inside, checkpoint, tokenizer, sampling, logps, form)
-        return RayGenerator(build, engine.ray, engine.environment, engine.prompts_per_unit)
+        return RayGenerator(inside(ray=None), engine.ray, engine.environment, engine.prompts_per_unit)
     if len(places(engine)) > 1:
         from croco.engines.spread import SpreadGenerator
 
-        build = partial(
-            generator, replace(engine, isolate=False, devices=1), checkpoint, tokenizer, sampling, logps, form
-        )
         window = None if takes_as_needed(engine) else READ_AHEAD
-        return SpreadGenerator(build, [{**engine.environment, **place} for place in places(engine)], window)
+        return SpreadGenerator(inside(devices=1), [{**engine.environment, **p} for p in places(engine)], window)
     if engine.isolate:
         from croco.engines.process import IsolatedGenerator
 
-        build = partial(generator, replace(engine, isolate=False), checkpoint, tokenizer, sampling, logps, form)
-        return IsolatedGenerator(build, engine.environment)
+        return IsolatedGenerator(inside(), engine.environment)
+    return _here(engine, checkpoint, tokenizer, sampling, logps, form)
+
+
+def _here(
+    engine: EngineConfig,
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    sampling: SamplingConfig,
+    logps: bool,
+    form: str | None,
+) -> Generator:
+    """In this process."""
     if engine.name == "fake":
         from croco.engines.fake import FakeGenerator
 
         return FakeGenerator(tokenizer, sampling.max_new_tokens)
+    drawn = sampling.temperature, sampling.top_p, sampling.max_new_tokens
     if engine.name == "vllm":
         from croco.engines.vllm_engine import VLLMGenerator
 
-        return VLLMGenerator(
-            checkpoint,
-            tokenizer,
-            sampling.temperature,
-            sampling.top_p,
-            sampling.max_new_tokens,
-            engine.prompts_per_unit,
-            options,
-            logps,
-            form,
-        )
+        return VLLMGenerator(checkpoint, tokenizer, *drawn, engine.prompts_per_unit, engine.given, logps, form)
     from croco.engines.hf import HFGenerator
 
-    return HFGenerator(
-        checkpoint,
-        tokenizer,
-        sampling.temperature,
-        sampling.top_p,
-        sampling.max_new_tokens,
-        engine.batch_size,
-        logps,
-    )
+    return HFGenerator(checkpoint, tokenizer, *drawn, engine.batch_size, logps)
 
 
 def have_room_together(engine: EngineConfig) -> bool:
     """Whether a generator and a scorer may be loaded at once. vLLM takes most of a device unless it is told to take less."""
     if engine.ray is not None:
         return False  # its actors take the whole cluster
-    both = (engine.of(role).given for role in ("policy", "reward"))
-    return engine.name != "vllm" or all(own.get("gpu_memory_utilization", 1.0) < ROOM_FOR_TWO for own in both)
+    return engine.name != "vllm" or all(engine.of(role).share < ROOM_FOR_TWO for role in ("policy", "reward"))
 
 
 def places(engine: EngineConfig) -> list[Mapping[str, str]]:
@@ -121,7 +113,7 @@ def sharing(engine: EngineConfig, count: int) -> EngineConfig:
     """A role's engine for so many models that are loaded together: of vLLM's, each has its part of what one would take."""
     if engine.name != "vllm" or count < 2 or "gpu_memory_utilization" in engine.given:
         return engine
-    return replace(engine, options={**engine.given, "gpu_memory_utilization": round(TAKEN / count, 3)})
+    return replace(engine, options={**engine.given, "gpu_memory_utilization": round(engine.share / count, 3)})
 
 
 def held_generator(

@@ -8,15 +8,15 @@ needs no cluster.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from croco.engines.base import Answered, Completion, Request
-from croco.engines.process import EngineProcess, IsolatedGenerator, IsolatedScorer
+from croco.engines.process import IsolatedGenerator, IsolatedScorer
 
-M = TypeVar("M", bound=EngineProcess)
+M = TypeVar("M", IsolatedGenerator, IsolatedScorer)
 LEAST = 8  # prompts that an engine gets at a time, where there are so many for each
 
 
@@ -34,6 +34,28 @@ class _Members(Generic[M]):
             self.close()
             raise
         self.settings = self.members[0].settings
+
+    def _made(self, sources: Iterable[Iterator[Any]]) -> Iterator[Any]:
+        """What the engines make, in any order; each takes of one source, and when it has none left of the next."""
+        coming = iter(sources)
+        working: dict[Any, tuple[M, Iterator[Any]]] = {}
+
+        def go_on(member: M) -> None:
+            working.pop(member.connection, None)
+            if (source := next(coming, None)) is not None:
+                member.begin()
+                working[member.connection] = member, source
+
+        for member in self.members:
+            go_on(member)
+        while working:
+            for connection in wait(list(working)):
+                member, source = working[connection]
+                made = member.take(source)
+                if made is not None:
+                    yield made
+                elif member.idle:
+                    go_on(member)
 
     def close(self) -> None:
         for member in self.members:
@@ -55,26 +77,7 @@ class SpreadGenerator(_Members[IsolatedGenerator]):
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """See `base.Generator`."""
-        parts = (self._parts if self.window is None else self._windows)(iter(requests))
-        working: dict[Any, tuple[IsolatedGenerator, Iterator[Request]]] = {}
-
-        def go_on(member: IsolatedGenerator) -> None:
-            """With the next part, where there is one."""
-            working.pop(member.connection, None)
-            if (part := next(parts, None)) is not None:
-                member.begin()
-                working[member.connection] = member, part
-
-        for member in self.members:
-            go_on(member)
-        while working:
-            for connection in wait(list(working)):
-                member, part = working[connection]
-                made = member.take(part)
-                if made is not None:
-                    yield made
-                elif member.idle:
-                    go_on(member)
+        yield from self._made((self._parts if self.window is None else self._windows)(iter(requests)))
 
     def _parts(self, coming: Iterator[Request]) -> Iterator[Iterator[Request]]:
         """For each engine a few to begin with, so that none takes all before another has asked; then what it has room for."""
@@ -110,27 +113,9 @@ class SpreadScorer(_Members[IsolatedScorer]):
         """See `base.Scorer`; each engine has its part."""
         size = max(1, -(-len(answers) // len(self.members)))
         parts = [list(answers[first : first + size]) for first in range(0, len(answers), size)]
-        found = dict(self._streamed([iter([part]) for part in enumerate(parts)]))
+        found = dict(self._made(iter([part]) for part in enumerate(parts)))
         return [reward for number in range(len(parts)) for reward in found[number]]
 
     def stream(self, parts: Iterable[list[Answered]]) -> Iterator[tuple[int, list[float | None]]]:
-        """See `base.scored`: each part is scored whole, as one engine would."""
-        coming = enumerate(parts)
-        yield from self._streamed([coming] * len(self.members))
-
-    def _streamed(
-        self, coming: Sequence[Iterator[tuple[int, list[Answered]]]]
-    ) -> Iterator[tuple[int, list[float | None]]]:
-        """Of numbered parts, one source for each engine."""
-        working: dict[Any, tuple[IsolatedScorer, Iterator[tuple[int, list[Answered]]]]] = {}
-        for member, source in zip(self.members, coming, strict=False):  # fewer answers than engines leave some without
-            member.begin()
-            working[member.connection] = member, source
-        while working:
-            for connection in wait(list(working)):
-                member, source = working[connection]
-                made = member.take(source)
-                if made is not None:
-                    yield made
-                elif member.idle:
-                    del working[connection]
+        """See `base.scored`: each part is scored whole, as one engine would, by whichever engine asks for it."""
+        yield from self._made(repeat(enumerate(parts), len(self.members)))

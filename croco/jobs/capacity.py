@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from croco.config import Config
+from croco.config.running import TAKEN
 from croco.errors import UserError
 from croco.jobs.rates import Rates
 from croco.jobs.work import Work
@@ -17,7 +18,6 @@ from croco.training.limits import LEAST, RESERVE
 CARD = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)G[iI]?B")
 USABLE = 0.99  # of a card's 2**30 bytes a GB; measured: 85.0e9 of an H100's 80 * 2**30
 BATCH = 1024  # answers that the transformers engine writes together on a GPU, where `engine.batch_size` does not say it
-UTILISATION = 0.9  # vLLM's own, where `engine.options.gpu_memory_utilization` does not say it
 QUANTISED: Mapping[str, float] = {"fp8": 1.0, "bitsandbytes": 0.6, "awq": 0.6, "gptq": 0.6}
 """Bytes a parameter under `quantization`, scales among them."""
 
@@ -80,7 +80,7 @@ def engine(stage: str, work: Work, config: Config, hardware: Hardware, rates: Ra
         )
     shape, element = work.shape, BYTES.get(work.dtype, 2)
     vllm = config.engine.name == "vllm"
-    share = float(options.get("gpu_memory_utilization") or UTILISATION) if vllm else 1.0
+    share = float(options.get("gpu_memory_utilization") or TAKEN) if vllm else 1.0
     context = int(options.get("max_model_len") or shape.context)
     longest = min(work.longest, context)
     one = shape.cache(longest, element) / over

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from croco.cli import commandline
 from croco.config import Config
+from croco.engines import factory
 from croco.errors import UserError
 from croco.jobs import capacity, rates, work
 from croco.jobs.capacity import Hardware, Holding
@@ -108,8 +109,6 @@ def _by_step(config: Config) -> Iterator[tuple[Stage, str, int]]:
 
 def _start(config: Config, own: Rates, busy: int) -> float:
     """Of an engine on each of its GPUs. Rounds load it again and again, where it cannot stay beside the training."""
-    from croco.engines import factory
-
     if config.engine.name != "vllm":
         return 0.0
     times = 1 if factory.have_room_together(config.engine) else rounds(config)
@@ -190,8 +189,9 @@ def notes(rows: Sequence[Row], config: Config, hardware: Hardware, own: Rates) -
     yield from _models(rows)
     if not config.data.made:
         yield f"examples of ready-made data are not counted: training is taken to have {config.prompts.train:,} a language"
-    if (times := rounds(config)) > 1:
-        yield f"{times:,} rounds: each starts its engines again, unless engine.options.gpu_memory_utilization is below 0.5"
+    if (times := rounds(config)) > 1 and not factory.have_room_together(config.engine):
+        most = f"{factory.ROOM_FOR_TWO:g}"
+        yield f"{times:,} rounds: each starts its engines again, unless engine.gpu_memory_utilization is below {most}"
     if any(row.holding for row in rows) and config.engine.name == "hf":
         yield "engine=hf: the rates are vLLM's; transformers takes longer, and on a CPU much longer"
     from croco.stages import stages

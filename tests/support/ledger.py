@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import torch
 
+from croco.config.running import TAKEN
 from croco.engines import hf, process
 from croco.engines.base import Answered, Completion, Request
-from croco.engines.factory import TAKEN
 from croco.engines.fake import FakeGenerator, FakeScorer
 from croco.evals.benchmarks import tool
 from croco.models import checkpoints, devices, merged
