@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from croco.artifacts import refusals
 from croco.config import LoggerConfig
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ class Mirrored:
 
 class Tracker:
     """Silence; the interface of every tracker."""
+
+    records = False
+    """Whether it keeps files of its own."""
 
     def log(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Numbers at a step."""
@@ -72,6 +76,8 @@ class Trackers:
         self._parts: list[Trackers] = []
         self.offline = 0
         """Runs that were recorded offline."""
+        self.cut = False
+        """Whether there was no room for a record when it ended: W&B writes on and says nothing."""
 
     def part(self, name: str) -> Trackers:
         """Those of a run inside this one."""
@@ -88,20 +94,31 @@ class Trackers:
     def end(self, job_type: str) -> None:
         """The work is done."""
         if job_type in self._open:
-            self._open.pop(job_type).close()
+            self._ended(self._open.pop(job_type), 0)
 
     def close(self, exit_code: int) -> None:
         """End what is still open: what failed, or was interrupted."""
         for trackers in self._parts:
             trackers.close(exit_code)
             self.offline += trackers.offline
+            self.cut |= trackers.cut
             trackers.offline = 0
         while self._open:
-            self._open.popitem()[1].close(exit_code)
+            self._ended(self._open.popitem()[1], exit_code)
+
+    def _ended(self, tracker: Tracker, exit_code: int) -> None:
+        tracker.close(exit_code)
+        if tracker.records and not refusals.takes(self.folder):
+            self.cut = True
 
     @property
     def hint(self) -> str:
         """What a person should know at the end, in one line; nothing when all was sent."""
+        if self.cut:
+            return (
+                f"W&B: {self.folder}: no room to write; its records of this run are cut and not to be sent: remove them and make "
+                "room. What is made does not depend on them"
+            )
         if not self.offline:
             return ""
         files = self.folder / "wandb" / f"offline-run-*-{self.run_id}-*"

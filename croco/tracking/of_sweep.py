@@ -37,7 +37,8 @@ def tell(
     if page.is_file():
         tracker.page("comparison", page)
     trackers.close(0)
-    sent.write_text(digest, encoding="utf-8")
+    if not trackers.cut:
+        sent.write_text(digest, encoding="utf-8")
     return trackers.hint
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ COPIED_AT_MOST = 256 * 2**20  # bytes of an artifact; a larger one is named by w
 class WandbTracker(Tracker):
     """Mirrors one kind of a job's work; offline without a key."""
 
+    records = True
+
     def __init__(self, job: Trackers, job_type: str, metrics: Metrics) -> None:
         import wandb
 
@@ -34,26 +37,27 @@ class WandbTracker(Tracker):
         os.environ.setdefault("WANDB_SILENT", "true")
         mode: Any = job.mode
         self._offline = mode == "offline"
-        self._run: Any = wandb.init(
-            project=job.config.project,
-            entity=job.config.entity,
-            group=job.config.group,
-            job_type=job_type,
-            tags=list(job.config.tags),
-            mode=mode,
-            dir=str(job.folder),
-            id=f"{job.run_id}-{job_type}",
-            name=f"{job.name} {job_type}",
-            resume="allow",
-            reinit="create_new",
-            config=dict(job.resolved),
-            settings=wandb.Settings(
-                console="off",
-                init_timeout=STARTING_SECONDS,
-                finish_timeout=ENDING_SECONDS,
-                finish_timeout_raises=False,
-            ),
-        )
+        with _own_log_may_fail():
+            self._run: Any = wandb.init(
+                project=job.config.project,
+                entity=job.config.entity,
+                group=job.config.group,
+                job_type=job_type,
+                tags=list(job.config.tags),
+                mode=mode,
+                dir=str(job.folder),
+                id=f"{job.run_id}-{job_type}",
+                name=f"{job.name} {job_type}",
+                resume="allow",
+                reinit="create_new",
+                config=dict(job.resolved),
+                settings=wandb.Settings(
+                    console="off",
+                    init_timeout=STARTING_SECONDS,
+                    finish_timeout=ENDING_SECONDS,
+                    finish_timeout_raises=False,
+                ),
+            )
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
         for name, kind in metrics.best.items():
@@ -114,9 +118,20 @@ class WandbTracker(Tracker):
         if self._run is None:
             return
         try:
-            send(self._run)
+            with _own_log_may_fail():
+                send(self._run)
         except Exception as error:
             log.warning("W&B: %s failed (%s); the run goes on, its record is on disk", what, error)
+
+
+@contextmanager
+def _own_log_may_fail() -> Iterator[None]:
+    """Within it, a line of W&B's own log for which there is no room is no traceback on the terminal."""
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 def _shown(value: Any) -> Any:

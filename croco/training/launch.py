@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from croco.artifacts import refusals
 from croco.config import Config, seeds
 from croco.engines.holder import EngineHolder
 from croco.errors import UserError
@@ -103,6 +104,8 @@ def _in_processes(
             shutil.rmtree(job, ignore_errors=True)
     if workers.returncode != 0:
         lines = [line for line in said.read_text(encoding="utf-8").splitlines() if line.startswith("croco: ")]
+        if not lines and not refusals.takes(folder):  # where its words would be
+            raise refusals.no_room(folder)
         raise UserError(
             lines[0].removeprefix("croco: ") if lines else f"training: a process failed; its words are in {said}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from croco.artifacts import processes
+from croco.artifacts import processes, refusals
 from croco.errors import UserError
 from croco.models import devices
 from croco.training import fit, handover
@@ -19,11 +19,12 @@ def main() -> None:
     devices.take(int(os.environ["LOCAL_RANK"]))  # before anything is built or loaded
     config, material, folder, store = handover.read(Path(sys.argv[1]))
     try:
-        fit.fit(config, material, folder, store, note=lambda row: None, say=lambda line: None)
+        with refusals.told(store):
+            fit.fit(config, material, folder, store, note=lambda row: None, say=lambda line: None)
+            tell_peak(Path(sys.argv[1]))
     except UserError as error:
         print(f"croco: {error}", flush=True)
         sys.exit(2)
-    tell_peak(Path(sys.argv[1]))
     leave()
 
 

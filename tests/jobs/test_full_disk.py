@@ -51,6 +51,33 @@ def test_no_room_in_any_stage(tmp_path: Path) -> None:
     assert "running" not in grown[-1]["outcomes"]
 
 
+def test_no_room_for_what_wandb_records(tmp_path: Path) -> None:
+    """Its files lie on the disk that is full, the run's do not: the run ends whole, and one line says which records are cut."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "wandb").symlink_to(tmp_path / "disk")
+    calls = [
+        [*SMALL, f"paths.artifacts={tmp_path}/runs", "logger=wandb", "logger.mode=offline", f"sampling.seed={n}"]
+        for n in (1, 2)
+    ]
+    full, roomy = small_disk.run(tmp_path, [("size=32k", [], calls[0]), ("size=64m", [], calls[1])])
+    assert (full["code"], roomy["code"]) == (0, 0), (full["whole"], roomy["whole"])
+    assert (full["trace"], roomy["trace"]) == (False, False), full["whole"]
+    (line,) = [line for line in full["whole"].splitlines() if line.startswith("W&B: ")]
+    assert line.startswith(f"W&B: {tmp_path}/runs/wandb: no room to write")
+    assert "3 runs recorded offline" in roomy["whole"]
+
+
+def test_no_room_where_two_processes_train(tmp_path: Path) -> None:
+    """The first one's checkpoint finds no room: what it says of that is what the run says, and the same command goes on."""
+    call = [*words(tmp_path), "trainer.devices=2", "trainer.strategy=ddp", "trainer.checkpoint_every=1"]
+    full, roomy = small_disk.run(tmp_path, [("size=900k", [], call), ("size=64m", [], call)])
+    assert (full["code"], full["trace"], full["left"]) == (2, False, []), full["whole"]
+    (line,) = full["said"]
+    assert line.startswith(f"croco: {tmp_path}/disk/runs/training/"), line
+    assert "no room to write" in line
+    assert roomy["code"] == 0, roomy["whole"]
+
+
 READ_ONLY = {
     "runs": "runs/logs/",
     "runs/logs": "runs/logs/",
