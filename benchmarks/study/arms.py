@@ -130,6 +130,12 @@ def _beyond() -> list[Arm]:
             ONE,
             "mono; three reward models trained here, the lowest of their rewards",
         ),
+        Arm(
+            "agreed",
+            ("reward=trained", "reward.members=3", "pairing.filters.disagreement=0.5"),
+            ONE,
+            "mono; the mean of three reward models, without the answers they disagree on (0.5 or more)",
+        ),
         *(
             Arm(
                 f"noise_{share}",

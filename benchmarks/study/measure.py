@@ -29,6 +29,7 @@ EXPLORED = (
     ("mono", "filtered"),
     ("mono", "margin"),
     ("mono", "ensemble"),
+    ("mono", "agreed"),
     ("multi", "multi_z"),
     ("multi", "multi_rank"),
     ("mono", "multi"),

@@ -19,6 +19,8 @@ class FiltersConfig:
     """Identified as another language than the prompt's; what is too short to tell is kept, and counted."""
     repetition: float | None
     """Largest share of a text's word (or character) n-grams that may be repeats; null lets all through."""
+    disagreement: float | None
+    """Largest standard deviation among the rewards that the members of an ensemble give an answer; null lets all through."""
 
 
 @dataclass

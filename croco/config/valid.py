@@ -81,6 +81,10 @@ def check(config: Config) -> None:
         check_judge(config.judge, on_tiny)
         check_options("judge.engine_options", config.judge.engine_options, config.judge.trust_remote_code)
     check_pairing(config.pairing, config.lang.languages, config.sampling.samples)
+    require(
+        config.pairing.filters.disagreement is None or config.reward.members > 1,
+        "pairing.filters.disagreement: one reward model does not disagree; reward=trained reward.members=3",
+    )
     check_worlds(config)
 
 
@@ -261,6 +265,7 @@ def check_pairing(pairing: PairingConfig, languages: list[str], samples: int) ->
         ("pairs_per_pool", pairing.pairs_per_pool, 1),
         ("pairs_per_prompt", pairing.pairs_per_prompt, 1),
         ("filters.repetition", pairing.filters.repetition, 0.0),
+        ("filters.disagreement", pairing.filters.disagreement, 0.0),
     ):
         require(value is None or value >= least, f"pairing.{key}: {value} must be at least {least}")
     for name, limit in vars(pairing.limits).items():

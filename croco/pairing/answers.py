@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,8 @@ class Answers:
     """(N,) index into sources."""
     row: NDArray[np.int64]
     """(N,) position in the generations of its source, all files one after the other."""
+    disagreement: NDArray[np.float64] | None = None
+    """(N,) standard deviation among the members of the ensemble that scored, NaN of one model; None where not asked for."""
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -96,19 +99,23 @@ class _Codes:
         return names, new
 
 
-def read(files: Mapping[str, Sequence[Path]]) -> Answers:
-    """The score tables of each source, file by file, without any text.
+def read(files: Mapping[str, Sequence[Path]], disagreement: bool = False) -> Answers:
+    """The score tables of each source, file by file, without any text; the members' `disagreement` where it is asked for.
 
     Raises:
         UserError: an answer is scored twice.
     """
     tables = [(code, path) for code, paths in enumerate(files.values()) for path in paths]
     total = sum(pq.ParquetFile(path).metadata.num_rows for _, path in tables)
-    columns = {name: np.empty(total, kind) for name, kind in KINDS.items()}
+    columns: dict[str, Any] = {name: np.empty(total, kind) for name, kind in KINDS.items()}
+    if disagreement:
+        columns["disagreement"] = np.full(total, np.nan)
     prompts, languages = _Codes(), _Codes()
     begin, rows_of_source = 0, [0] * len(files)
     for source, path in tables:
-        table = pq.ParquetFile(path, read_dictionary=KEYS).read(COLUMNS)
+        file = pq.ParquetFile(path, read_dictionary=KEYS)
+        told = disagreement and "disagreement" in file.schema_arrow.names  # ready-made scores may not have it
+        table = file.read([*COLUMNS, "disagreement"] if told else COLUMNS)
         part = slice(begin, begin + table.num_rows)
         reasons = _Codes()
         reason = reasons.column(table["finish_reason"])
@@ -118,6 +125,8 @@ def read(files: Mapping[str, Sequence[Path]]) -> Answers:
         columns["language"][part] = languages.column(table["language"])
         for name in ("sample", "reward", "tokens"):
             columns[name][part] = table[name].to_numpy()
+        if told:
+            columns["disagreement"][part] = table["disagreement"].to_numpy()
         columns["source"][part] = source
         first = rows_of_source[source]
         columns["row"][part] = np.arange(first, first + table.num_rows)

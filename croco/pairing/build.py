@@ -46,7 +46,8 @@ def build(
     Raises:
         UserError: no pair came out, or the tables do not fit one another.
     """
-    scored = answers.read({name: tables.scores for name, tables in sources.items()})
+    ensemble = config.filters.disagreement is not None
+    scored = answers.read({name: tables.scores for name, tables in sources.items()}, ensemble)
     eligible = None
     if shares is not None:
         scored, eligible = mixture.assign(scored, shares, config.seed)

@@ -1,4 +1,5 @@
-"""Answers that should not enter a pool: cut off, empty, said before, in a wrong language, stuck in a loop.
+"""Answers that should not enter a pool: cut off, empty, said before, in a wrong language, stuck in a loop, or such that the
+members of an ensemble of reward models disagree on.
 
 The paper filters nothing. Texts pass by once, a row group at a time; what stays is one mask per filter.
 """
@@ -27,6 +28,11 @@ def masks(config: FiltersConfig, answers: Answers, texts: Texts) -> tuple[dict[s
     undecided = 0
     if config.truncated:
         found["truncated"] = answers.truncated
+    if config.disagreement is not None:
+        assert answers.disagreement is not None, "read with the answers"
+        found["disagreement"] = (
+            answers.disagreement > config.disagreement
+        )  # of one model there is none, and NaN is not above
     if not (config.empty or config.duplicate or config.wrong_language or config.repetition is not None):
         return found, undecided
     empty, loop, wrong = (np.zeros(len(answers), bool) for _ in range(3))

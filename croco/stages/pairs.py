@@ -21,7 +21,10 @@ from croco.stages.base import Job, Stage, languages_of, model_of, pairs_wanted
 def slice_of(config: Config) -> dict[str, Any]:
     pairing = records.as_dict(config.pairing)
     pairing.pop("limits")  # they accept or refuse the rows, and change none
-    pairing["filters"] = records.as_dict(config.pairing.filters)
+    filters = records.as_dict(config.pairing.filters)
+    if filters["disagreement"] is None:
+        del filters["disagreement"]  # as it was before there was one
+    pairing["filters"] = filters
     if config.source.shares is not None:
         pairing["shares"] = config.source.shares
     return {

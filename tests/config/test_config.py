@@ -180,6 +180,7 @@ def test_the_papers_setting() -> None:
         ("+engine.options.trust_remote_code=true", "engine.options.trust_remote_code"),
         ("+engine.options.load_format=pt", "engine.options.load_format"),
         ("evals.quality.seconds=0", "evals.quality.seconds"),
+        ("pairing.filters.disagreement=0.5", "pairing.filters.disagreement: one reward model does not disagree"),
     ],
 )
 def test_bad_values_name_their_key(override: str, key: str) -> None:

@@ -142,6 +142,14 @@ def test_every_filter_takes_out_its_answers_and_counts_them(tmp_path: Path) -> N
     assert unfiltered[0]["chosen_sample"] == 0
 
 
+def test_answers_that_an_ensemble_disagrees_on_leave_their_pool(tmp_path: Path) -> None:
+    """The best answer's rewards lie 0.6 apart, more than 0.5; of one model, as in English, there is none."""
+    world = World(tmp_path).pool("p", "da", [9.0, 2.0, 1.0], disagreement=[0.6, 0.5, 0.0]).pool("p", "en", [3.0, 4.0])
+    rows, summary = world.build("pairing.filters.disagreement=0.5")
+    assert sides(rows) == [("da", "p da 1", "p da 2"), ("en", "p en 1", "p en 0")]
+    assert summary["report"]["left_out"] == {"failed score": 0, "disagreement": 1}
+
+
 def test_the_first_n_samples_make_the_pool(tmp_path: Path) -> None:
     rows, _ = (
         World(tmp_path).pool("p", "da", [1.0, 3.0, 2.0, 9.0, -9.0]).build("pairing=best_worst", "pairing.samples=3")

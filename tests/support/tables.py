@@ -39,12 +39,14 @@ class World:
         tokens: Iterable[int] | None = None,
         reasons: Mapping[int, str] | None = None,
         prompt: str | None = None,
+        disagreement: Iterable[float] | None = None,
     ) -> World:
         """One prompt in one language with its scored answers."""
         rewards = list(rewards)
         answers = list(texts) if texts is not None else [f"{prompt_id} {language} {i}" for i in range(len(rewards))]
         lengths = list(tokens) if tokens is not None else [10] * len(rewards)
         message = {"role": "user", "content": prompt if prompt is not None else f"question {prompt_id} in {language}"}
+        apart = [None] * len(rewards) if disagreement is None else list(disagreement)
         self.prompts.append(Prompt(prompt_id, language, [message], "train"))
         for sample, reward in enumerate(rewards):
             key = (prompt_id, language, sample)
@@ -52,7 +54,9 @@ class World:
             self.generations.setdefault(language, []).append(
                 Generation(*key, answers[sample], [10 + sample, 1], reason, 3, lengths[sample], 0, "model", "")
             )
-            self.scores.setdefault(language, []).append(Score(*key, reward, lengths[sample], reason, "reward"))
+            self.scores.setdefault(language, []).append(
+                Score(*key, reward, lengths[sample], reason, "reward", apart[sample])
+            )
         return self
 
     def write(self, row_group: int = 5) -> Tables:
