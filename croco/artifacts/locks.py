@@ -17,10 +17,16 @@ HOLDER = ".holder"
 
 
 @contextmanager
-def held(folder: Path, name: str = ".lock", waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def held(
+    folder: Path, name: str = ".lock", waiting: Callable[[], None] = lambda: None, patience: float = -1
+) -> Iterator[None]:
     """Hold a folder, which is made; `waiting` is called once when another process holds it.
 
+    Args:
+        patience: seconds to wait for it, at most; below 0 without end.
+
     Raises:
+        TimeoutError: they have passed.
         UserError: something else lies in the place of the folder or of the lock, or it may not be written; names it.
     """
     file = folder / name
@@ -31,7 +37,9 @@ def held(folder: Path, name: str = ".lock", waiting: Callable[[], None] = lambda
             lock.acquire(timeout=0)
         except filelock.Timeout:
             waiting()
-            lock.acquire()
+            lock.acquire(timeout=patience)
+    except filelock.Timeout:
+        raise
     except (OSError, NotImplementedError) as error:
         raise refusals.in_the_way(file, error) from None
     try:

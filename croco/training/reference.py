@@ -9,7 +9,9 @@ changed; whoever asks for sums gets them for answers with exactly their number o
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import math
 import time
 import uuid
@@ -29,7 +31,7 @@ from croco.artifacts.store import address
 from croco.config import Config
 from croco.errors import UserError
 from croco.models.checkpoints import identity
-from croco.training.data import Material, packs
+from croco.training.data import Material, packs, share
 from croco.training.examples import Example, Examples, key, keys_of
 from croco.training.forward import AnswerLogps, Forward
 from croco.training.policy import Policy
@@ -38,6 +40,8 @@ from croco.training.start import BASE, Reference
 SCHEMA = pa.schema([("key", pa.binary(16)), ("logps", pa.list_(pa.float32()))])
 SAY_EVERY = 30.0  # seconds
 WRITE_EVERY = 30.0  # seconds of work that a kill may cost
+PATIENCE = 60.0  # seconds that processes wait for another run at a time
+PART = 256  # examples of each of several processes before they tell one another
 
 Entry = tuple[int, float]
 """An answer's tokens, and the sum of their log-probs in float64; no number where one of them is none."""
@@ -66,8 +70,6 @@ class ReferenceCache:
         self,
         examples: Sequence[Example],
         compute: Compute,
-        keep: bool = True,
-        lock: str = ".lock",
         waiting: Callable[[], None] = lambda: None,
         known: Known | None = None,
     ) -> Known:
@@ -75,15 +77,14 @@ class ReferenceCache:
 
         Args:
             compute: yields each example with its answers' log-probs, in any order.
-            keep: whether this process writes what it computes.
             waiting: called once when another run is computing for the same base.
             known: what was read already.
         """
         known = self.read(examples) if known is None else known
         if len(lacking(examples, known)):
-            with locks.held(self.folder, lock, waiting):
+            with locks.held(self.folder, waiting=waiting):
                 known |= self.read(lacking(examples, known))  # what the other run made
-                known |= self.make(lacking(examples, known), compute, keep)
+                known |= self.make(lacking(examples, known), compute)
         return known
 
     def sums(self, examples: Sequence[Example], known: Known) -> Tensor:
@@ -118,7 +119,7 @@ class ReferenceCache:
         return found
 
     def make(self, examples: Sequence[Example], compute: Compute, keep: bool = True) -> Known:
-        """Computed entries, written as they come, also when the work is cut short."""
+        """Computed entries, written as they come, also when the work is cut short; by this process where it is to `keep` them."""
         made: Known = {}
         unwritten: dict[bytes, np.ndarray] = {}
         written = time.monotonic()
@@ -209,35 +210,62 @@ class _Reference:
         if (adapter := self.material.start.reference) is not None:
             depends["adapter"] = identity(str(adapter), None)
         cache = ReferenceCache(self.store, depends)
-        known = cache.read(examples)
-        lacks = lacking(examples, known)
-        if len(lacks):
-            self.say(f"training: computing the reference of {len(lacks):,} of {len(examples):,} examples")
-        if len(lacks) or policy.trainer.world_size > 1:  # processes meet, whatever each has found
-            known = self._computed(policy, cache, examples, known)
+        known = (self._known if policy.trainer.world_size == 1 else self._known_to_all)(policy, cache, examples)
         sums = cache.sums(examples, known)
         if policy.watch is not None:
             policy.watch.reference = sums[:, len(self.material.train) :]  # type: ignore[attr-defined]
         return sums[:, : len(self.material.train)]
 
-    def _computed(self, policy: Policy, cache: ReferenceCache, examples: Examples, known: Known) -> Known:
-        """Each process computes a part; where weights are sharded, all compute the same and the first writes."""
-        rank, world, strategy = policy.global_rank, policy.trainer.world_size, policy.trainer.strategy
+    def _known(self, policy: Policy, cache: ReferenceCache, examples: Examples) -> Known:
+        """In the only process."""
+        known = cache.read(examples)
+        if count := len(lacking(examples, known)):
+            self.say(f"training: computing the reference of {count:,} of {len(examples):,} examples")
+        return cache.of(examples, functools.partial(self._logps, policy), waiting=self._waits, known=known)
 
-        def logps(some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
-            budget = self.config.trainer.tokens_per_pack
-            return self._told(compute(policy.model, self.forward, some, budget, policy.referee), len(some))
+    def _known_to_all(self, policy: Policy, cache: ReferenceCache, examples: Examples) -> Known:
+        """In each of several processes, of which the first alone looks into the folder, holds it and writes to it: they take the
+        same steps whatever another run does there, and however late a shared disk shows it."""
+        first, broadcast = policy.global_rank == 0, policy.trainer.strategy.broadcast
+        known: Known = broadcast(cache.read(examples) if first else {})
+        if not len(lacking(examples, known)):
+            return known
+        with contextlib.ExitStack() as held:
+            while not broadcast(first and self._holds(held, cache)):
+                pass  # the others hear of it again and again: who waits for a broadcast for half an hour gives up
+            known = broadcast(cache.read(examples) if first else {})
+            # Where weights are sharded, all compute the same.
+            work = functools.partial(self._logps if policy.sharded else self._in_parts, policy)
+            return known | cache.make(lacking(examples, known), work, keep=first)
 
-        if world == 1:
-            waiting = functools.partial(self.say, "training: another run computes the same reference; waiting")
-            return cache.of(examples, logps, waiting=waiting, known=known)
-        if policy.sharded:
-            # What the first has read, since another run may have written in between: all must take the same passes.
-            known = strategy.broadcast(known)
-            return known | cache.make(lacking(examples, known), logps, keep=rank == 0)
-        known |= cache.of(examples[rank::world], logps, lock=f".lock-{rank}", known=known)
-        strategy.barrier()
-        return cache.of(examples, logps, lock=f".lock-{rank}", known=known)
+    def _holds(self, held: contextlib.ExitStack, cache: ReferenceCache) -> bool:
+        try:
+            held.enter_context(locks.held(cache.folder, waiting=self._waits, patience=PATIENCE))
+        except TimeoutError:
+            return False
+        return True
+
+    def _waits(self) -> None:
+        self.say("training: another run computes the same reference; waiting")
+
+    def _in_parts(self, policy: Policy, examples: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
+        """As `_logps`, of which each process computes a part and all learn all."""
+        import torch.distributed as dist
+
+        rank, world, sizes = policy.global_rank, policy.trainer.world_size, self.forward.sizes(examples)
+        for start in range(0, len(examples), PART * world):
+            parts = share(range(start, min(start + PART * world, len(examples))), sizes, world)
+            own = [examples[place] for place in parts[rank]]
+            places = {id(example): place for example, place in zip(own, parts[rank], strict=True)}
+            made = [(places[id(one)], [logps.cpu() for logps in every]) for one, every in self._logps(policy, own)]
+            gathered: list[Any] = [None] * world
+            dist.all_gather_object(gathered, made)
+            for place, every in itertools.chain.from_iterable(gathered):
+                yield examples[place], every
+
+    def _logps(self, policy: Policy, some: Sequence[Example]) -> Iterator[tuple[Example, list[Tensor]]]:
+        budget = self.config.trainer.tokens_per_pack
+        return self._told(compute(policy.model, self.forward, some, budget, policy.referee), len(some))
 
     def _told(self, made: Iterator[tuple[Example, list[Tensor]]], total: int) -> Iterator[tuple[Example, list[Tensor]]]:
         """The same, with a line now and then on how far it is."""

@@ -17,6 +17,7 @@ from croco.training import fit, handover
 def main() -> None:
     processes.end_with_parent()
     devices.take(int(os.environ["LOCAL_RANK"]))  # before anything is built or loaded
+    print(f"process {os.environ.get('RANK', 0)}: device {devices.mine}", flush=True)
     config, material, folder, store = handover.read(Path(sys.argv[1]))
     try:
         with refusals.told(store):

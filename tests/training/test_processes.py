@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from croco.errors import UserError
 from croco.models import devices
 from croco.show.progress import Progress
 from croco.training import launch, metrics, worker
-from croco.training.data import Example, Material
+from croco.training.data import Example, Material, Probe
 from croco.training.fit import step_of
 from tests.support.builders import build_policy
+from tests.support.writes import Writes
 from tests.training.test_training import config_of, examples, fit  # noqa: F401 - a fixture
 
 SETTINGS = ("trainer.watch_every=2", "method.batch_size=5", "trainer.tokens_per_pack=64", "method.epochs=2")
@@ -34,19 +36,51 @@ def in_two(policy: Path, strategy: str, *more: str) -> Config:
 @pytest.mark.parametrize(
     "family", ["llama", "gemma3"]
 )  # the latter sees pictures: its language model alone has adapters
-def test_two_processes_equal_one(family: str, strategy: str, examples: list[Example], tmp_path: Path) -> None:  # noqa: F811
-    """12 examples in batches of 5, 5 and 2: shares are unequal, and in the last step a process may have one example."""
+def test_two_processes_equal_one(
+    family: str,
+    strategy: str,
+    examples: list[Example],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """12 examples in batches of 5, 5 and 2: shares are unequal, and in the last step a process may have one example. Each process
+    has a device of its own, and the first alone writes; probes of the first step are of one adapter, and equal to the bit."""
     policy = build_policy(tmp_path / "policy", family)
-    _, expected = fit(config_of(policy, *SETTINGS), examples, tmp_path / "one")
-    result, rows = fit(in_two(policy, strategy), examples, tmp_path / "two")
-    assert result["steps"] == len(rows) == len(expected)
+    material = Material(examples, examples[:3], [Probe(list(e.prompt), "en") for e in examples[:2]])
+    kept = ("evals.checkpoints=[2,4]", "trainer.watch_tokens=8")
+    expected = run(config_of(policy, *SETTINGS, *kept), material, tmp_path / "one")
+    written = Writes(tmp_path / "written", monkeypatch)
+    rows = run(in_two(policy, strategy, *kept), material, tmp_path / "two")
+    assert len(rows) == len(expected) == 5
     for row, other in zip(rows, expected, strict=True):
+        assert row.keys() == other.keys()
         for name in ("loss", "margin", "accuracy", "grad_norm", "learning_rate", "chosen_tokens"):
             assert row[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6), (row["step"], name)
-    a, b = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("one", "two"))
-    assert a.keys() == b.keys()
-    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
-    assert not any("vision" in name for name in a)
+        if "validation_loss" in row:
+            assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
+    assert {n: v for n, v in rows[0].items() if "heldout" in n} == {
+        n: v for n, v in expected[0].items() if "heldout" in n
+    }
+    for folder in ("adapter", "steps/step-2", "steps/step-4"):
+        a, b = (load_file(tmp_path / name / folder / "adapter_model.safetensors") for name in ("one", "two"))
+        assert a.keys() == b.keys()
+        assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+        assert not any("vision" in name for name in a)
+    said = (tmp_path / "two/workers.log").read_text().splitlines()
+    assert {line for line in said if line.startswith("process ")} == {"process 0: device 0", "process 1: device 1"}
+    for root in (tmp_path / "two", tmp_path / "two-store"):
+        found = written.below(root)
+        assert found["0"]
+        assert not found["1"]
+
+
+def run(config: Config, material: Material, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a training with a store of its own, which computes the reference itself."""
+    folder.mkdir()
+    store = folder.with_name(f"{folder.name}-store")
+    launch.train(config, material, folder, store, Progress(), lambda values, step: None)
+    assert list(store.glob("reference/*/*.parquet"))
+    return metrics.read(folder)
 
 
 @pytest.mark.slow
@@ -67,8 +101,10 @@ def test_a_killed_run_of_two_goes_on(policy: Path, examples: list[Example], tmp_
         launch.train(config, Material(examples, ()), folder, tmp_path, Progress(), log)
     assert not (folder / launch.JOB).exists()
     _, rows = fit(config, examples, folder)
-    assert [r["loss"] for r in rows] == pytest.approx([r["loss"] for r in expected], abs=1e-7)
+    assert [r["loss"] for r in rows] == [r["loss"] for r in expected]
     assert len(metrics.read(folder)) == len(expected)
+    a, b = (load_file(f / "adapter/adapter_model.safetensors") for f in (tmp_path / "whole", folder))
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def descendants(pid: int) -> set[int]:

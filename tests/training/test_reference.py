@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from croco.artifacts import locks
 from croco.errors import UserError
+from croco.training import reference
 from croco.training.data import Example
 from croco.training.examples import key
 from croco.training.forward import padded
@@ -105,3 +109,18 @@ def test_the_model_without_its_adapter(policy: Path, tmp_path: Path) -> None:
     assert model.training
     (file,) = cache.folder.glob("*.parquet")
     assert pq.read_table(file).num_rows == 6
+
+
+def test_what_another_run_holds_is_asked_for_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first of several processes, whose others hear of it in between."""
+    monkeypatch.setattr(reference, "PATIENCE", 0.01)
+    cache, said = ReferenceCache(tmp_path, ON), []
+    own: Any = reference._Reference(*[None] * 4, said.append)  # type: ignore[arg-type]
+    with ExitStack() as held:
+        with locks.held(cache.folder):
+            assert not own._holds(held, cache)
+        assert own._holds(held, cache)
+        assert not own._holds(held, cache)
+    assert len(said) == 2
+    with locks.held(cache.folder, patience=0.01):
+        pass
