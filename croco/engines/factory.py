@@ -116,6 +116,13 @@ def sharing(engine: EngineConfig, count: int) -> EngineConfig:
     return replace(engine, options={**engine.given, "gpu_memory_utilization": round(engine.share / count, 3)})
 
 
+def in_turns(engine: EngineConfig, engines: EngineHolder) -> EngineConfig:
+    """A role's engine that may have to make room and be asked for again: vLLM's is begun so that it can sleep."""
+    if engine.name != "vllm" or engine.ray is not None or not engines.makes_room:
+        return engine
+    return replace(engine, options={"enable_sleep_mode": True, **engine.given})
+
+
 def held_generator(
     engines: EngineHolder,
     engine: EngineConfig,
@@ -127,6 +134,7 @@ def held_generator(
 
     vLLM makes room for adapters when it starts, and is slower with it, so there an engine without adapters is another one.
     """
+    engine = in_turns(engine, engines)
     drawn = replace(sampling, samples=1, seed=0)  # requests carry both
     options = canonical(engine.given)  # one checkpoint may have two roles
     rank = None if engine.name == "hf" or checkpoint.adapter is None else rank_of(checkpoint.adapter)

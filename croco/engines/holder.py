@@ -11,7 +11,7 @@ IN_TURNS = 3  # what a round asks for: a generator, a scorer, the policy in trai
 
 
 class _Closable(Protocol):
-    """What may also `sleep`, holding nothing of the device, until it is told to `wake`; `sleep` returns whether it does."""
+    """What may also `sleep`, holding nothing of the device, until it is told to `wake`; both return whether it does."""
 
     def close(self) -> None: ...
 
@@ -38,14 +38,19 @@ class EngineHolder:
         """The engine for `key`: one that is loaded, or a new one after those longest not asked for have made room."""
         engine: Any = self._awake.pop(key, None)
         if engine is None:
-            self._leave(self.most - 1)
             engine = self._asleep.pop(key, None)
-            if engine is None:
-                engine = build()
-            else:
-                engine.wake()
+            self._leave(self.most - 1)
+            if engine is not None and not engine.wake():
+                engine.close()
+                engine = None
+            engine = engine or build()
         self._awake[key] = engine
         return engine  # type: ignore[no-any-return]
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether one that is loaded will have to leave the device, and be asked for again."""
+        return self.in_turns and self.most == 1
 
     def forget(self, key: Hashable) -> None:
         """Close what is loaded for `key`."""
@@ -77,7 +82,7 @@ class EngineHolder:
             engine: Any = self._awake.pop(key)
             if self.in_turns and hasattr(engine, "sleep") and engine.sleep():
                 self._asleep[key] = engine
-                if len(self._asleep) >= IN_TURNS:  # of an adapter, or a reward, that was replaced
+                if len(self._asleep) > IN_TURNS:  # of an adapter, or a reward, that was replaced
                     self._asleep.pop(next(iter(self._asleep))).close()
             else:
                 engine.close()

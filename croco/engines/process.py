@@ -14,6 +14,7 @@ import sys
 import traceback
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -129,6 +130,20 @@ class EngineProcess:
             shown += f" and {len(names) - NAMED_AT_MOST} more"
         during = f"while it worked on prompts {shown}" if names else "before it had work"
         raise EngineCrash(f"the engine's process ended ({how}) {during}; the same command goes on where it stopped")
+
+    def sleep(self) -> bool:
+        """See `holder`; an engine that cannot has no say."""
+        return self._turn("sleep")
+
+    def wake(self) -> bool:
+        """See `holder`."""
+        return self._turn("wake")
+
+    def _turn(self, what: str) -> bool:
+        if not self.idle:
+            return False
+        self._ask(what, None)
+        return bool(self._receive("turned"))
 
     def close(self) -> None:
         """End the process; at once when it is in the middle of something."""
@@ -296,6 +311,10 @@ def _score(connection: Connection, engine: Scorer, answers: list[Answered]) -> N
     _end(connection, engine, "rewards", engine.score(answers))
 
 
+def _turn(what: str, connection: Connection, engine: Any, _: None) -> None:
+    connection.send(("turned", hasattr(engine, what) and getattr(engine, what)()))
+
+
 def _use(connection: Connection, engine: AdapterGenerator, adapter: Path | None) -> None:
     engine.use(adapter)
     _end(connection, engine, "done")
@@ -306,4 +325,6 @@ COMMANDS: dict[str, Callable[[Connection, Any, Any], None]] = {
     "score": _score,
     "stream": _stream,
     "use": _use,
+    "sleep": partial(_turn, "sleep"),
+    "wake": partial(_turn, "wake"),
 }

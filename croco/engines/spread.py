@@ -57,6 +57,14 @@ class _Members(Generic[M]):
                 elif member.idle:
                     go_on(member)
 
+    def sleep(self) -> bool:
+        """See `holder`."""
+        return all(member.sleep() for member in self.members)
+
+    def wake(self) -> bool:
+        """See `holder`."""
+        return all(member.wake() for member in self.members)
+
     def close(self) -> None:
         for member in self.members:
             member.close()

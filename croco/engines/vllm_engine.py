@@ -11,6 +11,7 @@ prefixes by name, so that either alone would answer with what was there before.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from croco.engines.base import Completion, Request, no_numbers, over_long
 from croco.engines.conversations import Ids, ReadingScorer
 from croco.errors import UserError
 from croco.language import framed
-from croco.models import devices
+from croco.models import devices, host, shapes
 from croco.models.adapters import rank_of, settings_of
 from croco.models.checkpoints import Checkpoint, check_reward, check_reward_template, configuration, tokenizer_of
 from croco.models.keys import check_generation
@@ -28,6 +29,8 @@ from croco.models.pooling import pad_of, up_to_the_reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the bounds on an adapter's rank that vLLM takes
 
@@ -45,6 +48,8 @@ def _vllm() -> Any:
 def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any) -> Any:
     """vLLM's `LLM` for a checkpoint; `engine.options` wins over what is set here."""
     vllm = _vllm()
+    if options.get("enable_sleep_mode") and not vllm.platforms.current_platform.is_sleep_mode_available():
+        options = {**options, "enable_sleep_mode": False}  # a CPU: an engine that makes room is closed
     try:
         return vllm.LLM(
             **{
@@ -64,16 +69,53 @@ def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any)
         raise UserError(f"engine.options: vLLM {vllm.__version__} does not take them ({error})") from None
 
 
-def _peak() -> int:
-    """Bytes of the GPU: what is held here, or where vLLM runs in a process of its own, all that anybody holds, of which vLLM
-    takes its share at once and for good."""
-    return devices.peak() or devices.taken()
+class _Turns:
+    """What generator and scorer are beside their work: loaded, asleep between turns, closed."""
+
+    llm: Any
+
+    def peak(self) -> int:
+        """Bytes of the GPU: what is held here, or where vLLM runs in a process of its own, all that anybody holds, of which vLLM
+        takes its share at once and for good."""
+        return devices.peak() or devices.taken()
+
+    def sleep(self) -> bool:
+        """Leave the device: the weights wait in the host's memory (vLLM's level 1), what was cached is gone. False where that
+        memory has no room for them, or vLLM was not begun for it: a new engine later reads the weights from disk, as level 2
+        would."""
+        model = self.llm.llm_engine.model_config
+        if not model.enable_sleep_mode or host.room() < _size(model):
+            return False
+        return self._told("sleep", level=1)
+
+    def wake(self) -> bool:
+        """Back on the device, where it can."""
+        return self._told("wake_up")
+
+    def _told(self, what: str, **given: Any) -> bool:
+        try:
+            getattr(self.llm, what)(**given)
+        except Exception as error:  # vLLM's own, of many kinds; a new engine does the same work
+            log.warning("vLLM does not %s (%s: %s)", what, type(error).__name__, " ".join(str(error).split())[:200])
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
 
 
-class VLLMGenerator:
+def _size(model: Any) -> float:
+    """Bytes of a model's weights; infinite where its configuration does not say what they are."""
+    try:
+        return float(shapes.of_config(model.hf_config.to_dict()).parameters * model.dtype.itemsize)
+    except KeyError:
+        return math.inf
+
+
+class VLLMGenerator(_Turns):
     """Samples answers; see `base.Generator`."""
-
-    peak = staticmethod(_peak)
 
     def __init__(
         self,
@@ -197,10 +239,6 @@ class VLLMGenerator:
         prompt = {"prompt_token_ids": request.token_ids}
         self.llm.llm_engine.add_request(name, prompt, parameters, lora_request=self._lora)
 
-    def close(self) -> None:
-        self.llm.llm_engine.engine_core.shutdown()
-        del self.llm
-
 
 def _key(request: Request) -> str:
     return f"{request.prompt_id}/{request.language}/{request.samples.start}"
@@ -218,10 +256,8 @@ def _rank_bound(adapter: Path) -> int:
     raise UserError(f"{adapter}: its rank {rank} is more than vLLM's {RANKS[-1]}")
 
 
-class VLLMScorer(ReadingScorer):
+class VLLMScorer(_Turns, ReadingScorer):
     """Rewards of a sequence-classification model with one label; see `base.Scorer`. Of two lengths, the smaller holds."""
-
-    peak = staticmethod(_peak)
 
     def __init__(self, checkpoint: Checkpoint, max_length: int, options: Mapping[str, Any]) -> None:
         vllm = _vllm()
@@ -244,7 +280,3 @@ class VLLMScorer(ReadingScorer):
             use_tqdm=False,
         )
         return {ids: output.outputs.data.item() for ids, output in zip(conversations, outputs, strict=True)}
-
-    def close(self) -> None:
-        self.llm.llm_engine.engine_core.shutdown()
-        del self.llm

@@ -112,7 +112,8 @@ def _score(job: Job, answers: _Answers, feed: Iterator[tuple[int, list[Key]]], w
     prompts = {p.prompt_id: p for p in job.inputs["prompts"].rows("prompts", Prompt)}
     name = reward.path or reward.function or ""
     which = canonical([slice_of(job.config), name])
-    scorer = job.engines.get(("scorer", which), lambda: factory.scorer(engine, reward))
+    own = generators.in_turns(engine.of("reward"), job.engines)
+    scorer = job.engines.get(("scorer", which), lambda: factory.scorer(own, reward))
     english, exact = _English.of(job), _exact(job.config)
     units: list[list[Generation]] = []
 

@@ -51,9 +51,10 @@ class Loaded:
         devices.release()
         return True
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         """Back on the device."""
         self.model.to(self._device)
+        return True
 
     def close(self) -> None:
         """See `EngineHolder`."""

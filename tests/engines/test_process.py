@@ -48,6 +48,13 @@ class Counting:
             os.kill(os.getpid(), signal.SIGKILL)
         raise UserError("no room for p1") if self.how == "refuse" else ValueError("broken\nin two lines")
 
+    def sleep(self) -> bool:
+        self.asleep = True
+        return True
+
+    def wake(self) -> bool:
+        return self.asleep
+
     def score(self, answers: list[Answered]) -> list[float | None]:
         if any(a.answer == self.fail_at for a in answers):
             self.fail()
@@ -74,6 +81,8 @@ def test_answers_come_back_from_another_process_again_and_again() -> None:
     for count in (40, 0, 3):  # more than are asked for at once, none, and few
         made = [(c.request.prompt_id, c.sample, c.token_ids, c.logp) for c in engine.generate(iter(wanted(count)))]
         assert made == [(r.prompt_id, s, [r.seed, s], -s) for r in wanted(count) for s in range(2)]
+    assert engine.sleep()
+    assert engine.wake()
     assert memory.peaks()["device_peak"] == 3 * 1024  # as the engine's process told behind each command
     engine.close()
     with pytest.raises(ProcessLookupError):

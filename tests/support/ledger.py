@@ -166,26 +166,36 @@ def _engines(ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
         engine = build.args[0]
         self.who = type(self).__name__
         own = TAKEN if engine.name == "vllm" else MODEL
-        self.ended = ledger.child(self.who, engine.options.get("gpu_memory_utilization", own))
+        self.share = engine.options.get("gpu_memory_utilization", own)
+        self.sleeps = engine.options.get("enable_sleep_mode", False)
+        self.ended = ledger.child(self.who, self.share)
         self.inner = FakeGenerator(build.args[2], build.args[3].max_new_tokens) if len(build.args) > 3 else None
 
+    def turn(self: Any, what: str) -> bool:
+        if not self.sleeps:
+            return False
+        self.ended = self.ended() if what == "sleep" else ledger.child(f"{self.who} awake", self.share)
+        return True
+
     class IsolatedGenerator(_Answers, process.IsolatedGenerator):
-        _start = begin
+        _start, _turn = begin, turn
 
         def _receive(self, expected: str) -> Any:
             return self.inner.settings
 
         def close(self) -> None:
-            self.ended()  # type: ignore[attr-defined]
+            if self.ended is not None:  # type: ignore[has-type]
+                self.ended()  # type: ignore[has-type]
 
     class IsolatedScorer(_Rewards, process.IsolatedScorer):
-        _start = begin
+        _start, _turn = begin, turn
 
         def _receive(self, expected: str) -> Any:
             return {}
 
         def close(self) -> None:
-            self.ended()  # type: ignore[attr-defined]
+            if self.ended is not None:  # type: ignore[has-type]
+                self.ended()  # type: ignore[has-type]
 
     patch.setattr(judge, "number", lambda said, bounds: float(len(said) % 7))
     for module, name, kind in (
