@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return completion.answer(list(COMMANDS))
     if not given or given[0] in ("--help", "-h"):
-        print("croco COMMAND ...\n\n" + "\n".join(f"  {name:<11} {told}" for name, (_, told) in COMMANDS.items()))
-        print("\ncroco COMMAND --help says more.")
+        listed = "\n".join(f"  {name:<11} {told}" for name, (_, told) in COMMANDS.items())
+        print(f"croco COMMAND ...\n\n{listed}\n\ncroco COMMAND --help says more.")
         return 0
     if given[0] not in COMMANDS:
         print(f"croco: no command '{given[0]}'; there is {', '.join(COMMANDS)}", file=sys.stderr)

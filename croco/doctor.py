@@ -11,60 +11,32 @@ it takes, what it writes; exit code 2 where something cannot fit. `rates.NAME=VA
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
 
-from croco.cli import commandline
+from croco.cli import commandline, planned
 from croco.config import CONF  # registers the resolvers that conf/ uses, too
 from croco.errors import UserError
 
-OFFLINE = "--offline"
-HARDWARE = "hardware="
-OF_A_PLAN = (HARDWARE, "rates.")
-"""Words that are none of a run's."""
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def main(composed: DictConfig) -> None:
-    """Print every finding; exit code 0, 1 where a check fails, 2 for bad input."""
-    from croco.jobs import checkup  # heavy; `--help` and `--cfg` never need it
-
-    sys.exit(checkup.run(composed))
-
-
-def _planned(words: Sequence[str]) -> Callable[[], None]:
-    """The Hydra function that plans instead."""
-    said = [word.removeprefix(HARDWARE) for word in words if word.startswith(HARDWARE)]
-    if len(said) != 1:
-        raise UserError("hardware: say once for what the plan is, e.g. hardware=8x80GB")
-
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def plan(composed: DictConfig) -> None:
-        from croco.jobs import plan
-
-        sys.exit(plan.run(composed, said[0], [word for word in words if not word.startswith(HARDWARE)]))
-
-    return plan
-
 
 def command(arguments: Sequence[str]) -> int:
-    """Words that are wrong are said before Hydra composes; returns the exit code."""
-    if OFFLINE in arguments:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client reads it when it is loaded
-    apart = [word for word in arguments if word.startswith(OF_A_PLAN)]
-    gone = {OFFLINE, *apart}
-    sys.argv = [word for word in sys.argv if word not in gone]
-    arguments = [word for word in arguments if word not in gone]
+    """Print every finding, or the plan; exit code 0, 1 where a check fails, 2 for bad input."""
     try:
-        called = _planned(apart) if apart else main
+        asked = planned.parted(arguments)
     except UserError as error:
         commandline.say(error)
         return 2
-    return commandline.run("doctor", called, arguments)
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def main(composed: DictConfig) -> None:
+        from croco.jobs import checkup, plan  # heavy; `--help` and `--cfg` never need them
+
+        sys.exit(checkup.run(composed) if asked.hardware is None else plan.run(composed, asked.hardware, asked.rates))
+
+    return commandline.run("doctor", main, asked.run)
 
 
 if __name__ == "__main__":

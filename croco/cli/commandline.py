@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from croco.show import secrets
 from croco.show.visible import visible
 
 HELP = {"--help", "-h"}
+UNREAD = 141  # as a shell calls a process that died of SIGPIPE
+LEFT_ALONE = "nobody reads what is printed any more; the same command goes on where it stopped"
 WHOLE_ERRORS = "HYDRA_FULL_ERROR"
 REFUSED_BY_SLURM = "FailedJobError"  # submitit's
 MOST_OF_HYDRA = 400  # characters: it lists all it knows
@@ -43,8 +46,9 @@ def command(
     except KeyboardInterrupt:
         signals.say(signals.said())
         return signals.code()
-    except BrokenPipeError:  # `croco status | head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what is left of the process
+    except BrokenPipeError:
+        if not unread():
+            raise
         return 0
 
 
@@ -57,11 +61,11 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
     """Call the Hydra function of a command, or answer in its place; returns the exit code."""
     from croco.cli import words  # Hydra stands behind it, and commands that are no jobs need none
 
-    if HELP & set(arguments):
-        print(words.help_text(name))
-        return 0
     signals.listen()
     try:
+        if HELP & set(arguments):
+            print(words.help_text(name), flush=True)
+            return 0
         words.check(arguments)
         return _called(main)
     except UserError as error:
@@ -70,6 +74,19 @@ def run(name: str, main: Callable[[], Any], arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         signals.say(_interrupted())
         return signals.code()
+    except BrokenPipeError:  # of the help
+        unread()
+        return 0
+
+
+def unread() -> bool:
+    """Whether nobody reads what is printed any more (`croco status | head`); then nothing is, for what is left of the process."""
+    standard = select.poll()
+    standard.register(1, select.POLLOUT)
+    if not any(events & select.POLLERR for _, events in standard.poll(0)):
+        return False
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return True
 
 
 def _called(main: Callable[[], Any]) -> int:
@@ -86,6 +103,9 @@ def _called(main: Callable[[], Any]) -> int:
             raise
         raise UserError(" ".join(str(error).split())[:MOST_OF_HYDRA]) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and unread():
+            say(LEFT_ALONE)
+            return UNREAD
         if asked:
             raise
         code = _defect(error)

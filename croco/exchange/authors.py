@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from croco.artifacts import records
 from croco.config import CONF, PairingConfig, check_pairing
@@ -21,6 +20,7 @@ from croco.exchange import published_pairs
 from croco.pairing import show
 from croco.pairing.build import build
 from croco.show import tables
+from croco.show.progress import Terminal
 
 RESAMPLES, CONFIDENCE = 10_000, 0.95  # of the arena's intervals
 
@@ -83,7 +83,7 @@ def _run(given: argparse.Namespace) -> str:
     answers, left_out = published_pairs.read(given.scored, originals, given.to / "answers")
     summary = build(originals.table, {"published": answers}, config, path)
     (given.to / "report.json").write_text(json.dumps(summary["report"], indent=2) + "\n", encoding="utf-8")
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(show.render(summary["report"], console.width))
     lost = ", ".join(f"{reason}: {count:,}" for reason, count in left_out.items())
     return f"{path}: {summary['rows']:,} pairs; rows left out: {lost or 'none'}"

@@ -62,6 +62,10 @@ def run_job(composed: DictConfig) -> float | None:
         if _told_to_stop(error):
             outcome.interrupted()
             raise
+        if isinstance(error, BrokenPipeError) and commandline.unread():
+            outcome.interrupted()
+            commandline.say(commandline.LEFT_ALONE)
+            sys.exit(commandline.UNREAD)
         outcome.failed(error)
         log.exception("bad input" if isinstance(error, UserError) else "the job failed")
         if parts.current.makes:

@@ -9,14 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from croco.artifacts import claims, holdings, locks
 from croco.artifacts.store import PLAN, PROGRESS
 from croco.errors import UserError
 from croco.jobs import outcomes
 from croco.jobs.outcomes import DONE, Outcome
 from croco.show import tables
+from croco.show.progress import Terminal
 from croco.show.tables import Table
 
 UNWRAPPED = 10_000  # columns where no terminal asks for fewer: a row is a line
@@ -138,7 +137,7 @@ def run(given: argparse.Namespace) -> int:
     """
     if not given.artifacts.is_dir():
         raise UserError(f"{given.artifacts}: no such folder; --artifacts names the one of your runs")
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not console.is_terminal:
         console.width = UNWRAPPED
     for table in overview(given.artifacts, None if given.all else MOST):

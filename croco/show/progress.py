@@ -80,10 +80,17 @@ class Task:
         return "no rate yet" if seconds is None else f"{seconds:,.0f} s left"
 
 
+class Terminal(Console):
+    """Rich's, which would end the process without a word where nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # cli/commandline.py says it in one line
+
+
 @functools.cache
 def shared() -> Console:
     """This process's: what is shown below its lines, a bar or a sweep's table, must know of all of them."""
-    return Console(highlight=False)
+    return Terminal(highlight=False)
 
 
 class Progress:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from croco.artifacts import processes
+from croco.cli import commandline
 from tests.support import interrupts
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +100,22 @@ def test_a_child_ends_with_its_parent_also_when_that_is_killed() -> None:
         time.sleep(0.02)
     assert processes.start_of(child) is None
     assert os.getpid() != child
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, ""),
+        (["lang=da", "debug=smoke", "logger=none"], commandline.UNREAD, f"croco: {commandline.LEFT_ALONE}\n"),
+    ],
+    ids=["help", "run"],
+)
+def test_who_stops_reading_is_told_in_one_line(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    """`croco run ... | head -0`: the other end of standard output is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "croco.run", *words, f"paths.artifacts={tmp_path / 'runs'}"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (code, said)
