@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("WANDB_MODE", "disabled")
+
+
+def pytest_collection_finish() -> None:
+    """No later collection looks through the millions of objects that imports left: a sixth of the time of composing."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
