@@ -14,6 +14,7 @@ import sys
 import traceback
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -119,6 +120,7 @@ class EngineProcess:
 
     def _died(self) -> NoReturn:
         self._process.join(CLOSING_SECONDS)
+        self._end_what_is_left()
         code = self._process.exitcode
         how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
         self._crashed(how)
@@ -154,6 +156,13 @@ class EngineProcess:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        """Of the engine's own processes, which outlive it where it was killed: vLLM's core would keep the GPU for ever."""
+        if not self._process.is_alive():
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 class IsolatedGenerator(EngineProcess):
@@ -250,6 +259,9 @@ def _serve(connection: Connection, build: Callable[[], Any], environment: Mappin
     """The child: builds the engine, then does what it is told until the other end closes."""
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    os.setpgid(
+        0, 0
+    )  # ... also for processes of the engine's own (vLLM's core), which a terminal's Ctrl-C would end first
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the engine's own children are ended too
     processes.end_with_parent(parent)
     engine = None

@@ -64,6 +64,14 @@ class Counting:
         pass
 
 
+class Helped(Counting):
+    """With a process of its own, as vLLM's core is one, which nobody would end where the engine's is killed."""
+
+    def __init__(self, fail_at: str) -> None:
+        super().__init__(fail_at)
+        self.settings |= {"helper": subprocess.Popen(["sleep", "60"]).pid}
+
+
 def refuses() -> Any:
     raise UserError("cannot load this checkpoint")
 
@@ -160,14 +168,21 @@ def _words(pid: str) -> bytes:
 
 
 def test_a_kill_names_the_prompts_in_flight_and_keeps_what_was_handed_over() -> None:
-    """p0 is finished, p1 is half done, p2 was handed over and not begun."""
-    engine = IsolatedGenerator(partial(Counting, fail_at="p1"), {})
+    """p0 is finished, p1 is half done, p2 was handed over and not begun. What the engine had started ends, too; a terminal's
+    Ctrl-C, which goes to a group, would have reached neither."""
+    engine = IsolatedGenerator(partial(Helped, fail_at="p1"), {})
+    helper = engine.settings["helper"]
+    assert os.getpgid(helper) == os.getpgid(engine.pid) != os.getpgrp()
     made = []
     with pytest.raises(
         EngineCrash, match=r"killed by SIGKILL.* worked on prompts p1 \(da\), p2 \(da\); the same command"
     ):
         made += list(_noted(engine.generate(wanted(3)), made))
     assert made == [("p0", 0), ("p0", 1), ("p1", 0)]
+    deadline = time.monotonic() + 10
+    while processes.start_of(helper) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert processes.start_of(helper) is None
     engine.close()
 
 
