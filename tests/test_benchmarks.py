@@ -18,6 +18,7 @@ from benchmarks import (
     gpu_bench,
     gpu_parts,
     gpu_step,
+    scoring,
     training,
     training_data,
     training_memory,
@@ -167,3 +168,13 @@ def test_what_a_run_plans_at_a_small_size() -> None:
     assert float(cells["packs full"].rstrip("%")) > 95
     first = training_plan.started(40, training_plan.MODELS / "policy", as_text=False)
     assert 4 <= float(first[-1]) <= 6
+
+
+@pytest.mark.slow
+def test_scoring_ahead_from_first_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which stops where the rewards of both ways differ."""
+    words = ["scoring", "--units", "3", "--unit", "2", "--words", "4", "--rounds", "2", "--out"]
+    monkeypatch.setattr(sys, "argv", [*words, str(tmp_path / "scoring.md")])
+    scoring.main()
+    said = (tmp_path / "scoring.md").read_text(encoding="utf-8")
+    assert all(f"| {way} |" in said for way in scoring.WAYS)
