@@ -37,7 +37,7 @@ ENGINES = {
     "vllm": "engine=vllm",
     "vllm, less": "engine=vllm engine.gpu_memory_utilization=0.25",
 }
-JUDGED = "judge=model judge.path={policy} evals=[quality,checks,arena] evals.arena.resamples=50 evals.checks.prompts=2"
+JUDGED = "judge=model judge.path={policy} judge.max_unreadable=1.0 evals=[quality,checks,arena] evals.checks.prompts=2"
 DATASETS = "evals.euroeval.datasets={{da:[danwic],en:[squad]}}"
 RUNS = {
     "alone": "evals=quality lang.languages=[da]",
