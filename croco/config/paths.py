@@ -19,7 +19,7 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from croco.artifacts import addresses
 from croco.errors import UserError
@@ -103,7 +103,7 @@ def chat_template(name: str) -> str:
 OmegaConf.register_new_resolver("fetched", fetched, replace=True)
 OmegaConf.register_new_resolver("chat_template", chat_template, replace=True)
 OmegaConf.register_new_resolver("sized", sized, replace=True)
-OmegaConf.register_new_resolver("union", lambda sets: union(*sets.values()), replace=True)
+OmegaConf.register_new_resolver("union", lambda sets: ListConfig(union(*sets.values())), replace=True)
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
 
 

@@ -191,7 +191,10 @@ def notes(rows: Sequence[Row], config: Config, hardware: Hardware, own: Rates) -
         yield f"examples of ready-made data are not counted: training is taken to have {config.prompts.train:,} a language"
     if (times := rounds(config)) > 1 and not factory.have_room_together(config.engine):
         most = f"{factory.ROOM_FOR_TWO:g}"
-        yield f"{times:,} rounds: each starts its engines again, unless engine.gpu_memory_utilization is below {most}"
+        yield (
+            f"{times:,} rounds: each is taken to start its engines again, which sleep where the host's memory has room; "
+            f"engine.gpu_memory_utilization below {most} keeps them on the card"
+        )
     if any(row.holding for row in rows) and config.engine.name == "hf":
         yield "engine=hf: the rates are vLLM's; transformers takes longer, and on a CPU much longer"
     from croco.stages import stages

@@ -142,7 +142,8 @@ def test_every_model_resolves(model: str) -> None:
         words = [f"model={model}", *NEEDS.get(("model", model), [])]
         whole = compose("config", overrides=words)
     assert isinstance(strict(whole), Config)
-    shown = OmegaConf.to_yaml(whole, resolve=True)
+    OmegaConf.resolve(whole)  # in place, as Hydra does
+    shown = OmegaConf.to_yaml(whole)
     assert "${" not in shown
     assert "???" not in shown
 
