@@ -82,7 +82,10 @@ def number(value: Any) -> float | None:
 
 def reason(error: BaseException) -> str:
     """Why a call failed, in one line."""
-    said = " ".join(str(error).split())
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # the user's own, too
+        said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
@@ -152,6 +155,8 @@ class _Who:
             return self._function(value, depth)
         if isinstance(value, type):
             return self._source_of(value, value.__qualname__)
+        if isinstance(inner := getattr(value, "__wrapped__", None), types.FunctionType):  # functools.cache's
+            return {"wraps": self.of(inner, depth), "with": type(value).__qualname__}
         if inspect.isroutine(value):  # written in C
             return self._package(value, getattr(value, "__qualname__", repr(value)))
         return self._object(value, depth)

@@ -35,7 +35,9 @@ def grade(
         try:
             with functions.within(seconds):
                 graded = grader(json.loads(prompt.meta), answer.language, answer.text)
-        except (Exception, SystemExit) as error:  # the user's own, of any kind
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's own, of any kind
             raise UserError(
                 f"evals.quality.grader: cannot grade prompt {prompt.prompt_id} ({prompt.language}; {functions.reason(error)}); "
                 "its `meta` must be what the grader expects; evals=none runs without"

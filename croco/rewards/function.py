@@ -30,7 +30,9 @@ class FunctionScorer:
         try:
             with functions.within(self.seconds):
                 return functions.number(self.function(messages, a.answer, a.language, json.loads(a.meta)))
-        except (Exception, SystemExit) as error:  # the user's own, of any kind
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the user's own, of any kind
             raise UserError(
                 f"reward.function: {self.name}, prompt {a.prompt_id} ({a.language}): {functions.reason(error)}; what was "
                 "scored is kept, and the same command goes on from there"

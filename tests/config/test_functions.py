@@ -21,7 +21,7 @@ from tests.support import callables
 HERE = "tests.support.callables"
 KINDS = [
     *("plain", "twice", "thrice", "decorated", "rule", "heavier", "method", "of_heavier", "bound", "bound_to_more"),
-    *("nameless", "keyed", "of_array", "of_other_array", "in_c", "named", "Rule"),
+    *("nameless", "keyed", "of_array", "of_other_array", "in_c", "cached", "named", "Rule"),
 ]
 
 
@@ -124,6 +124,10 @@ def test_what_is_no_number_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) 
 def test_what_raises_or_hangs_names_function_prompt_and_language() -> None:
     with pytest.raises(UserError, match=r"raises, prompt p7 \(da\): LookupError: two lines; what was scored is kept"):
         score("raises")
+    with pytest.raises(UserError, match=r"mute, prompt p7 \(da\): Mute; what was scored is kept"):
+        score("mute")  # an exception that cannot say itself
+    with pytest.raises(UserError, match=r"cancelled, prompt p7 \(da\): CancelledError: no event"):
+        score("cancelled")  # no Exception, and no interrupt
     with pytest.raises(UserError, match=r"hangs, prompt p7 \(da\): TimeoutError: not done within 0\.05 s"):
         score("hangs", 0.05)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from typing import Any
@@ -59,6 +60,7 @@ keyed = times({"a": np.ones(3), "b": [1, (2, {3})]}["b"][0])
 of_array = times(np.arange(3))
 of_other_array = times(np.arange(1, 4))
 in_c = max
+cached = functools.cache(times(4.0))
 unknown = times(object())
 named = times(object())
 named.__version__ = "1"
@@ -70,6 +72,19 @@ def too_few(answer: str) -> float:
 
 def raises(messages: Any, answer: str, language: str, meta: Any) -> float:
     raise LookupError("two\nlines")
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("cannot say")
+
+
+def mute(messages: Any, answer: str, language: str, meta: Any) -> float:
+    raise Mute
+
+
+def cancelled(messages: Any, answer: str, language: str, meta: Any) -> float:
+    raise asyncio.CancelledError("no event loop's business")
 
 
 def hangs(messages: Any, answer: str, language: str, meta: Any) -> float:

@@ -138,7 +138,9 @@ class FunctionJudge:
                     said = self.function(messages, game.first, game.second, prompt.language, json.loads(prompt.meta))
                 if not isinstance(said, str):
                     raise TypeError(f"gave back {type(said).__name__}, not a text with [[1]], [[2]] or [[T]]")
-            except (Exception, SystemExit) as error:  # the user's own, of any kind
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # the user's own, of any kind
                 raise UserError(
                     f"judge.function: cannot judge question {prompt.prompt_id} ({prompt.language}; "
                     f"{functions.reason(error)}); choose a judge that knows these questions"
