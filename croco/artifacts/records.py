@@ -242,6 +242,8 @@ def _row(place: str, line: bytes, not_a_number: bool) -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{place}: not valid JSON (nested too deeply)") from None
     except ValueError as error:  # also a number of more digits than Python reads
+        if line.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+            raise UserError(f"{place}: compressed, which its name does not say; end it in .gz or .zst") from None
         if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line[:4]:
             raise UserError(f"{place}: UTF-16 or UTF-32; write UTF-8") from None
         if isinstance(error, UnicodeDecodeError):

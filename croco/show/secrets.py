@@ -23,16 +23,23 @@ IN_URL = re.compile(
     r"(?P<before>[a-z][a-z0-9+.-]*://)(?P<user>[^\s/@:?#\x22']*)(?::(?P<password>[^\s/@\x22']*))?@", re.IGNORECASE
 )
 IN_QUERY = re.compile(
-    r"(?P<before>[?&;](?:api[_-]?key|key|token|access[_-]?token|auth|password|secret|sig(?:nature)?)=)[^\s&#;\x22'<>]+",
+    r"(?P<before>[?&;#](?:api[_-]?key|key|[\w-]*token|auth|password|secret|sig|[\w-]*signature|x-amz-credential)=)"
+    r"[^\s&#;\x22'<>]+",
     re.IGNORECASE,
 )
-BEARER = re.compile(r"(?P<before>\bBearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+IN_HEADER = re.compile(
+    r"(?P<before>\bBearer\s+)[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?P<basic>\bBasic\s+)[A-Za-z0-9+/]{6,}={1,2}"
+    r"|(?P<named>api[_-]?key[\x22']?\s*[:=]\s*[\x22']?)(?=[^\s\x22']*\d)[A-Za-z0-9._~+/-]{12,}",
+    re.IGNORECASE,
+)
+"""As clients show a request's headers or their own arguments."""
 KEYS = re.compile(
     r"""(?<![A-Za-z0-9])(?:
       hf_[A-Za-z0-9]{20,}                                  # Hugging Face
     | sk-[A-Za-z0-9_-]{16,}                                # OpenAI, Anthropic, OpenRouter, DeepSeek ...
     | (?:gsk|xai|r8|csk|fw|tgp)_[A-Za-z0-9_-]{20,}          # Groq, xAI, Replicate, Cerebras, Fireworks, Together
-    | nvapi-[A-Za-z0-9_-]{20,}
+    | nvapi-[A-Za-z0-9_-]{20,} | pplx-[A-Za-z0-9]{20,}       # NVIDIA, Perplexity
     | AIza[A-Za-z0-9_-]{30,}                               # Google
     | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[A-Za-z0-9_-]{16,}
     | xox[abprs]-[A-Za-z0-9-]{10,}                         # Slack
@@ -68,7 +75,7 @@ def told(text: str, held: Mapping[str, str] | None = None) -> str | None:
             return "a URL with a password in it"
     if IN_QUERY.search(text):
         return "a URL with a key in it"
-    return "what looks like a key" if KEYS.search(text) or BEARER.search(text) else None
+    return "what looks like a key" if KEYS.search(text) or IN_HEADER.search(text) else None
 
 
 def masked(text: str) -> str:
@@ -76,8 +83,8 @@ def masked(text: str) -> str:
     for value in of_environment():
         text = text.replace(value, MASK)
     text = IN_URL.sub(lambda m: m[0] if m["password"] is None else f"{m['before']}{MASK}@", text)
-    for pattern in (IN_QUERY, BEARER):
-        text = pattern.sub(lambda m: m["before"] + MASK, text)
+    text = IN_QUERY.sub(lambda m: m["before"] + MASK, text)
+    text = IN_HEADER.sub(lambda m: (m["before"] or m["basic"] or m["named"]) + MASK, text)
     return KEYS.sub(MASK, text)
 
 

@@ -27,6 +27,11 @@ HELD = [  # (the whole setting, the part that may stand nowhere)
     (f"logger.tags=[a,wandb_v1_{RANDOM}]", RANDOM),
     (f"hydra.job.env_set.OPENAI_API_KEY=sk-proj-{RANDOM}", RANDOM),
     (f"prompts.path=https://{'ghp_' + RANDOM}@raw.host/x.jsonl", RANDOM),
+    (f"judge.url=https://host/v1#access_token={RANDOM}", RANDOM),
+    (f"prompts.path=https://cdn.host/x.jsonl?X-Amz-Signature={RANDOM}", RANDOM),
+    (f"judge.path=pplx-{RANDOM}", RANDOM),
+    (f"judge.path='x-api-key: {RANDOM}'", RANDOM),
+    ("judge.path='Basic dXNlcjpwYXNzd29yZA=='", "dXNlcjpwYXNzd29yZA"),
     ("judge.path=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
 ]
 RIGHT = [
@@ -38,6 +43,8 @@ RIGHT = [
     "model.path=org/task-sk-learn",
     "prompts.path=git@host:a/b",
     "lang=da,de",
+    "logger.tags=['Basic instructions', 'api_key: none']",
+    "model.path=org/basic-token-model",
 ]
 
 

@@ -103,6 +103,7 @@ def test_halves_are_joined_or_replaced() -> None:
         (b'{"a": 1}\r{"a": 2}\r', "carriage returns alone"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b"\x00\x00\x00\x00", "UTF-16"),
+        (b"\x1f\x8b\x08\x00", "compressed, which its name does not say"),
         (b"[1]", "expected a JSON object, got list"),
     ],
 )
