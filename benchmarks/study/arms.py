@@ -132,9 +132,9 @@ def _beyond() -> list[Arm]:
         ),
         Arm(
             "agreed",
-            ("reward=trained", "reward.members=3", "pairing.filters.disagreement=0.5"),
+            ("reward=trained", "reward.members=3", "pairing.filters.disagreement=0.15"),
             ONE,
-            "mono; the mean of three reward models, without the answers they disagree on (0.5 or more)",
+            "mono; the mean of three reward models, without the quarter of the answers that they disagree on most",
         ),
         *(
             Arm(
