@@ -52,9 +52,9 @@ class Sweep:
         return tables.Table(f"Sweep: {self.said()}", ("job", "state", "metric"), rows)
 
     def counts(self) -> tuple[Counter[str], int]:
-        """Jobs by state, and how many there are to be."""
+        """Jobs by state, and how many there are to be; a folder may hold those of an earlier sweep, too."""
         states = Counter(outcome.state for outcome in outcomes.of_sweep(self.folder))
-        return states, self.total if self.total is not None else sum(states.values())
+        return states, max(self.total or 0, sum(states.values()))
 
     def said(self) -> str:
         """`3 of 6 jobs done, 1 failed`."""

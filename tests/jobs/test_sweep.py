@@ -196,6 +196,9 @@ def test_counts_against_what_there_is_to_be(tmp_path: Path) -> None:
     assert sweep.Sweep(tmp_path, 3, submitted=False).said() == "1 of 3 jobs done"
     assert sweep.Sweep(tmp_path, 3, submitted=False).close() == 1
     assert sweep.Sweep(tmp_path, 1, submitted=False).close() == 0
+    outcomes.begin(tmp_path / "of an earlier sweep", ["seed=2"], 1).done(0.0, tmp_path)
+    assert sweep.Sweep(tmp_path, 1, submitted=False).said() == "2 of 2 jobs done"
+    assert sweep.Sweep(tmp_path, 1, submitted=False).close() == 0
     assert "in the queue" in sweep.Sweep(tmp_path, 3, submitted=True).interrupted()
     assert json.loads((tmp_path / "a" / outcomes.NAME).read_text())["state"] == "done"
 
