@@ -54,6 +54,29 @@ def there(named: str) -> bool | None:
     return start_of(int(parts[1])) == parts[2]
 
 
+OUTLIVE = (b"resource_tracker", b"wandb-core")
+"""Of whom this process has started, those that clean or write up behind it, and then end by themselves."""
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have; none where the system does not tell (Linux does)."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, file.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def end_descendants() -> None:
+    """Kill what this process has started, and all below it."""
+    for pid in descendants(os.getpid()):
+        with suppress(OSError):
+            said = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if not any(name in said for name in OUTLIVE):
+                os.kill(pid, signal.SIGKILL)
+
+
 def end_with_parent(parent: int | None = None) -> None:
     """Have this process told to end (SIGTERM) when its parent ends, also by SIGKILL; where the system can do that (Linux).
 

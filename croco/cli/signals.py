@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any
 
+from croco.artifacts import processes
+
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to end (SIGTERM)", signal.SIGHUP: "its terminal is gone"}
 AGAIN = b"\ncroco: interrupted again: ended at once; what is on the disk is kept, and the same command goes on\n"
@@ -39,6 +41,7 @@ def _take(number: int, _: Any) -> None:
     if _first is not None:
         if number == signal.SIGINT:
             os.write(2, AGAIN)
+            processes.end_descendants()  # a cluster's or an engine's would take their time
             os._exit(CODES[signal.SIGINT])
         return  # a scheduler repeats itself; the work is handing over
     _first = signal.Signals(number)

@@ -11,7 +11,6 @@ batch on which engines die.
 from __future__ import annotations
 
 import logging
-import os
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,8 +25,6 @@ from croco.errors import UserError
 from croco.language import clock
 
 TASKS_PER_ACTOR = 2  # one that is worked on, one that waits at the actor
-PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
-"""How long Ray's agents wait for a cluster of this process's own after that has been killed; by default they stay a minute."""
 MOST_LOSSES = 3  # actors that one task may take down before it is held to be the reason
 NAMED_AT_MOST = 16  # prompts in a message
 
@@ -77,8 +74,6 @@ class RayPool:
             raise UserError("engine.ray: Ray is not installed; pip install 'croco[ray]'") from None
         self._ray = ray
         if not ray.is_initialized():
-            if cluster.address is None:
-                os.environ.setdefault(*PATIENCE)
             try:
                 ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
             except ConnectionError as error:

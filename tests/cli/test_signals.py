@@ -21,6 +21,7 @@ import time
 from croco.cli import commandline
 def work(given):
     try:
+        {more}
         print("ready", flush=True)
         time.sleep(60)
     finally:
@@ -30,9 +31,9 @@ raise SystemExit(commandline.command("x", None, lambda parser: None, work, []))
 """
 
 
-def begin(seconds: float) -> subprocess.Popen[str]:
+def begin(seconds: float, more: str = "") -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", SLOW_TO_HAND_OVER.format(seconds=seconds)]
+    command = [sys.executable, "-c", SLOW_TO_HAND_OVER.format(seconds=seconds, more=more or "pass")]
     run = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=interrupts.hear)
     assert run.stdout is not None
     assert run.stdout.readline() == "ready\n"
@@ -67,7 +68,10 @@ def test_what_is_stopped_and_continued_goes_on_and_hears() -> None:
 
 
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
-    run = begin(60)
+    """With whom it had started: here a child that hears nothing, and a child of that one."""
+    run = begin(60, "import subprocess; subprocess.Popen(['sh', '-c', 'trap \"\" INT TERM; sleep 61; sleep 62'])")
+    while len(left := processes.descendants(run.pid)) < 2:
+        time.sleep(0.01)
     run.send_signal(signal.SIGINT)
     assert run.stdout is not None
     assert run.stdout.readline() == "handing over\n", run.communicate()
@@ -76,6 +80,7 @@ def test_a_second_ctrl_c_ends_it_at_once() -> None:
     _, err = run.communicate(timeout=30)
     assert time.monotonic() - before < 5, "a second, on a machine with nothing else to do"
     assert run.returncode == 130
+    assert [pid for pid in left if processes.start_of(pid)] == []
     assert err.strip().startswith("croco: interrupted again: ended at once")
     assert err.strip().count("\n") == 0
 
