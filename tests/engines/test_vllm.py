@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from croco.artifacts import processes
 from croco.artifacts.records import Prompt
 from croco.config import CONF, EngineConfig, SamplingConfig
 from croco.config.languages import english_names
@@ -26,6 +30,7 @@ from croco.engines import factory
 from croco.engines.base import Answered, Completion, Request, seed_of
 from croco.engines.hf import HFGenerator
 from croco.engines.holder import EngineHolder
+from croco.engines.process import EngineCrash, IsolatedGenerator
 from croco.engines.vllm_engine import VLLMGenerator, VLLMScorer
 from croco.errors import UserError
 from croco.evals.arena import judges, judging
@@ -345,3 +350,21 @@ def test_a_judge_is_held_to_what_it_is_asked_for(tmp_path: Path, options: dict[s
     ended = [judging.verdict(j.text, j.finish_reason, "json") for j in found if j.text.endswith("}")]
     assert ended
     assert None not in ended
+
+
+def test_the_core_of_an_engine_whose_process_is_killed_ends_too(policy_path: Path, options: dict[str, Any]) -> None:
+    """As on a GPU, vLLM's core is a process of its own here, which nobody would end; a terminal's Ctrl-C reaches none of them."""
+    tokenizer = text.load_tokenizer(str(policy_path))
+    build = partial(VLLMGenerator, Checkpoint(str(policy_path)), tokenizer, 1.0, 1.0, 16, 2, options)
+    engine = IsolatedGenerator(build, {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"})
+    below = processes.descendants(engine.pid)
+    assert below
+    assert {os.getpgid(pid) for pid in (engine.pid, *below)} == {engine.pid}
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(EngineCrash, match="killed by SIGKILL"):
+        list(engine.generate(requests(tokenizer, range(1))))
+    deadline = time.monotonic() + 20
+    while any(map(processes.start_of, below)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in below if processes.start_of(pid)] == []
+    engine.close()
