@@ -48,8 +48,11 @@ def _vllm() -> Any:
 def _engine(checkpoint: Checkpoint, options: Mapping[str, Any], **settings: Any) -> Any:
     """vLLM's `LLM` for a checkpoint; `engine.options` wins over what is set here."""
     vllm = _vllm()
-    if options.get("enable_sleep_mode") and not vllm.platforms.current_platform.is_sleep_mode_available():
-        options = {**options, "enable_sleep_mode": False}  # a CPU: an engine that makes room is closed
+    if options.get("enable_sleep_mode"):
+        from vllm.platforms import current_platform
+
+        if not current_platform.is_sleep_mode_available():  # a CPU: an engine that makes room is closed
+            options = {**options, "enable_sleep_mode": False}
     try:
         return vllm.LLM(
             **{
