@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import select
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +56,7 @@ def there(named: str) -> bool | None:
     return start_of(int(parts[1])) == parts[2]
 
 
-OUTLIVE = (b"resource_tracker", b"wandb-core")
+OUTLIVE = (b"resource_tracker", b"wandb-core", b"sweep_behind")
 """Of whom this process has started, those that clean or write up behind it, and then end by themselves."""
 
 
@@ -71,10 +73,32 @@ def descendants(pid: int) -> list[int]:
 def end_descendants() -> None:
     """Kill what this process has started, and all below it."""
     for pid in descendants(os.getpid()):
-        with suppress(OSError):
-            said = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if not any(name in said for name in OUTLIVE):
-                os.kill(pid, signal.SIGKILL)
+        _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    with suppress(OSError):
+        said = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if not any(name in said for name in OUTLIVE):
+            os.kill(pid, signal.SIGKILL)
+
+
+def watch_over() -> None:
+    """Have all that this process has started killed when it has ended, also by SIGKILL: servers that others start for it may not
+    look at their parent. What watches is a process of a session of its own, and ends with its work."""
+    code = f"from croco.artifacts import processes; processes.sweep_behind({os.getpid()})"
+    # Its end of the pipe closes with this process.
+    subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True)
+
+
+def sweep_behind(parent: int, seconds: float = 1.0) -> None:
+    """Look at what `parent` has started until standard input is closed, then kill what is left of it."""
+    known: dict[int, str | None] = {}
+    while not select.select([0], [], [], seconds)[0]:
+        known |= {pid: start_of(pid) for pid in descendants(parent)}
+    for pid, start in known.items():
+        if pid != os.getpid() and start is not None and start_of(pid) == start:
+            _kill(pid)
 
 
 def end_with_parent(parent: int | None = None) -> None:

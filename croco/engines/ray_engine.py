@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from croco.artifacts import processes
 from croco.config import RayConfig
 from croco.engines.base import Answered, Completion, Request
 from croco.engines.process import EngineCrash
@@ -76,6 +77,8 @@ class RayPool:
         if not ray.is_initialized():
             try:
                 ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
+                if cluster.address is None:
+                    processes.watch_over()  # Ray's agents stay for minutes where this process is killed
             except ConnectionError as error:
                 raise UserError(f"engine.ray.address={cluster.address}: no cluster answers ({_said(error)})") from None
         options: dict[str, Any] = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_restarts": 0}

@@ -124,3 +124,29 @@ def test_who_stops_reading_is_told_in_one_line(words: list[str], code: int, said
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+STARTS_A_SERVER = """
+import subprocess, sys, time
+from croco.artifacts import processes
+server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+processes.watch_over()
+time.sleep(2.5)
+print(server.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_servers_that_look_at_no_parent_end_with_it() -> None:
+    """As Ray's agents, which are in sessions of their own, after SIGKILL of who had them started."""
+    run = subprocess.Popen([sys.executable, "-c", STARTS_A_SERVER], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    server = int(run.stdout.readline())
+    assert processes.start_of(server) is not None
+    run.kill()
+    run.wait()
+    until = time.monotonic() + 20
+    while processes.start_of(server) is not None and time.monotonic() < until:
+        time.sleep(0.1)
+    assert processes.start_of(server) is None
