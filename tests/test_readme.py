@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
+from croco.cli.planned import OF_A_PLAN
 from croco.config import CONF, Config, strict
-from croco.doctor import OF_A_PLAN
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
