@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ def test_what_is_stopped_and_continued_goes_on_and_hears() -> None:
     assert (run.returncode, err.strip(), out) == (143, "croco: told to end (SIGTERM)", "handing over\n")
 
 
+def gone(pids: Sequence[int], seconds: float = 20) -> bool:
+    """Whether they are, within a while: who is killed may take a moment."""
+    until = time.monotonic() + seconds
+    while any(processes.start_of(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not any(processes.start_of(pid) for pid in pids)
+
+
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
     """With whom it had started: here a child that hears nothing, and a child of that one."""
     run = begin(60, "import subprocess; subprocess.Popen(['sh', '-c', 'trap \"\" INT TERM; sleep 61; sleep 62'])")
@@ -80,7 +89,7 @@ def test_a_second_ctrl_c_ends_it_at_once() -> None:
     _, err = run.communicate(timeout=30)
     assert time.monotonic() - before < 5, "a second, on a machine with nothing else to do"
     assert run.returncode == 130
-    assert [pid for pid in left if processes.start_of(pid)] == []
+    assert gone(left)
     assert err.strip().startswith("croco: interrupted again: ended at once")
     assert err.strip().count("\n") == 0
 
@@ -146,7 +155,4 @@ def test_servers_that_look_at_no_parent_end_with_it() -> None:
     assert processes.start_of(server) is not None
     run.kill()
     run.wait()
-    until = time.monotonic() + 20
-    while processes.start_of(server) is not None and time.monotonic() < until:
-        time.sleep(0.1)
-    assert processes.start_of(server) is None
+    assert gone([server])
