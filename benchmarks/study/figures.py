@@ -27,6 +27,9 @@ ENDS = ("low", "high", *SEEDS)
 NAMES = {OPEN: "open tasks: what the preferences are about", STRUCTURED: "structured tasks: in no preference"}
 
 
+NOTES = {OPEN: "quality, tuned minus base, 95% interval", STRUCTURED: "strokes: the lowest and the highest seed"}
+
+
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
@@ -55,7 +58,7 @@ def of_arms(study: Mapping[str, Any], names: Sequence[str]) -> str:
     for panel, (tasks, title) in enumerate(NAMES.items()):
         left = LEFT + panel * (PANEL + GAP)
         parts.append(_text(left, 22, title, "head"))
-        parts.append(_text(left, 40, "quality, tuned minus base, 95% interval; strokes: the seeds' ends", "faint"))
+        parts.append(_text(left, 40, NOTES[tasks], "faint"))
         for tick in ticks(low, high, 6):
             x = left + (tick - low) / (high - low) * PANEL
             parts.append(_line(x, TOP - 6, x, bottom, "zero" if tick == 0 else "grid"))
@@ -88,11 +91,11 @@ def of_points(study: Mapping[str, Any]) -> str | None:
     }
     if not found:
         return None
-    cell, left, top = 62, 120, 70
+    cell, left, top = 84, 100, 70
     most = max(abs(value) for value in found.values()) or 1.0
     parts = [
-        _text(12, 22, "Quality on open tasks, tuned minus base, by the points that are paired", "head"),
-        _text(12, 42, "rows: chosen; columns: rejected; one seed each", "faint"),
+        _text(12, 22, "Quality, tuned minus base, by the points that are paired", "head"),
+        _text(12, 42, "open tasks; rows: chosen; columns: rejected; one seed each", "faint"),
     ]
     for column, low in enumerate(arms.POINTS[1:]):
         parts.append(_text(left + cell * column + cell / 2, top - 6, WRITTEN[low], "faint", "middle"))
