@@ -55,7 +55,6 @@ def dressed(folder: Path, template: str) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("family", "template"), [("llama", CHATML), ("cohere2", COHERE)])
 def test_the_paper_s_command_runs_to_its_end(family: str, template: str, tmp_path: Path) -> None:
     # vLLM counts a window as one token more than transformers does

@@ -196,7 +196,10 @@ def test_an_experiment_writes_its_table(policy: Path, reward: Path, tmp_path: Pa
     assert html.count('<table class="multiples"') == 1
     assert html.count("max_r") > 3, "plot, legend, tables, curves"
     page = (tmp_path / "methods_tiny.md").read_text()
-    assert len(re.findall(r"^\| (?:dpo|max_r|sft) \| 2 \| [-+]\d\.\d{3}\*? \| ", page, re.MULTILINE)) == 3
+    assert (
+        len(re.findall(r"^\| (?:dpo|max_r|sft) \| 2 \(seed \d+, \d+\) \| [-+]\d\.\d{3}\*? \| ", page, re.MULTILINE))
+        == 3
+    )
     assert len(re.findall(r"^\| (?:dpo|max_r|sft) \| [-+]\d\.\d{3} \\?\[", page, re.MULTILINE)) == 3
     assert "fewer than 3 seeds" in page
     (sweep,) = (tmp_path / "sweeps").iterdir()
