@@ -15,6 +15,7 @@ from croco.training import fit, handover
 
 
 def main() -> None:
+    """Train as one of several; exit code 2 for bad input, whose line torch's launcher passes on."""
     processes.end_with_parent()
     devices.take(int(os.environ["LOCAL_RANK"]))  # before anything is built or loaded
     print(f"process {os.environ.get('RANK', 0)}: device {devices.mine}", flush=True)
