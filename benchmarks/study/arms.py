@@ -124,18 +124,6 @@ def _beyond() -> list[Arm]:
             FEW,
             "MAPO: the reward is how likely a translation model finds the English answer",
         ),
-        Arm(
-            "ensemble",
-            ("reward=trained", "reward.members=3", "reward.aggregate=pessimistic"),
-            ONE,
-            "mono; three reward models trained here, the lowest of their rewards",
-        ),
-        Arm(
-            "agreed",
-            ("reward=trained", "reward.members=3", "pairing.filters.disagreement=0.15"),
-            ONE,
-            "mono; the mean of three reward models, without the quarter of the answers that they disagree on most",
-        ),
         *(
             Arm(
                 f"noise_{share}",
@@ -148,6 +136,24 @@ def _beyond() -> list[Arm]:
                 f"mono; a reward model trained here on English preferences, {share} % of them swapped",
             )
             for share in noise.SHARES
+        ),
+    ]
+
+
+def _ensembles() -> list[Arm]:
+    """Several reward models: a cautious reward, and their agreement as a filter."""
+    return [
+        Arm(
+            "ensemble",
+            ("reward=trained", "reward.members=3", "reward.aggregate=pessimistic"),
+            ONE,
+            "mono; three reward models trained here, the mean of their rewards less its standard deviation",
+        ),
+        Arm(
+            "agreed",
+            ("reward=trained", "reward.members=3", "pairing.filters.disagreement=0.15"),
+            ONE,
+            "mono; the mean of three reward models, without the quarter of the answers that they disagree on most",
         ),
     ]
 
@@ -196,5 +202,5 @@ def _points() -> list[Arm]:
 
 MAIN = _main()
 POINT_PAIRS = _points()
-ARMS = [*MAIN, *_online(), *_rejected(), *_beyond(), *_pretrained(), *POINT_PAIRS]
+ARMS = [*MAIN, *_online(), *_rejected(), *_beyond(), *_ensembles(), *_pretrained(), *POINT_PAIRS]
 BY_NAME = {arm.name: arm for arm in ARMS}
